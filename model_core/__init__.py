@@ -1,0 +1,1 @@
+"""Networks, recurrence and checkpoints. Imports nothing of ours."""

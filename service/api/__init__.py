@@ -1,0 +1,1 @@
+"""HTTP routers and nothing but HTTP."""

@@ -1,0 +1,1 @@
+"""The life of a job: records, state machine, store, leases, sweeper."""

@@ -1,0 +1,1 @@
+"""Makes checkpoints. Nothing that serves traffic imports it."""

@@ -1,0 +1,1 @@
+"""Celery tasks and everything that turns bytes into bigger bytes."""

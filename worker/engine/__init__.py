@@ -1,0 +1,1 @@
+"""Batched recurrent super-resolution of many streams on one device."""

@@ -1,0 +1,1 @@
+"""Containers, codecs, colour and pictures. Knows neither jobs nor networks."""
