@@ -1,0 +1,37 @@
+"""F without a network: OpenCV's DIS (dense inverse search) between two uint8 frames.
+
+Source: Kroeger et al. 2016 (arXiv:1603.03590). It runs in the decoding threads, so the engine gets a
+flow with its frame. Reads no weights; the generator it serves was trained on the same flow.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE_MIN = 32  # DIS fails on pictures smaller than its coarsest patch grid; smaller ones are padded
+
+
+class DisFlow:
+    """One per thread: OpenCV's object is not thread-safe."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis.setFinestScale(0)
+
+    def __call__(self, previous: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(h, w, 3) uint8 RGB twice -> flow_low (2, h, w) float32: where a pixel of `frame` was in `previous`."""
+        height, width = frame.shape[:2]
+        found = self._dis.calc(_luma2(frame), _luma2(previous), None)  # (2h', 2w', 2), x first
+        found = found[: 2 * height, : 2 * width]
+        flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_AREA) / 2
+        return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _luma2(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma, twice enlarged: sub-pixel motion of a small picture is then within DIS's finest patches."""
+    luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    height, width = luma.shape
+    below, right = max(0, SIDE_MIN - height), max(0, SIDE_MIN - width)
+    if below or right:
+        luma = cv2.copyMakeBorder(luma, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)

@@ -1,0 +1,28 @@
+"""Model: the G and F that one ModelConfig describes, as one module with one state dict."""
+
+import torch
+from torch import nn
+
+from model_core.config import ModelConfig
+from model_core.flow import FlowPyramid, FNet
+from model_core.generator import Bicubic, FrvsrGenerator
+
+
+class Model(nn.Module):
+    """`generator` makes frames; `flow_net` estimates motion and is None where F is not a network."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.generator: nn.Module = Bicubic() if config.generator == "bicubic" else FrvsrGenerator(config)
+        self.flow_net: FNet | FlowPyramid | None = None
+        if config.flow == "fnet":
+            self.flow_net = FNet()
+        elif config.flow == "pyramid":
+            self.flow_net = FlowPyramid()
+
+
+def build(config: ModelConfig) -> Model:
+    """A model with fresh random weights, channels-last, in training mode."""
+    # Channels-last keeps convolutions on the fast path of both CPU and CUDA.
+    return Model(config).to(memory_format=torch.channels_last)
