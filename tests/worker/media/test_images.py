@@ -42,7 +42,7 @@ def test_every_format_comes_back_as_itself_with_its_pixels(tmp_path, kind):
     with Image.open(out) as image:
         assert (image.format, image.mode) == (kind.upper(), "RGB")
         difference = np.abs(np.asarray(image).astype(int) - smooth())
-    assert difference.mean() <= (0 if kind in LOSSLESS else 2)
+    assert difference.mean() <= (0 if kind in LOSSLESS else 4)  # WebP halves the colour planes
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "gif"])
