@@ -55,7 +55,7 @@ def save(folder: Path, model: Model, card: dict[str, Any], *, dtype: torch.dtype
 
 
 def load(folder: Path, *, version: str | None = None) -> Checkpoint:
-    """Read and check a checkpoint; raises CheckpointError, naming what is wrong. `version`: what it must be."""
+    """Read and check a checkpoint, of that `version` if given; CheckpointError names what is wrong."""
     try:
         weights, config_json, card_json = ((folder / name).read_bytes() for name in FILES)
     except OSError as error:

@@ -19,10 +19,11 @@ class DisFlow:
         self._dis.setFinestScale(0)
 
     def __call__(self, previous: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(h, w, 3) uint8 RGB twice -> flow_low (2, h, w) float32: where a pixel of `frame` was in `previous`."""
+        """(h, w, 3) uint8 RGB twice -> flow_low (2, h, w) float32, from `frame` back to `previous`."""
         height, width = frame.shape[:2]
-        found = self._dis.calc(_luma2(frame), _luma2(previous), None)  # (2h', 2w', 2), x first
-        found = found[: 2 * height, : 2 * width]
+        here, behind = _luma2(frame), _luma2(previous)
+        found = np.zeros((*here.shape, 2), np.float32)  # (2h', 2w', 2), x first
+        found = np.asarray(self._dis.calc(here, behind, found))[: 2 * height, : 2 * width]
         flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_AREA) / 2
         return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)
 

@@ -4,6 +4,8 @@ Source: Chu et al. 2020 (arXiv:1811.09393), section 3.2 and fig. 4: D sees nine 
 frames, three motion-compensated frames and three upsampled inputs, so it judges detail and motion together.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,8 +46,7 @@ class Discriminator(nn.Module):
         widths = (features, features, features, 2 * features, 4 * features)
         self.conv_in = spectral_norm(nn.Conv2d(CHANNELS, widths[0], 3, padding=1))
         self.stages = nn.ModuleList(
-            spectral_norm(nn.Conv2d(i, o, 4, stride=2, padding=1))
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
+            spectral_norm(nn.Conv2d(i, o, 4, stride=2, padding=1)) for i, o in pairwise(widths)
         )
         self.head = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 

@@ -97,7 +97,7 @@ class FlowPyramid(nn.Module):
         return flows[0][..., :height, :width]
 
     def levels(self, previous: Tensor, frame: Tensor) -> list[Tensor]:
-        """The flow at every level, finest first, each in pixels of its own level; sides are multiples of 4."""
+        """The flow at every level, finest first, each in pixels of its own level; sides must divide by 4."""
         behind, here = self._pyramid(previous), self._pyramid(frame)
         flow = torch.zeros_like(here[-1][:, :2])
         flows: list[Tensor] = []

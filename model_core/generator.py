@@ -20,7 +20,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+        change: Tensor = self.conv2(F.relu(self.conv1(x)))
+        return x + change
 
 
 class FrvsrGenerator(nn.Module):
@@ -49,7 +50,7 @@ class FrvsrGenerator(nn.Module):
             )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        residual = self.head(self.blocks(F.relu(self.conv_in(inputs))))
+        residual: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
         return bicubic4(inputs[:, :3]) + residual
 
 

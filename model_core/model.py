@@ -25,4 +25,5 @@ class Model(nn.Module):
 def build(config: ModelConfig) -> Model:
     """A model with fresh random weights, channels-last, in training mode."""
     # Channels-last keeps convolutions on the fast path of both CPU and CUDA.
-    return Model(config).to(memory_format=torch.channels_last)
+    model: Model = Model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -12,7 +12,7 @@ def to_float(frames: Tensor) -> Tensor:
 
 
 def to_uint8(tensor: Tensor) -> Tensor:
-    """(N, 3, H, W) float in any range -> (N, H, W, 3) uint8: clamped to [0, 1], rounded to the nearest level."""
+    """(N, 3, H, W) float in any range -> (N, H, W, 3) uint8: clamped and rounded to the nearest."""
     return to_levels(tensor).permute(0, 2, 3, 1).byte()
 
 

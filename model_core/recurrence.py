@@ -49,11 +49,12 @@ def estimate_flow(model: Model, previous: Tensor, frame: Tensor) -> Tensor:
     Low-resolution pixels, channel 0 is x. Only for models whose F is a network.
     """
     assert model.flow_net is not None, f"the flow of {model.config.flow!r} is estimated elsewhere"
-    return model.flow_net(previous, frame).float()
+    flow: Tensor = model.flow_net(previous, frame)
+    return flow.float()
 
 
 def generator_input(model: Model, state: State, frame: Tensor, flow_low: Tensor) -> Tensor:
-    """What G sees: (N, 51, h, w), the frame and the warped last output; the frame alone without recurrence."""
+    """What G sees: frame and warped last output, (N, 51, h, w); the frame alone without recurrence."""
     if not model.config.recurrent:
         return frame
     warped = warp(state.output, upsample_flow(flow_low))  # (N, 3, 4h, 4w)
@@ -88,7 +89,7 @@ def unroll(model: Model, frames: Tensor, flows: Tensor | None = None) -> Tensor:
     count, length, _, height, width = frames.shape
     if flows is None and model.config.recurrent:
         previous, current = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
-        flows = estimate_flow(model, previous, current).unflatten(0, (count, length - 1))
+        flows = estimate_flow(model, previous, current).view(count, length - 1, 2, height, width)
     none = frames.new_zeros(count, 2, height, width)
     state = State.clean(count, height, width, device=frames.device)
     highs: list[Tensor] = []
