@@ -1,0 +1,127 @@
+"""The records that media modules hand to each other and that a job's manifest stores.
+
+Plain values only: no handles, no pixels. Times are integers in a stated time base, or `Fraction` seconds.
+`to_json` gives plain dicts and `from_json` checks them, so a manifest written by an older version fails loudly.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter
+
+
+@cache
+def _adapter(record: type) -> TypeAdapter[Any]:
+    return TypeAdapter(record)
+
+
+class _Json:
+    """Plain dicts out and in, for frozen dataclasses; a `Fraction` travels as the text "1/25"."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        record: Self = _adapter(cls).validate_python(plain)
+        return record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one input may cost; checked before anything large is allocated."""
+
+    pixels_max: int  # width times height of one frame
+    duration_s_max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour(_Json):
+    """How samples mean light: the code points of ITU-T H.273, as FFmpeg and every container use them."""
+
+    matrix: int = 2  # 2 everywhere is "unspecified"; colour.py decides what that means
+    primaries: int = 2
+    transfer: int = 2
+    range: int = 0  # FFmpeg's AVColorRange: 0 unspecified, 1 limited, 2 full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo(_Json):
+    """A stream of the source that is not the picture; `index` is its place in the source file."""
+
+    index: int
+    kind: Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
+    codec: str  # FFmpeg's name; "" where FFmpeg knows none
+    language: str | None = None
+    title: str | None = None
+    disposition: int = 0  # FFmpeg's AV_DISPOSITION_* bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter(_Json):
+    start_s: Fraction
+    end_s: Fraction
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(_Json):
+    """What an input says of itself. A picture has `kind` and `container` only: images.py reads the rest."""
+
+    kind: Literal["video", "image"]
+    container: str  # "mp4", "mov", "matroska", "webm", "avi"; for a picture "png", "jpeg", ...
+    stream_index: int = 0  # of the video stream in the file
+    codec: str = ""
+    width: int = 0  # of the stored frame, before rotation and pixel aspect
+    height: int = 0
+    pix_fmt: str = ""
+    bit_depth: int = 8
+    sar: Fraction = Fraction(1)  # width of a sample over its height
+    rotation: int = 0  # degrees counter-clockwise a player turns the frame, as `display_matrix` says
+    display_matrix: tuple[int, ...] | None = None  # nine numbers, the last of each row 2.30 fixed point
+    rate: Fraction | None = None  # average frames a second, where the container knows
+    time_base: Fraction = Fraction(1, 1000)  # of the video stream's time stamps, in seconds
+    start_s: Fraction = Fraction(0)  # where the container begins, over all streams: a player's zero
+    duration_s: float | None = None
+    colour: Colour = Colour()
+    interlaced: bool = False
+    hdr: bool = False
+    audio: tuple[StreamInfo, ...] = ()
+    subtitles: tuple[StreamInfo, ...] = ()
+    others: tuple[StreamInfo, ...] = ()  # attachments, data, attached pictures, further video streams
+    chapters: tuple[Chapter, ...] = ()
+    tags: dict[str, str] | None = None  # of the container: title, artist, creation_time, ...
+    notices: tuple[str, ...] = ()  # what the owner should know; each is a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Key(_Json):
+    """A place one may seek to: decoding from the packet stamped `stamp` gives frame `frame_index` cleanly."""
+
+    frame_index: int  # at or below 0 where it stands before the first wanted frame
+    stamp: int  # of the key packet, by the clock that `Timeline.clock` names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline(_Json):
+    """When each frame is shown, where decoding may begin, and where shots start.
+
+    Frames are numbered in display order from the first wanted one, which is 0.
+    """
+
+    time_base: Fraction  # seconds of one unit of `times`
+    times: tuple[int, ...]  # strictly rising; when each frame is shown, in the source's own clock
+    duration: int  # of the last frame
+    keys: tuple[Key, ...]  # rising; the first leads to a frame at or before 0
+    cuts: tuple[int, ...] = ()  # frames that start a new shot; 0 is not among them
+    clock: Literal["pts", "dts"] = "pts"  # what identifies a packet: AVI keeps decode times only
+    notices: tuple[str, ...] = ()
+
+    @property
+    def frame_count(self) -> int:
+        return len(self.times)
