@@ -1,0 +1,197 @@
+"""Problems: every error of the API as one application/problem+json answer (RFC 9457).
+
+The tree of errors is in service/errors.py; here are only the few that HTTP itself adds, and the handlers that
+turn any exception into an answer. `type` is a path on this server that explains the problem: GET it.
+Start reading at `install`.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from service.errors import InputError, InvalidOption, UpscaleError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5  # what a client is told after a 503: one sweep of the queue is a few seconds
+VALUE_CHARS_MAX = 200  # an offending value is echoed, but nobody needs a megabyte of it
+
+
+class NotFound(InputError):
+    """No such address on this server."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class MethodNotAllowed(InputError):
+    """The address exists, the method does not; the Allow header lists those that do."""
+
+    code = "method_not_allowed"
+    http_status = 405
+
+
+class BadRequest(InputError):
+    """The request could not be read as HTTP or as multipart/form-data."""
+
+    code = "bad_request"
+    http_status = 400
+
+
+class NotMultipart(InputError):
+    """An upload is multipart/form-data with the file in the field `file`."""
+
+    code = "not_multipart"
+    http_status = 415
+
+
+class RangeNotSatisfiable(InputError):
+    """The Range header asks for bytes beyond the end; Content-Range tells the size."""
+
+    code = "range_not_satisfiable"
+    http_status = 416
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it, with the option at fault and what was sent."""
+
+    type: str = Field(description="A path that explains this problem; stable, so programs may compare it.")
+    title: str = Field(description="The problem in a few words, the same for every occurrence.")
+    status: int
+    detail: str = Field(description="What happened this time, for a person.")
+    field: str | None = Field(default=None, description="The option or field at fault.")
+    value: Any = Field(default=None, description="The offending value, shortened if it is long.")
+    docs: str = Field(description="Where the API is described.")
+
+
+def install(app: FastAPI) -> None:
+    """Make every exception of `app` a problem, and let each `type` be looked up."""
+    app.add_exception_handler(UpscaleError, _on_upscale_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(Exception, _on_fault)
+    app.add_api_route(
+        "/problems/{code}", explain, methods=["GET"], tags=["service"], summary="Explain a problem"
+    )
+
+
+def explain(code: str) -> dict[str, Any]:
+    """What the problem `/problems/{code}` means and which status it comes with."""
+    for error in known_errors():
+        if error.code == code:
+            return {
+                "type": f"/problems/{code}",
+                "title": _title(code),
+                "status": error.http_status,
+                "explanation": (error.__doc__ or "").strip(),
+                "retry": error.http_status == HTTPStatus.SERVICE_UNAVAILABLE,
+            }
+    raise NotFound(f"no problem is called {code!r}", field="code", value=code)
+
+
+def known_errors() -> Iterator[type[UpscaleError]]:
+    """Every class of the error tree, the base first."""
+    pending: list[type[UpscaleError]] = [UpscaleError]
+    while pending:
+        error = pending.pop()
+        yield error
+        pending.extend(error.__subclasses__())
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer these statuses, for OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content, "model": None}
+        for status in statuses
+    }
+
+
+def problem_response(
+    code: str,
+    status: int,
+    detail: str,
+    *,
+    field: str | None = None,
+    value: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    problem = Problem(
+        type=f"/problems/{code}",
+        title=_title(code),
+        status=status,
+        detail=detail,
+        field=field,
+        value=_shortened(value),
+        docs="/docs",
+    )
+    merged = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        merged.setdefault("Retry-After", str(RETRY_AFTER_S))
+    body = problem.model_dump(exclude_none=True)
+    return JSONResponse(body, status_code=status, headers=merged, media_type=MEDIA_TYPE)
+
+
+async def _on_upscale_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, UpscaleError)
+    detail = str(error)
+    if not error.public:
+        log.error("request_failed", exc_info=error, extra={"code": error.code})
+        # The message of a fault may name hosts, buckets or paths: its reader is the log's, not the client.
+        detail = (
+            "The service is not able to do this right now."
+            if error.retry
+            else "Something broke in the service."
+        )
+    return problem_response(error.code, error.http_status, detail, field=error.field, value=error.value)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return problem_response(NotFound.code, 404, f"nothing is served at {path}", value=path)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not possible at {path}"
+        return problem_response(
+            MethodNotAllowed.code, 405, detail, field="method", value=request.method, headers=error.headers
+        )
+    return problem_response(BadRequest.code, error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    return problem_response(InvalidOption.code, 422, first["msg"], field=field, value=first.get("input"))
+
+
+async def _on_fault(_request: Request, error: Exception) -> Response:
+    log.error("request_failed", exc_info=error, extra={"code": UpscaleError.code})
+    return problem_response(UpscaleError.code, 500, "Something broke in the service.")
+
+
+def _title(code: str) -> str:
+    return code.replace("_", " ").capitalize()
+
+
+def _shortened(value: object) -> Any:
+    """The value as JSON can carry it, cut when long."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        text = str(value)
+    if isinstance(value, str) or len(text) > VALUE_CHARS_MAX:
+        return text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "..."
+    return json.loads(text) if text.startswith(("[", "{")) or isinstance(value, float) else text
