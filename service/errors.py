@@ -135,6 +135,13 @@ class IllegalTransition(FaultError):
     code = "illegal_transition"
 
 
+class TooManyAttempts(FaultError):
+    """A step was begun as often as allowed and never ended: its job fails, and the message names the step."""
+
+    code = "too_many_attempts"
+    public = True
+
+
 class CheckpointInvalid(FaultError):
     code = "checkpoint_invalid"
 

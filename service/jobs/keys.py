@@ -1,0 +1,48 @@
+"""Where the objects of a job lie in storage: the one place that knows the layout.
+
+jobs/<id>/input                     the upload as it came
+jobs/<id>/job.json                  the manifest
+jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
+jobs/<id>/states/<segment>-<fence>  where its successor starts from
+jobs/<id>/result.<extension>
+"""
+
+JOBS_PREFIX = "jobs/"
+
+
+def job_prefix(job_id: str) -> str:
+    return f"{JOBS_PREFIX}{job_id}/"
+
+
+def input_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}input"
+
+
+def manifest_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}job.json"
+
+
+def parts_prefix(job_id: str) -> str:
+    return f"{job_prefix(job_id)}parts/"
+
+
+def part_key(job_id: str, segment: int, fence: int) -> str:
+    return f"{parts_prefix(job_id)}{segment:06d}-{fence}"
+
+
+def states_prefix(job_id: str) -> str:
+    return f"{job_prefix(job_id)}states/"
+
+
+def state_key(job_id: str, segment: int, fence: int) -> str:
+    return f"{states_prefix(job_id)}{segment:06d}-{fence}"
+
+
+def result_key(job_id: str, extension: str) -> str:
+    return f"{job_prefix(job_id)}result.{extension}"
+
+
+def segment_and_fence(key: str) -> tuple[int, int]:
+    """Read back the numbers of a part's or a state's key."""
+    segment, fence = key.rsplit("/", 1)[1].split("-")
+    return int(segment), int(fence)

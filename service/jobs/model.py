@@ -1,0 +1,105 @@
+"""Job: what was asked, how far it is, and how it ended. Frozen records; a change makes a copy.
+
+Not here: which state may follow which (states.py), who works on what (store.py), how it is cut (manifest.py).
+Times are seconds since 1970 (UTC).
+"""
+
+import base64
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import UpscaleError
+from service.jobs.states import JobState
+
+_TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
+_RANDOM_BYTES = 16  # 128 bits nobody can guess: the id is what gives access to a result
+
+FAULT_MESSAGE = "The service failed on this job; the cause is in its log."
+
+
+class Record(BaseModel):
+    """Base of all stored records: frozen, strict about names, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Options(Record):
+    """What the sender may choose. None means: the service chooses, by kind of input."""
+
+    scale: Literal[2, 4] = 4
+    model: str | None = Field(default=None, min_length=1, max_length=64)
+    codec: Literal["h264", "hevc", "ffv1"] | None = None  # of a video
+    quality: int | None = Field(
+        default=None, ge=1, le=100
+    )  # 100 is best; the codec's own scale is the encoder's matter
+    format: Literal["mp4", "mkv", "png", "jpeg", "webp", "tiff", "bmp"] | None = (
+        None  # container of the result
+    )
+    start: float | None = Field(default=None, ge=0)  # seconds into the input video
+    duration: float | None = Field(default=None, gt=0)  # seconds from `start`
+
+
+class JobError(Record):
+    """Why a job failed, in words for its owner; `code` is the stable name that service/errors.py lists."""
+
+    code: str
+    message: str
+    field: str | None = None
+    value: str | int | float | None = None
+
+    @classmethod
+    def from_exception(cls, error: BaseException) -> Self:
+        """Public errors speak for themselves; of all others the owner sees a fixed text."""
+        if not isinstance(error, UpscaleError):
+            return cls(code=UpscaleError.code, message=FAULT_MESSAGE)
+        if not error.public:
+            return cls(code=error.code, message=FAULT_MESSAGE)
+        value = error.value
+        if value is not None and not isinstance(value, str | int | float):
+            value = str(value)
+        return cls(code=error.code, message=str(error), field=error.field, value=value)
+
+
+class Job(Record):
+    id: str
+    state: JobState = JobState.QUEUED
+    options: Options = Options()
+    kind: Literal["video", "image"]  # by the upload's signature
+    filename: str  # as the sender named it; shown, never used as a path
+    size_bytes: int
+    sha256: str  # of the upload, hexadecimal
+    created_at: float
+    updated_at: float
+    frames_done: int = 0  # only grows
+    frames_total: int | None = None  # known after planning
+    model: str | None = None  # pinned by the plan
+    version: str | None = None
+    error: JobError | None = None  # set when failed
+    report: dict[str, Any] | None = None  # the conformance report, set when succeeded
+    result_key: str | None = None  # set when succeeded
+    expires_at: float | None = None  # when the result is removed
+
+    def request_digest(self) -> str:
+        """The same for two uploads that ask for the same thing: equal bytes and equal options."""
+        text = f"{self.sha256} {self.options.model_dump_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_job_id(clock: Callable[[], float] = time.time) -> str:
+    """36 characters of 0-9 and a-v: creation time in front, so that ids sort by age, then 128 random bits."""
+    raw = int(clock() * 1000).to_bytes(_TIME_BYTES) + secrets.token_bytes(_RANDOM_BYTES)
+    # base32hex keeps the order of the bytes, unlike base32 and base64.
+    return base64.b32hexencode(raw).decode().rstrip("=").lower()
+
+
+def created_at_of(job_id: str) -> float:
+    """Seconds since 1970 at which the id was made; raises ValueError when it is not one of ours."""
+    raw = base64.b32hexdecode(job_id.upper() + "=" * (-len(job_id) % 8))
+    if len(raw) != _TIME_BYTES + _RANDOM_BYTES:
+        raise ValueError(f"not a job id: {job_id!r}")
+    return int.from_bytes(raw[:_TIME_BYTES]) / 1000

@@ -1,0 +1,164 @@
+"""JobStore: the fast index of jobs, and who works on what. Two backends: redis.py, and memory.py for tests.
+
+The rules both keep (tests/service/jobs/test_store_contract.py):
+
+- A step is `plan`, `segment/<n>` or `assemble`. It runs only under a lease, taken when the step is runnable:
+  plan while the job is queued or planning; a segment while it is running and its predecessor is done;
+  assemble when every segment is done.
+- Each lease has a fence larger than any before it. Only the newest fence renews, releases or finishes.
+- Time is the store's own, so hosts whose clocks differ agree on when a lease is over.
+- Every method raises StoreUnavailable when the store does not answer.
+
+The order for a worker: `transition` first, `finish` second. A crash between them leaves a job whose step can
+no longer run because its state moved on, never a job that waits for a step that is already done.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from service.jobs.manifest import Segment
+from service.jobs.model import Job
+from service.jobs.states import JobEvent, JobState
+
+Step = str  # "plan" | "segment/<n>" | "assemble"
+PLAN: Step = "plan"
+ASSEMBLE: Step = "assemble"
+_SEGMENT = "segment/"
+
+RUNNABLE_IN: Mapping[str, frozenset[JobState]] = {
+    "plan": frozenset({JobState.QUEUED, JobState.PLANNING}),
+    "segment": frozenset({JobState.RUNNING}),
+    "assemble": frozenset({JobState.RUNNING, JobState.ASSEMBLING}),
+}
+
+
+def segment_step(index: int) -> Step:
+    return f"{_SEGMENT}{index}"
+
+
+def segment_index(step: Step) -> int | None:
+    """The segment's number; None for plan and assemble."""
+    return int(step.removeprefix(_SEGMENT)) if step.startswith(_SEGMENT) else None
+
+
+def kind_of(step: Step) -> str:
+    """plan, segment or assemble."""
+    return step.split("/", 1)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to run one step until `expires_at` (the store's clock), unless a newer fence exists."""
+
+    job_id: str
+    step: Step
+    owner: str
+    fence: int
+    expires_at: float
+    attempt: int  # 1 the first time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    fence: int = 0
+    owner: str | None = None  # who holds or held it last; None after a release
+    expires_at: float = 0.0
+    attempts: int = 0
+    done: bool = False
+    part_key: str | None = None
+    state_key: str | None = None
+    queued_at: float | None = None  # last put into the queue and not begun since
+    frames_done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedPart:
+    """A segment that storage shows to be done, for `restore`."""
+
+    fence: int
+    part_key: str
+    state_key: str | None
+
+
+class JobStore(Protocol):
+    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        """Store a new job and return it, or the job that this key made before.
+
+        Raises IdempotencyConflict when that one asked for something else. A key lives as long as its job.
+        """
+
+    def restore(
+        self,
+        job: Job,
+        *,
+        segments: Iterable[Segment] = (),
+        parts: Mapping[int, FinishedPart] | None = None,
+        fence_floor: int = 0,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        """Put a job back from its manifest; False when the store knows it. New fences are larger than the floor."""
+
+    def get(self, job_id: str) -> Job:
+        """Raises UnknownJob."""
+
+    def delete(self, job_id: str) -> None:
+        """Forget the job and its idempotency key; nothing happens when there is none."""
+
+    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
+        """Move the state and set other fields in one stroke. Raises UnknownJob, IllegalTransition."""
+
+    def update(self, job_id: str, **changes: Any) -> Job:
+        """Set fields that are not the state. Raises UnknownJob."""
+
+    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
+        """Store what the plan cut; False when the job is past planning, so another worker's plan stands."""
+
+    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
+        """Take the step, or None: held, done, not runnable, job finished or unknown.
+
+        `owner` is new for every call. Raises TooManyAttempts when the step was begun attempts_max times.
+        """
+
+    def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
+        """Keep the lease, report progress; False means stop: superseded, given back, or the job has ended."""
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back: the attempt does not count and the step can be queued again at once."""
+
+    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
+        """Mark the step done; False when the lease is not the newest or the job has ended."""
+
+    def steps(self, job_id: str) -> dict[Step, StepRecord]:
+        """Every step the job has had so far; empty for an unknown job."""
+
+    def runnable(self, job_id: str) -> list[Step]:
+        """Steps that `acquire` would hand out now, or fail with TooManyAttempts."""
+
+    def waiting(self, job_id: str) -> dict[Step, float | None]:
+        """The runnable steps, each with the time it was last queued."""
+
+    def mark_queued(self, job_id: str, step: Step) -> None:
+        """Note that a message is on its way; call it before sending, as a fast worker may begin at once."""
+
+    def active(self) -> list[str]:
+        """Ids of jobs that have not ended, oldest first."""
+
+    def finished_before(self, time_s: float) -> list[str]:
+        """Ids of jobs that ended before then, longest ago first, at most 1000."""
+
+    def queue_depth(self) -> int:
+        """How many jobs have not ended."""
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state, zero included."""
+
+    def now(self) -> float:
+        """The store's clock, seconds since 1970."""
+
+    def ping(self) -> None:
+        """Return when the store takes a write."""
+
+    # Last, because below it `list` would name this method instead of the type.
+    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
+        """Newest first; the cursor of the next page, or None after the last."""

@@ -1,0 +1,143 @@
+"""Settings: every number and place two deployments may set differently, read once from the environment.
+
+`Settings()` reads `UPSCALED_*`; a name nobody declared raises, so a misspelt setting is no silent default.
+Not here: constants with one right value (they stand beside their use). docs/settings.md lists them.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "UPSCALED_"
+
+
+class Settings(BaseSettings):
+    """Frozen; built once when a process starts and handed down by value."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    # Where things live
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Folder for everything one machine keeps: objects, caches, the embedded Valkey.",
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Valkey or Redis for the job store and the task queue: no eviction, append-only file.",
+    )
+    queue: str = Field(
+        default="upscaled",
+        min_length=1,
+        description="Name of the task queue that the API fills and the workers empty.",
+    )
+    storage: Literal["files", "s3"] = Field(
+        default="files",
+        description="Where uploads, parts, results and models lie: a folder, or an S3 bucket.",
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None, description="Address of an S3 server other than Amazon's, such as http://s3:8333."
+    )
+    s3_bucket: str = Field(default="upscaled", description="Bucket for all objects; it must exist.")
+    s3_region: str = Field(default="us-east-1", description="Region the S3 requests are signed for.")
+    s3_access_key: SecretStr | None = Field(
+        default=None, description="S3 access key; without one, the usual AWS places are asked."
+    )
+    s3_secret_key: SecretStr | None = Field(
+        default=None, description="S3 secret key that belongs to the access key."
+    )
+
+    # What we accept
+    upload_bytes_max: int = Field(default=2 * 1024**3, gt=0, description="Largest upload in bytes.")
+    pixels_max: int = Field(default=4096 * 2304, gt=0, description="Most pixels of one input frame.")
+    duration_s_max: float = Field(default=2 * 3600.0, gt=0, description="Longest input video in seconds.")
+    frames_max: int = Field(default=2 * 3600 * 60, gt=0, description="Most frames of one input video.")
+    queue_max: int = Field(
+        default=1000, gt=0, description="Jobs not finished at one time; an upload beyond it is answered 503."
+    )
+
+    # How work is cut, leased and repeated
+    lease_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds without a sign of life after which a step may go to another worker.",
+    )
+    requeue_after_s: float = Field(
+        default=15.0, gt=0, description="Seconds after which a step whose message seems lost is queued again."
+    )
+    attempts_max: int = Field(default=4, gt=0, description="Times one step is begun before its job fails.")
+    segment_frames_max: int = Field(default=300, gt=0, description="Most frames of one segment.")
+    segment_s_max: float = Field(default=10.0, gt=0, description="Most seconds of one segment.")
+    result_ttl_s: float = Field(
+        default=7 * 86400.0, gt=0, description="Seconds a finished job and its result are kept."
+    )
+
+    # The worker's device
+    device: str = Field(default="auto", description="Device of a worker: auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="Number format of the networks; auto picks by timing where the loss allows it.",
+    )
+    worker_streams: int = Field(default=8, gt=0, description="Steps one worker runs side by side.")
+    batch_max: int = Field(default=8, gt=0, description="Most frames in one pass of the network.")
+    tile_pixels_max: int = Field(
+        default=960 * 540,
+        gt=0,
+        description="Input pixels beyond which a frame goes through the generator in tiles.",
+    )
+    default_video_model: str = Field(
+        default="bicubic", description="Model of a video whose sender named none."
+    )
+    default_image_model: str = Field(
+        default="bicubic", description="Model of a picture whose sender named none."
+    )
+    models_poll_s: float = Field(
+        default=5.0, gt=0, description="Seconds between two looks at which version of a model is the latest."
+    )
+
+    # Where we listen and how we speak
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    metrics_port: int = Field(
+        default=9108, ge=1, le=65535, description="Port where a worker shows its metrics."
+    )
+    log_format: Literal["auto", "json", "human"] = Field(
+        default="auto", description="Form of log lines; auto is human on a terminal and JSON elsewhere."
+    )
+
+    @property
+    def objects_dir(self) -> Path:
+        """Root of the file storage."""
+        return self.data_dir / "objects"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What a worker may lose at any time: fetched inputs, parts being written."""
+        return self.data_dir / "cache"
+
+    @property
+    def valkey_dir(self) -> Path:
+        """The append-only file of the embedded Valkey."""
+        return self.data_dir / "valkey"
+
+    @model_validator(mode="after")
+    def _refuse_unknown_environment(self) -> Self:
+        known = {ENVIRONMENT_PREFIX + name.upper() for name in type(self).model_fields}
+        unknown = sorted(
+            name
+            for name in os.environ
+            if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known
+        )
+        if unknown:
+            raise ValueError(f"unknown settings in the environment: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits_against_each_other(self) -> Self:
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("s3_access_key and s3_secret_key belong together: set both or neither")
+        return self
