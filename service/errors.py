@@ -127,6 +127,12 @@ class StoreUnavailable(TransientError):
     code = "store_unavailable"
 
 
+class DeviceLost(TransientError):
+    """The engine or its device failed: whatever ran there can run again elsewhere."""
+
+    code = "device_lost"
+
+
 class FaultError(UpscaleError):
     """Our own fault: the owner sees a fixed text, the details go to the log."""
 

@@ -1,0 +1,101 @@
+"""Precision: the number formats a backend computes in, and the choice between them on this machine.
+
+A narrower format is chosen when it is faster here and costs less than LOSS_DB_MAX of PSNR. The loss that was
+measured when the model was published stands in its card (`{"precision_loss_db": {"bfloat16": 0.01}}`) and
+decides; for a model without that entry it is bounded by the difference between the formats on a short moving
+test picture. Not here: how a format is used (torch.py).
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+
+from worker.engine.backends.base import Backend, Flow, Picture
+
+Precision = Literal["float32", "bfloat16", "float16"]
+DTYPES: Final[dict[Precision, torch.dtype]] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+LOSS_DB_MAX = 0.05
+# A reconstruction as good as this is spoiled most by a small error; ours lie between 25 and 35 dB.
+ASSUMED_PSNR_DB = 40.0
+TRIAL_FRAMES = 12
+TRIAL_SHAPE = (72, 96)  # large enough that the convolutions, and not their start, take the time
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    precision: Precision
+    reason: str  # for the log and the job's report
+
+
+def choose(make_backend: Callable[[Precision], Backend], device_type: str, card: Mapping[str, Any]) -> Choice:
+    """Time the wide and the narrow format of this device on the same frames and pick one."""
+    narrow: Precision = "float16" if device_type == "cuda" else "bfloat16"
+    backends = [make_backend("float32"), make_backend(narrow)]
+    if backends[0].config.generator == "bicubic":
+        return Choice("float32", "there is no network to run in another format")
+    frames, flow = moving_picture(TRIAL_SHAPE, TRIAL_FRAMES)
+    for backend in backends:
+        _run(backend, frames[:2], flow)  # the first calls build kernels
+    (wide_s, wide), (narrow_s, narrowed) = (_run(backend, frames, flow) for backend in backends)
+    if narrow_s >= wide_s:
+        return Choice("float32", f"{narrow} is not faster here: {wide_s / narrow_s:.2f} times")
+    measured = card.get("precision_loss_db", {}).get(narrow)
+    if wide is None or narrowed is None:
+        return Choice("float32", f"{narrow} gives numbers that are not finite")
+    loss_db = loss_bound_db(wide, narrowed) if measured is None else float(measured)
+    source = "bounded by a trial" if measured is None else "measured at publishing"
+    if loss_db >= LOSS_DB_MAX:
+        return Choice("float32", f"{narrow} would cost {loss_db:.3f} dB, {source}")
+    return Choice(narrow, f"{wide_s / narrow_s:.1f} times faster here for {loss_db:.3f} dB, {source}")
+
+
+def loss_bound_db(wide: Picture, narrowed: Picture) -> float:
+    """What the difference between two outputs would take from a reconstruction of ASSUMED_PSNR_DB.
+
+    An error of its own kind adds to the mean square: 10 log10(1 + difference / error).
+    """
+    difference = float(np.mean(np.square(wide.astype(np.float64) - narrowed)))
+    error = 255.0**2 / 10 ** (ASSUMED_PSNR_DB / 10)
+    return 10 * math.log10(1 + difference / error)
+
+
+def moving_picture(shape: tuple[int, int], frame_count: int) -> tuple[list[Picture], Flow]:
+    """Seeded soft noise that moves one pixel to the right a frame, and the flow that says so."""
+    height, width = shape
+    noise = np.random.default_rng(7).uniform(size=(height + 2, width + frame_count + 2, 3))
+    soft = (
+        noise[1:-1, 1:-1] * 2 + noise[:-2, 1:-1] + noise[2:, 1:-1] + noise[1:-1, :-2] + noise[1:-1, 2:]
+    ) / 6
+    levels = np.round(soft * 255).astype(np.uint8)
+    frames = [
+        np.ascontiguousarray(levels[:, frame_count - t : frame_count - t + width]) for t in range(frame_count)
+    ]
+    flow = np.zeros((2, height, width), np.float32)
+    flow[0] = -1  # a pixel was one to the left
+    return frames, flow
+
+
+def _run(backend: Backend, frames: Sequence[Picture], flow: Flow) -> tuple[float, Picture | None]:
+    """Seconds for one stream over `frames`, and its last output; None where it is not finite."""
+    started = time.perf_counter()
+    state = backend.start((frames[0].shape[0], frames[0].shape[1]), None)
+    output: Picture | None = None
+    for index, frame in enumerate(frames):
+        known: Flow | None = None
+        if index and backend.config.flow == "dis":
+            known = flow
+        elif index and backend.config.recurrent:
+            known = backend.flows([frames[index - 1]], [frame])[0]
+        [stepped] = backend.step([state], [frame], [known], [False])
+        state, output = stepped.state, stepped.output
+    return time.perf_counter() - started, output

@@ -1,0 +1,217 @@
+"""Engine: the one thread that owns a device and advances every open stream in batches.
+
+Streams join and leave at any tick. Who advances is decided in scheduler.py, the network runs in backends/,
+callers hold a Stream (stream.py). Start reading at `_run`.
+"""
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from service.errors import DeviceLost, OutputInvalid
+from worker.engine.backends.base import Backend, Picture
+from worker.engine.scheduler import Plan, Shape, plan
+from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 1.0  # an idle engine shows itself alive this often
+
+Stage = Literal["flow", "generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """What a plan means in frames: gathered under the lock, run without it."""
+
+    flows: list[tuple[Picture, Waiting]]  # the frame before, and the frame
+    step: list[tuple[Stream, Waiting]]
+
+
+class Engine:
+    """Continuous batching over one backend.
+
+    batch_max     streams in one step; fewer where the backend's pixel budget says so
+    queue_frames  frames that wait in front of and behind each stream: the bound on host memory
+    lookahead     frames of one stream whose flow may be computed before their turn
+    device        a lock held during each tick; engines of several models share one, so that one runs at a time
+    on_batch      told the number of streams of each step
+    on_stage      told the seconds of each stage: all flows of a tick, or its step
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        batch_max: int = 8,
+        queue_frames: int = 8,
+        lookahead: int = 4,
+        device: AbstractContextManager[object] | None = None,
+        on_batch: Callable[[int], None] | None = None,
+        on_stage: Callable[[Stage, float], None] | None = None,
+    ) -> None:
+        if min(batch_max, queue_frames, lookahead) < 1:
+            raise ValueError(f"each must be 1 or more: {batch_max=} {queue_frames=} {lookahead=}")
+        self.backend = backend
+        self._batch_max, self._queue_frames, self._lookahead = batch_max, queue_frames, lookahead
+        self._device = device or nullcontext()
+        self._on_batch, self._on_stage = on_batch, on_stage
+        self._lock = threading.Lock()  # guards all below, and every stream's queues
+        self._work = threading.Condition(self._lock)
+        self._streams: dict[int, Stream] = {}  # in order of their last turn
+        self._keys = itertools.count()
+        self._closing = False
+        self._failure: DeviceLost | None = None
+        # For liveness and metrics: read by anyone, written by the engine's thread alone.
+        self.last_progress = time.monotonic()
+        self.alive_ticks = 0
+        self.busy_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def open(self, height: int, width: int, *, state: tuple[Picture, Picture] | None = None) -> Stream:
+        """A new stream for frames of height x width, from the next tick on.
+
+        state   (last frame (h, w, 3), last output (H, W, 3)) uint8 of a stream to go on with
+        Raises  DeviceLost once the engine has failed, StreamClosed once it was closed
+        """
+        resume = checked_resume(state, (height, width))
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self._closing:
+                raise StreamClosed("the engine was closed")
+            stream = Stream(
+                next(self._keys),
+                (height, width),
+                flow=self.backend.config.flow,
+                queue_frames=self._queue_frames,
+                resume=resume,
+                lock=self._lock,
+                work=self._work,
+            )
+            self._streams[stream.key] = stream
+            return stream
+
+    @property
+    def stream_count(self) -> int:
+        return len(self._streams)
+
+    @property
+    def failure(self) -> DeviceLost | None:
+        """Why the engine stopped; it won't recover, its owner makes another."""
+        return self._failure
+
+    def close(self) -> None:
+        """Stop after the tick in hand; streams still open are closed."""
+        with self._lock:
+            self._closing = True
+            self._work.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # On the engine's thread
+
+    def _run(self) -> None:
+        try:
+            while (tick := self._next_tick()) is not None:
+                with self._device:
+                    started = time.monotonic()
+                    self._run_tick(tick)
+                    self.busy_s += time.monotonic() - started
+                del tick  # or its frames would stay in memory for as long as the engine idles
+            self._drop_all(StreamClosed("the engine was closed"))
+        except Exception as error:  # whatever it is, those who wait for a stream must hear of it
+            log.exception("engine_failed")
+            failure = DeviceLost(f"the engine failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._drop_all(failure)
+
+    def _next_tick(self) -> _Tick | None:
+        """Waits until there is something to do; None when the engine is to stop."""
+        with self._work:
+            while not self._closing:
+                self.last_progress = time.monotonic()
+                self.alive_ticks += 1
+                for key in [key for key, stream in self._streams.items() if stream.is_finished]:
+                    self._streams.pop(
+                        key
+                    ).state = None  # the caller may keep the stream, not the device's memory
+                slots = [stream.slot() for stream in self._streams.values()]
+                decision = plan(slots, batch_max=self._batch_max_of, lookahead=self._lookahead)
+                if decision is not None:
+                    return self._gather(decision)
+                self._work.wait(IDLE_WAIT_S)
+            return None
+
+    def _batch_max_of(self, shape: Shape) -> int:
+        height, width = shape
+        return max(1, min(self._batch_max, self.backend.tile_pixels_max // (height * width)))
+
+    def _gather(self, decision: Plan) -> _Tick:
+        for key in decision.passed_over:
+            self._streams[key].waited_ticks += 1
+        for key in decision.step:
+            self._streams[key] = stream = self._streams.pop(key)  # to the end: it has had its turn
+            stream.waited_ticks = 0
+        flows = [(self._streams[flow.key], flow.index) for flow in decision.flows]
+        return _Tick(
+            flows=[(stream.frame_before(index), stream.waiting(index)) for stream, index in flows],
+            step=[(self._streams[key], self._streams[key].waiting(0)) for key in decision.step],
+        )
+
+    def _run_tick(self, tick: _Tick) -> None:
+        started = time.monotonic()
+        if tick.flows:
+            previous, wanted = zip(*tick.flows, strict=True)
+            for waiting, flow in zip(
+                wanted, self.backend.flows(previous, [each.frame for each in wanted]), strict=True
+            ):
+                waiting.flow, waiting.needs_flow = flow, False
+            self._report_stage("flow", time.monotonic() - started)
+            started = time.monotonic()
+        streams, frames = zip(*tick.step, strict=True)
+        for stream in streams:
+            if stream.state is None:
+                stream.state = self.backend.start(stream.shape, stream.resume)
+        results = self.backend.step(
+            [stream.state for stream in streams],
+            [each.frame for each in frames],
+            [each.flow for each in frames],
+            [each.round_state for each in frames],
+        )
+        self._report_stage("generator", time.monotonic() - started)
+        with self._lock:
+            for stream, result in zip(streams, results, strict=True):
+                if result.output is None:
+                    stream.fail(OutputInvalid("the network's output is not finite"))
+                else:
+                    stream.deliver(result.state, result.output)
+        if self._on_batch is not None:
+            self._on_batch(len(streams))
+
+    def _report_stage(self, stage: Stage, seconds: float) -> None:
+        if self._on_stage is not None:
+            self._on_stage(stage, seconds)
+
+    def _drop_all(self, error: DeviceLost | StreamClosed) -> None:
+        with self._lock:
+            self._failure = error if isinstance(error, DeviceLost) else None
+            self._closing = True
+            for stream in self._streams.values():
+                stream.fail(error)
+                stream.state = None
+            self._streams.clear()

@@ -1,0 +1,198 @@
+"""Stream: one run of the recurrence as its caller holds it, with a bounded queue on either side.
+
+Not here: the engine's loop (engine.py) and what runs the network (backends/). Callers use the first
+half; the second half is for the engine, which calls it with its lock held.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from threading import Condition, Lock
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_core.config import SCALE, FlowName
+from model_core.recurrence import State
+from service.errors import OutputInvalid, UpscaleError
+from worker.engine.backends.base import Flow, Picture
+from worker.engine.scheduler import Shape, Slot
+
+
+class StreamClosed(Exception):
+    """The stream, or its engine, was closed by someone on this side; nothing is wrong with the frames."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One frame on its way in."""
+
+    frame: Picture
+    flow: Flow | None  # None: zero, or still to be computed
+    needs_flow: bool
+    round_state: bool
+
+
+class Stream:
+    """Made by Engine.open. One thread puts and one gets; any may close."""
+
+    def __init__(
+        self,
+        key: int,
+        shape: Shape,
+        *,
+        flow: FlowName,
+        queue_frames: int,
+        resume: tuple[Picture, Picture] | None,
+        lock: Lock,
+        work: Condition,
+    ) -> None:
+        self.key = key
+        self.shape = shape
+        self._flow = flow
+        self._queue_frames = queue_frames
+        self._work = work  # tells the engine that this stream may have become ready
+        self._room = Condition(lock)  # tells `put`
+        self._ready = Condition(lock)  # tells `get`
+        self._waiting: deque[Waiting] = deque()
+        self._outputs: deque[Picture] = deque()
+        self._ended = False
+        self._error: UpscaleError | StreamClosed | None = None
+        self._fresh = resume is None  # no frame was put yet, so none can have a flow
+        # The engine's own, between ticks:
+        self.state: State | None = None
+        self.resume = resume
+        self.last_frame: Picture | None = None if resume is None else resume[0]
+        self.waited_ticks = 0
+
+    def put(
+        self, frame: Picture, flow: NDArray[np.float32] | None = None, *, round_state: bool = False
+    ) -> None:
+        """Give the next frame; blocks while `queue_frames` are waiting.
+
+        frame        (h, w, 3) uint8 RGB; kept, so don't write into it afterwards
+        flow         (2, h, w) float32, with every frame but the first of a fresh stream where the model takes
+                     its flow ready made ("dis"), never otherwise
+        round_state  after this frame the state is rounded to whole levels: the end of a segment, from whose
+                     uint8 frame and output another stream can go on just as this one will
+        Raises       what broke the stream or the engine; OutputInvalid for a frame or flow that does not fit,
+                     which breaks this stream; StreamClosed
+        """
+        frame = np.ascontiguousarray(frame)
+        misfit = self._misfit(frame, flow)
+        with self._room:
+            if misfit is not None:
+                self.fail(OutputInvalid(misfit))
+            while self._error is None and len(self._waiting) >= self._queue_frames:
+                self._room.wait()
+            if self._error is not None:
+                raise self._error
+            assert not self._ended, "no frame may follow end()"
+            needs_flow = flow is None and not self._fresh and self._flow in ("fnet", "pyramid")
+            self._waiting.append(Waiting(frame, flow, needs_flow, round_state))
+            self._fresh = False
+            self._work.notify()
+
+    def end(self) -> None:
+        """No more frames will come; `get` gives what is left and then None."""
+        with self._room:
+            self._ended = True
+            self._ready.notify_all()
+            self._work.notify()
+
+    def get(self) -> Picture | None:
+        """The next output (H, W, 3) uint8, in order; None after the last. Raises as `put` does."""
+        with self._ready:
+            while self._error is None and not self._outputs and not self.is_finished:
+                self._ready.wait()
+            if self._error is not None:
+                raise self._error
+            if not self._outputs:
+                return None
+            self._work.notify()
+            return self._outputs.popleft()
+
+    def close(self) -> None:
+        """Give up what is left; the slot is free at the next tick. Harmless after the end, and twice."""
+        with self._room:
+            self.fail(StreamClosed("the stream was closed"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # For the engine, under its lock
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing is left for the engine to do."""
+        return self._error is not None or (self._ended and not self._waiting)
+
+    def slot(self) -> Slot:
+        known = next((i for i, each in enumerate(self._waiting) if each.needs_flow), len(self._waiting))
+        return Slot(
+            key=self.key,
+            shape=self.shape,
+            frames=len(self._waiting),
+            flows=known,
+            has_room=len(self._outputs) < self._queue_frames,
+            waited_ticks=self.waited_ticks,
+        )
+
+    def waiting(self, index: int) -> Waiting:
+        return self._waiting[index]
+
+    def frame_before(self, index: int) -> Picture:
+        """The frame that precedes the waiting one at `index`."""
+        frame = self._waiting[index - 1].frame if index else self.last_frame
+        assert frame is not None, "the first frame of a fresh stream has none before it"
+        return frame
+
+    def deliver(self, state: State | None, output: Picture) -> None:
+        """The first waiting frame has become this output. Nothing happens if the stream broke meanwhile."""
+        if self._error is not None:
+            return
+        self.state, self.resume = state, None
+        self.last_frame = self._waiting.popleft().frame
+        self._outputs.append(output)
+        self._room.notify()
+        self._ready.notify()
+        if self.is_finished:
+            self._ready.notify_all()
+
+    def fail(self, error: UpscaleError | StreamClosed) -> None:
+        """Both sides raise `error` from now on; the first one counts. Frames in either queue are dropped."""
+        if self._error is None:
+            self._error = error
+            self._waiting.clear()
+            self._outputs.clear()
+            self._room.notify_all()
+            self._ready.notify_all()
+            self._work.notify()
+
+    def _misfit(self, frame: Picture, flow: NDArray[np.float32] | None) -> str | None:
+        height, width = self.shape
+        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+            return f"a frame of {frame.shape} {frame.dtype} came to a stream of {(height, width, 3)} uint8"
+        if (flow is not None) != (self._flow == "dis" and not self._fresh):
+            return f"flow {'given' if flow is not None else 'missing'}: first={self._fresh}, F={self._flow}"
+        if flow is not None and (flow.shape != (2, height, width) or not np.isfinite(flow).all()):
+            return f"a flow of {flow.shape} came to a stream of {(2, height, width)}, or it is not finite"
+        return None
+
+
+def checked_resume(resume: tuple[Picture, Picture] | None, shape: Shape) -> tuple[Picture, Picture] | None:
+    """Raises OutputInvalid unless frame and output are uint8 pictures of the stream's two sizes."""
+    if resume is not None:
+        sizes = (*shape, 3), (shape[0] * SCALE, shape[1] * SCALE, 3)
+        for picture, size in zip(resume, sizes, strict=True):
+            if picture.shape != size or picture.dtype != np.uint8:
+                raise OutputInvalid(
+                    f"a state of {picture.shape} {picture.dtype}, where {size} uint8 is expected"
+                )
+    return resume
