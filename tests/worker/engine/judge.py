@@ -1,0 +1,71 @@
+"""A tiny seeded network whose recurrence matters, clips for it, and the slow judge of the fast engine."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from model_core import recurrence
+from model_core.config import ModelConfig
+from model_core.model import Model, build
+from model_core.pixels import to_float, to_uint8
+from model_core.recurrence import State
+
+
+def make_model(flow: str = "dis", **config) -> Model:
+    """Random weights, scaled until the last output weighs as much as the frame and fades within some frames.
+
+    At their plain scale random weights hide a state that leaks or is lost: it would change less than a level.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build(ModelConfig(generator="frvsr", flow=flow, features=8, blocks=2, **config))
+    last = model.generator.head[0 if model.config.head == "subpixel" else -1]
+    last.weight.data *= 3
+    if flow == "fnet":
+        model.flow_net.head[-1].weight.data *= 30  # flows of a pixel or so instead of nearly none
+    return model.eval().requires_grad_(False)
+
+
+class Clip:
+    """Random frames with the flows that come with them, if any, and the frames after which to round."""
+
+    def __init__(
+        self, seed: int, shape=(16, 24), length: int = 20, *, flow: str = "dis", rounds: float = 0.0
+    ):
+        random = np.random.default_rng(seed)
+        self.shape = shape
+        self.frames = random.integers(40, 216, (length, *shape, 3), dtype=np.uint8)
+        flows = random.normal(0, 2, (length, 2, *shape)).astype(np.float32)
+        self.flows = [None] + [flows[t] if flow == "dis" else None for t in range(1, length)]
+        self.rounded = random.random(length) < rounds
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@torch.inference_mode()
+def upscale_alone(model: Model, clip: Clip) -> np.ndarray:
+    """(T, H, W, 3) uint8: frame by frame, one stream, nothing but model_core."""
+    state = State.clean(1, *clip.shape)
+    outputs = []
+    for t, frame in enumerate(clip.frames):
+        low = to_float(torch.from_numpy(frame[None]))
+        flow_low = torch.zeros(1, 2, *clip.shape)
+        if t and model.config.flow == "dis":
+            flow_low = torch.from_numpy(clip.flows[t][None])
+        elif t and model.flow_net is not None:
+            flow_low = recurrence.estimate_flow(model, state.frame, low)
+        state, high = recurrence.step(model, state, low, flow_low)
+        if clip.rounded[t]:
+            state = state.rounded()
+        outputs.append(to_uint8(high).numpy()[0])
+    return np.stack(outputs)
+
+
+def assert_levels_close(found: Sequence[np.ndarray], expected: np.ndarray) -> None:
+    """At most 1 level, on at most 0.1 % of samples."""
+    assert len(found) == len(expected)
+    difference = np.abs(np.stack(found).astype(int) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 0.001

@@ -1,0 +1,138 @@
+"""The contract of every backend: a stream's output in any company equals its output alone."""
+
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.recurrence import State, estimate_flow, step
+from service.errors import UpscaleError
+from tests.worker.engine.judge import Clip, assert_levels_close, make_model, upscale_alone
+from worker.engine.backends.torch import TorchBackend
+from worker.engine.engine import Engine
+from worker.engine.stream import StreamClosed
+
+SHAPES = [(16, 24), (16, 24), (16, 24), (21, 13)]  # most share a shape; one is odd on both sides
+
+
+def run_alongside(engine: Engine, clips: list[Clip], *, seed: int, cuts: dict[int, int] | None = None):
+    """Every clip through the engine at once, joining at random moments; (outputs of each, batch sizes aside).
+
+    cuts    for a clip, the frame after which its stream is closed and another goes on from what was stored
+    """
+    outputs: list[list[np.ndarray]] = [[] for _ in clips]
+    errors: list[BaseException] = []
+
+    def feed(stream, clip: Clip, start: int, stop: int, pace: random.Random):
+        try:
+            for t in range(start, stop):
+                if pace.random() < 0.05:
+                    time.sleep(0.002)  # fall behind now and then, so that batches change
+                stream.put(clip.frames[t], clip.flows[t], round_state=bool(clip.rounded[t]))
+            stream.end()
+        except (UpscaleError, StreamClosed) as error:
+            errors.append(error)
+
+    def carry(index: int):
+        clip, pace = clips[index], random.Random(seed * 100 + index)
+        time.sleep(pace.random() * 0.1)
+        cut = (cuts or {}).get(index)
+        for start, stop in [(0, len(clip))] if cut is None else [(0, cut), (cut, len(clip))]:
+            state = (clip.frames[start - 1], outputs[index][-1]) if start else None
+            with engine.open(*clip.shape, state=state) as stream:
+                feeder = threading.Thread(target=feed, args=(stream, clip, start, stop, pace))
+                feeder.start()
+                while (output := stream.get()) is not None:
+                    outputs[index].append(output)
+                feeder.join()
+
+    carriers = [threading.Thread(target=carry, args=(index,)) for index in range(len(clips))]
+    for carrier in carriers:
+        carrier.start()
+    for carrier in carriers:
+        carrier.join()
+    assert not errors
+    return outputs
+
+
+@pytest.mark.parametrize("flow", ["dis", "fnet"])
+def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(flow, request):
+    """Guards against state leaking between streams that join and leave, and flows meeting the wrong frame."""
+    model = request.getfixturevalue(f"model_{flow}")
+    lengths = [100, 30, 7, 60]
+    clips = [
+        Clip(seed, shape, length, flow=flow, rounds=0.1)
+        for seed, (shape, length) in enumerate(zip(SHAPES, lengths, strict=True))
+    ]
+    batches: list[int] = []
+    with Engine(TorchBackend(model), batch_max=3, on_batch=batches.append) as engine:
+        outputs = run_alongside(engine, clips, seed=1)
+    for found, clip in zip(outputs, clips, strict=True):
+        assert_levels_close(found, upscale_alone(model, clip))
+    assert sum(batches) == sum(lengths)
+    assert max(batches) >= 2  # or this test has shown nothing
+
+
+@pytest.mark.parametrize("flow", ["dis", "fnet"])
+def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undisturbed(flow, request):
+    model = request.getfixturevalue(f"model_{flow}")
+    clips = [Clip(seed, SHAPES[seed], 24, flow=flow) for seed in range(4)]
+    cuts = {0: 5, 1: 12, 3: 23}
+    for index, cut in cuts.items():
+        clips[index].rounded[cut - 1] = True
+        if flow == "dis":
+            assert clips[index].flows[cut] is not None  # the first frame after a cut still has its flow
+    with Engine(TorchBackend(model)) as engine:
+        outputs = run_alongside(engine, clips, seed=2, cuts=cuts)
+    for found, clip in zip(outputs, clips, strict=True):
+        expected = upscale_alone(model, clip)
+        assert_levels_close(found, expected)
+
+
+def test_rounding_the_state_is_what_makes_a_resumed_stream_equal(model_dis):
+    """Without it the first frames after the cut differ: the test above could not fail otherwise."""
+    clip = Clip(0, length=12)
+    plain = upscale_alone(model_dis, clip)
+    clip.rounded[:] = True
+    assert (upscale_alone(model_dis, clip) != plain).mean() > 0.01
+
+
+@pytest.mark.parametrize("head", ["subpixel", "transposed"])
+def test_a_backend_in_tiles_equals_a_whole_one(head):
+    model = make_model("dis", head=head)
+    clip = Clip(3, (40, 52), 12)
+    with Engine(TorchBackend(model, tile_pixels_max=26 * 26)) as engine:
+        [outputs] = run_alongside(engine, [clip], seed=3)
+    difference = np.abs(np.stack(outputs).astype(int) - upscale_alone(model, clip))
+    assert difference.max() <= 1
+
+
+def test_bfloat16_stays_near_float32_in_a_batch(model_dis):
+    clips = [Clip(seed, length=20) for seed in range(3)]
+    with Engine(TorchBackend(model_dis, precision="bfloat16")) as engine:
+        outputs = run_alongside(engine, clips, seed=4)
+    for found, clip in zip(outputs, clips, strict=True):
+        expected = upscale_alone(model_dis, clip)
+        assert np.abs(np.stack(found).astype(int) - expected).mean() < 1
+        assert (np.stack(found) != expected).any()  # it did compute in another format
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("flow", ["dis", "fnet"])
+def test_the_networks_of_these_tests_depend_on_their_state_and_their_flow(flow, request):
+    """Every test above rests on this: a lost state or flow must show in many levels."""
+    model = request.getfixturevalue(f"model_{flow}")
+    clip = Clip(5, length=2, flow=flow)
+    low = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255
+    state = State(low[:1], torch.rand(1, 3, 64, 96))
+    flow_low = torch.zeros(1, 2, 16, 24) + 1.5
+    high = step(model, state, low[1:], flow_low)[1].clamp(0, 1)
+    without_state = step(model, State.clean(1, 16, 24), low[1:], flow_low)[1].clamp(0, 1)
+    without_flow = step(model, state, low[1:], flow_low * 0)[1].clamp(0, 1)
+    assert (high - without_state).abs().mean() * 255 > 10
+    assert (high - without_flow).abs().mean() * 255 > 10
+    if flow == "fnet":
+        assert estimate_flow(model, low[:1], low[1:]).abs().mean() > 0.3

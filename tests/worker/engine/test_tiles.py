@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_core.config import ModelConfig
+from model_core.model import build
+from model_core.pixels import to_uint8
+from tests.worker.engine.judge import make_model
+from worker.engine.tiles import KEPT_SIDE_MIN, generate_in_tiles, grid
+
+
+@pytest.fixture(scope="module", params=["subpixel", "transposed", "bicubic"])
+def model(request):
+    if request.param == "bicubic":
+        return build(ModelConfig(generator="bicubic", flow="none")).eval()
+    return make_model("dis", head=request.param)
+
+
+def inputs_for(model, height: int, width: int, count: int = 1) -> torch.Tensor:
+    random = torch.Generator().manual_seed(height * 1000 + width)
+    return torch.rand(count, 51 if model.config.recurrent else 3, height, width, generator=random)
+
+
+@torch.inference_mode()
+def test_a_frame_in_tiles_equals_the_frame_in_one_piece(model):
+    inputs = inputs_for(model, 37, 61, count=2)
+    tiled = generate_in_tiles(
+        model.generator, inputs, halo=model.config.receptive_radius, tile_pixels_max=30 * 30
+    )
+    difference = to_uint8(tiled).int() - to_uint8(model.generator(inputs)).int()
+    assert difference.abs().max() <= 1
+    assert (difference != 0).float().mean() <= 0.001
+
+
+@torch.inference_mode()
+def test_a_halo_that_is_too_small_would_show(model):
+    inputs = inputs_for(model, 37, 61)
+    tiled = generate_in_tiles(model.generator, inputs, halo=0, tile_pixels_max=30 * 30)
+    assert (to_uint8(tiled).int() - to_uint8(model.generator(inputs)).int()).abs().max() > 1
+
+
+@torch.inference_mode()
+def test_no_output_depends_on_input_beyond_the_halo(model):
+    inputs, side, at = inputs_for(model, 40, 40), model.config.receptive_radius, 20
+    changed = inputs.clone()
+    changed[..., at, at] += 0.5
+    moved = (model.generator(inputs) != model.generator(changed)).any(dim=(0, 1)).nonzero()
+    assert moved.min() // 4 >= at - side
+    assert moved.max() // 4 <= at + side
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 24), st.integers(1, 20_000))
+def test_tiles_fit_the_budget_wherever_halos_leave_room(height, width, halo, budget):
+    rows, columns = grid(height, width, halo=halo, tile_pixels_max=budget)
+    kept_height, kept_width = math.ceil(height / rows), math.ceil(width / columns)
+    pixels = min(height, kept_height + 2 * halo) * min(width, kept_width + 2 * halo)
+    smallest = (2 * KEPT_SIDE_MIN + 2 * halo) ** 2
+    assert pixels <= max(budget, smallest)
+    assert kept_height >= min(height, KEPT_SIDE_MIN)
+    assert kept_width >= min(width, KEPT_SIDE_MIN)
+
+
+def test_a_frame_within_the_budget_is_one_call():
+    calls = []
+    inputs = torch.rand(2, 3, 8, 8)
+    generate_in_tiles(lambda x: calls.append(x.shape) or x, inputs, halo=3, tile_pixels_max=64)
+    assert calls == [(2, 3, 8, 8)]
