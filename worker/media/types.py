@@ -1,18 +1,16 @@
 """The records that media modules hand to each other and that a job's manifest stores.
 
 Plain values only: no handles, no pixels. Times are integers in a stated time base, or `Fraction` seconds.
-`to_json` gives plain dicts and `from_json` checks them, so a manifest written by an older version fails loudly.
+`to_json` gives plain dicts and `from_json` checks them: a manifest of another shape fails loudly.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
 
-@cache
 def _adapter(record: type) -> TypeAdapter[Any]:
     return TypeAdapter(record)
 
@@ -90,7 +88,6 @@ class Source(_Json):
     duration_s: float | None = None
     colour: Colour = Colour()
     interlaced: bool = False
-    hdr: bool = False
     audio: tuple[StreamInfo, ...] = ()
     subtitles: tuple[StreamInfo, ...] = ()
     others: tuple[StreamInfo, ...] = ()  # attachments, data, attached pictures, further video streams

@@ -1,0 +1,160 @@
+"""The one decoder: planning and processing both read frames here, so that their counts cannot differ.
+
+`decode` gives exactly the wanted frames as RGB; `pictures` gives what the codec shows, for timeline.py too.
+Not here: which frames there are and where one may seek (timeline.py), what colours mean (colour.py).
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, dropwhile
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import av
+import av.container
+import numpy as np
+from av.codec.context import ThreadType
+from numpy.typing import NDArray
+
+from service.errors import BrokenMedia, UnsupportedMedia
+from worker.media.colour import to_rgb
+from worker.media.container import open_media
+from worker.media.types import Key, Source, Timeline
+
+Rgb = NDArray[np.uint8]
+Packet: TypeAlias = "av.Packet[av.VideoStream]"  # generic in PyAV's stubs only
+Clock = Literal["pts", "dts"]
+
+# Each thread holds one frame in flight; four 4K frames are 50 MB, and networks are slower than four threads.
+_THREADS = 4
+FILE_START = -(1 << 40)  # before any time stamp: demuxers take it for their first packet
+
+
+@dataclass(slots=True)
+class Damage:
+    """What could not be read or decoded on the way; filled in by `read_packets` and `pictures`."""
+
+    broken_packets: int = 0
+    is_cut_short: bool = False
+
+
+def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[Rgb]:
+    """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
+
+    Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for.
+    Raises BrokenMedia if the frames are not those that the timeline lists.
+    """
+    assert 0 <= start < stop <= timeline.frame_count
+    key = timeline.keys[bisect_right(timeline.keys, start, key=lambda k: k.frame_index) - 1]
+    colour, codec = source.colour, source.codec
+    with (
+        open_media(path) as container,
+        to_rgb(source.width, source.height, pix_fmt=source.pix_fmt, codec=codec, colour=colour) as converter,
+    ):
+        stream = open_stream(container, source)
+        shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
+        done = start
+        for frame_index, picture in _numbered(shown, timeline, key):
+            if frame_index < start:
+                continue
+            if frame_index != done:
+                break
+            yield _pixels(converter.convert(picture))
+            done += 1
+            if done == stop:
+                return
+        raise BrokenMedia(
+            f"frame {done} was there when the file was read first and is not now", field="frame", value=done
+        )
+
+
+def _pixels(picture: av.VideoFrame) -> Rgb:
+    frame = picture.to_ndarray()
+    assert frame.dtype == np.uint8
+    assert frame.shape == (picture.height, picture.width, 3)
+    return frame.astype(np.uint8, copy=False)
+
+
+def _numbered(
+    shown: Iterable[av.VideoFrame], timeline: Timeline, key: Key
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """The shown frames with their indexes. Those before the key's, which may be broken, get smaller ones."""
+    if timeline.clock == "pts":
+        for picture in shown:
+            place = bisect_left(timeline.times, picture.pts if picture.pts is not None else FILE_START)
+            if place < timeline.frame_count and timeline.times[place] == picture.pts:
+                yield place, picture
+    else:  # no display times: the key's frame is the first that is a key, and those after it are counted
+        from_key = dropwhile(lambda picture: not picture.key_frame, shown)
+        yield from enumerate(from_key, start=key.frame_index)
+
+
+def open_stream(container: av.container.InputContainer, source: Source) -> av.VideoStream:
+    """The video stream that `source` names, its decoder set up as every pass over the file must have it."""
+    stream = container.streams[source.stream_index]
+    assert isinstance(stream, av.VideoStream)
+    stream.thread_type = ThreadType.AUTO
+    stream.thread_count = _THREADS
+    return stream
+
+
+def read_packets(
+    container: av.container.InputContainer, stream: av.VideoStream, damage: Damage
+) -> Iterator[Packet]:
+    """The stream's packets; a part of the file that cannot be read ends them, as the file's end would."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except av.FFmpegError:
+        damage.is_cut_short = True
+
+
+def pictures(
+    stream: av.VideoStream, source: Source, packets: Iterable[Packet], damage: Damage
+) -> Iterator[av.VideoFrame]:
+    """What the codec shows for the packets, in display order; packets it cannot decode are left out.
+
+    Raises UnsupportedMedia when the picture changes its size or pixel format.
+    """
+    for packet in chain(packets, [None]):  # None drains the decoder
+        try:
+            shown = stream.decode(packet)
+        except av.error.InvalidDataError:
+            damage.broken_packets += 1
+            continue
+        for picture in shown:
+            found = (picture.width, picture.height, picture.format.name)
+            if found != (source.width, source.height, source.pix_fmt):
+                raise UnsupportedMedia(
+                    "the picture changes its size or pixel format in mid stream",
+                    field="frame_size",
+                    value=f"{found[0]}x{found[1]} {found[2]}",
+                )
+            yield picture
+
+
+def stamp(packet: Packet, clock: Clock) -> int | None:
+    """What identifies a packet however one came to it. Matroska's decode times depend on where one starts."""
+    return packet.pts if clock == "pts" else packet.dts
+
+
+def _packets_from(
+    container: av.container.InputContainer, stream: av.VideoStream, timeline: Timeline, key: Key
+) -> Iterator[Packet]:
+    """Packets from the key's on. Seeking may land early, which costs reading, or late: then we step back."""
+    earlier = [k.stamp for k in timeline.keys if k.stamp < key.stamp]
+    for target in (key.stamp, *earlier[-1:], FILE_START):
+        container.seek(target, stream=stream)
+        packets = dropwhile(
+            lambda packet: not _is_at_or_past(packet, key, timeline.clock),
+            read_packets(container, stream, Damage()),
+        )
+        first = next(packets, None)
+        if first is not None and stamp(first, timeline.clock) == key.stamp:
+            return chain([first], packets)
+    raise BrokenMedia("a place in the file that was there at first cannot be found", value=key.stamp)
+
+
+def _is_at_or_past(packet: Packet, key: Key, clock: Clock) -> bool:
+    now = stamp(packet, clock)
+    return now is not None and (now == key.stamp or (packet.is_keyframe and now > key.stamp))
