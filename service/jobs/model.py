@@ -19,6 +19,8 @@ from service.jobs.states import JobState
 _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
 _RANDOM_BYTES = 16  # 128 bits nobody can guess: the id is what gives access to a result
 
+KEPT_BY_STORE = frozenset({"id", "state", "created_at", "updated_at", "frames_done"})
+
 FAULT_MESSAGE = "The service failed on this job; the cause is in its log."
 
 
@@ -83,6 +85,11 @@ class Job(Record):
     report: dict[str, Any] | None = None  # the conformance report, set when succeeded
     result_key: str | None = None  # set when succeeded
     expires_at: float | None = None  # when the result is removed
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A checked copy. What the store keeps itself (identity, state, progress) can't be set this way."""
+        assert not changes.keys() & KEPT_BY_STORE, f"not for callers: {changes.keys() & KEPT_BY_STORE}"
+        return type(self).model_validate({**dict(self), **changes})
 
     def request_digest(self) -> str:
         """The same for two uploads that ask for the same thing: equal bytes and equal options."""

@@ -24,7 +24,7 @@ class JobState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """True when no work is left to do."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
 class JobEvent(StrEnum):
@@ -37,7 +37,7 @@ class JobEvent(StrEnum):
     EXPIRE = "expire"
 
 
-_TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 _GIVE_UP = {JobEvent.FAIL: JobState.FAILED, JobEvent.CANCEL: JobState.CANCELLED}
 
 TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {

@@ -26,6 +26,8 @@ PLAN: Step = "plan"
 ASSEMBLE: Step = "assemble"
 _SEGMENT = "segment/"
 
+FINISHED_PAGE = 1000  # ids of one answer of `finished_before`; the next sweep asks for more
+
 RUNNABLE_IN: Mapping[str, frozenset[JobState]] = {
     "plan": frozenset({JobState.QUEUED, JobState.PLANNING}),
     "segment": frozenset({JobState.RUNNING}),
@@ -45,6 +47,11 @@ def segment_index(step: Step) -> int | None:
 def kind_of(step: Step) -> str:
     """plan, segment or assemble."""
     return step.split("/", 1)[0]
+
+
+def in_order(steps: Iterable[Step]) -> list[Step]:
+    """Plan first, segments as their frames follow, assemble last."""
+    return sorted(steps, key=lambda step: (list(RUNNABLE_IN).index(kind_of(step)), segment_index(step) or 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +104,7 @@ class JobStore(Protocol):
         fence_floor: int = 0,
         idempotency_key: str | None = None,
     ) -> bool:
-        """Put a job back from its manifest; False when the store knows it. New fences are larger than the floor."""
+        """Put a job back from its manifest; False when the store knows it. New fences exceed the floor."""
 
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
@@ -127,7 +134,10 @@ class JobStore(Protocol):
         """Give the lease back: the attempt does not count and the step can be queued again at once."""
 
     def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
-        """Mark the step done; False when the lease is not the newest or the job has ended."""
+        """Mark the step done; False when the lease is not the newest, or the job has failed or was cancelled.
+
+        Asked twice by the same holder it says True twice, so a lost answer can be asked for again.
+        """
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         """Every step the job has had so far; empty for an unknown job."""
@@ -145,7 +155,7 @@ class JobStore(Protocol):
         """Ids of jobs that have not ended, oldest first."""
 
     def finished_before(self, time_s: float) -> list[str]:
-        """Ids of jobs that ended before then, longest ago first, at most 1000."""
+        """Ids of jobs that ended before then, longest ago first, at most FINISHED_PAGE."""
 
     def queue_depth(self) -> int:
         """How many jobs have not ended."""

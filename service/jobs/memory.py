@@ -1,0 +1,292 @@
+"""JobStore in the memory of one process: for tests and for reading, as it states the rules in plain Python.
+
+The contract suite holds it and redis.py to the same behaviour; store.py tells the rules.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from threading import RLock
+from typing import Any
+
+from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
+from service.jobs.manifest import Segment
+from service.jobs.model import Job
+from service.jobs.states import JobEvent, JobState, advance
+from service.jobs.store import (
+    ASSEMBLE,
+    FINISHED_PAGE,
+    PLAN,
+    RUNNABLE_IN,
+    FinishedPart,
+    Lease,
+    Step,
+    StepRecord,
+    in_order,
+    kind_of,
+    segment_index,
+    segment_step,
+)
+
+
+@dataclass
+class _Entry:
+    job: Job
+    idempotency_key: str | None = None
+    fence_floor: int = 0
+    segments: dict[int, Segment] = field(default_factory=dict)
+    steps: dict[Step, StepRecord] = field(default_factory=dict)
+
+
+class MemoryStore:
+    def __init__(self, *, lease_s: float, attempts_max: int, clock: Callable[[], float] = time.time) -> None:
+        self.now = clock
+        self._lease_s = lease_s
+        self._attempts_max = attempts_max
+        self._entries: dict[str, _Entry] = {}
+        self._ids_by_key: dict[str, str] = {}
+        self._lock = RLock()
+
+    # Jobs
+
+    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        with self._lock:
+            if idempotency_key in self._ids_by_key:
+                earlier = self._entries[self._ids_by_key[idempotency_key]].job
+                if earlier.request_digest() != job.request_digest():
+                    raise IdempotencyConflict(
+                        "This key was used for another request.",
+                        field="Idempotency-Key",
+                        value=idempotency_key,
+                    )
+                return earlier
+            # A sweeper may have seen the manifest and restored the job a moment before us.
+            entry = self._entries.setdefault(job.id, _new_entry(job))
+            if idempotency_key is not None:
+                entry.idempotency_key = idempotency_key
+                self._ids_by_key[idempotency_key] = job.id
+            return entry.job
+
+    def restore(
+        self,
+        job: Job,
+        *,
+        segments: Iterable[Segment] = (),
+        parts: Mapping[int, FinishedPart] | None = None,
+        fence_floor: int = 0,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        with self._lock:
+            if job.id in self._entries:
+                return False
+            self.create(job, idempotency_key=idempotency_key)
+            entry = self._entries[job.id]
+            entry.fence_floor = fence_floor
+            entry.steps = {step: StepRecord(fence=fence_floor) for step in entry.steps}
+            self._lay_out(entry, segments)
+            for index, part in (parts or {}).items():
+                self._mark_done(entry, segment_step(index), part.part_key, part.state_key)
+            return True
+
+    def get(self, job_id: str) -> Job:
+        with self._lock:
+            return self._entry(job_id).job
+
+    def delete(self, job_id: str) -> None:
+        with self._lock:
+            entry = self._entries.pop(job_id, None)
+            if entry is not None and entry.idempotency_key is not None:
+                del self._ids_by_key[entry.idempotency_key]
+
+    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
+        with self._lock:
+            entry = self._entry(job_id)
+            state = advance(entry.job.state, event)
+            return self._set(entry, entry.job.with_changes(**changes), state=state)
+
+    def update(self, job_id: str, **changes: Any) -> Job:
+        with self._lock:
+            entry = self._entry(job_id)
+            return self._set(entry, entry.job.with_changes(**changes))
+
+    # Steps
+
+    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
+        with self._lock:
+            entry = self._entry(job_id)
+            if entry.job.state not in RUNNABLE_IN[PLAN]:
+                return False
+            self._lay_out(entry, segments)
+            return True
+
+    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
+        with self._lock:
+            entry = self._entries.get(job_id)
+            if entry is None or not self._is_runnable(entry, step):
+                return None
+            record = entry.steps[step]
+            if record.attempts >= self._attempts_max:
+                raise TooManyAttempts(
+                    f"{step} was begun {record.attempts} times and never ended.", field="step", value=step
+                )
+            record = entry.steps[step] = replace(
+                record,
+                fence=record.fence + 1,
+                owner=owner,
+                expires_at=self.now() + self._lease_s,
+                attempts=record.attempts + 1,
+                queued_at=None,
+            )
+            return Lease(
+                job_id=job_id,
+                step=step,
+                owner=owner,
+                fence=record.fence,
+                expires_at=record.expires_at,
+                attempt=record.attempts,
+            )
+
+    def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
+        with self._lock:
+            record = self._held(lease)
+            if record is None or record.done or self._entries[lease.job_id].job.state.is_terminal:
+                return False
+            entry = self._entries[lease.job_id]
+            entry.steps[lease.step] = replace(record, expires_at=self.now() + self._lease_s)
+            self._move_progress(entry, lease.step, frames_done)
+            return True
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            record = self._held(lease)
+            if record is not None and not record.done:
+                self._entries[lease.job_id].steps[lease.step] = replace(
+                    record, owner=None, expires_at=0.0, attempts=record.attempts - 1, queued_at=None
+                )
+
+    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
+        with self._lock:
+            record = self._held(lease)
+            if record is None:
+                return False
+            entry = self._entries[lease.job_id]
+            if not record.done and entry.job.state.is_terminal and entry.job.state is not JobState.SUCCEEDED:
+                return False
+            if not record.done:
+                self._mark_done(entry, lease.step, part_key, state_key)
+            return True
+
+    def steps(self, job_id: str) -> dict[Step, StepRecord]:
+        with self._lock:
+            entry = self._entries.get(job_id)
+            return {} if entry is None else {step: entry.steps[step] for step in in_order(entry.steps)}
+
+    def runnable(self, job_id: str) -> list[Step]:
+        return list(self.waiting(job_id))
+
+    def waiting(self, job_id: str) -> dict[Step, float | None]:
+        with self._lock:
+            entry = self._entries.get(job_id)
+            if entry is None:
+                return {}
+            steps = in_order(step for step in entry.steps if self._is_runnable(entry, step))
+            return {step: entry.steps[step].queued_at for step in steps}
+
+    def mark_queued(self, job_id: str, step: Step) -> None:
+        with self._lock:
+            entry = self._entries.get(job_id)
+            if entry is not None and step in entry.steps:
+                entry.steps[step] = replace(entry.steps[step], queued_at=self.now())
+
+    # The whole
+
+    def active(self) -> list[str]:
+        with self._lock:
+            jobs = [entry.job for entry in self._entries.values() if not entry.job.state.is_terminal]
+            return [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id))]
+
+    def finished_before(self, time_s: float) -> list[str]:
+        with self._lock:
+            jobs = [entry.job for entry in self._entries.values()]
+            ended = [job for job in jobs if job.state.is_terminal and job.updated_at < time_s]
+            return [job.id for job in sorted(ended, key=lambda job: job.updated_at)][:FINISHED_PAGE]
+
+    def queue_depth(self) -> int:
+        return len(self.active())
+
+    def counts(self) -> dict[JobState, int]:
+        with self._lock:
+            states = [entry.job.state for entry in self._entries.values()]
+            return {state: states.count(state) for state in JobState}
+
+    def ping(self) -> None:
+        """Memory always answers."""
+
+    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
+        with self._lock:
+            ids = sorted((i for i in self._entries if cursor is None or i < cursor), reverse=True)
+            page = [self._entries[job_id].job for job_id in ids[:limit]]
+            return page, page[-1].id if len(ids) > limit else None
+
+    # Rules
+
+    def _entry(self, job_id: str) -> _Entry:
+        if job_id not in self._entries:
+            raise UnknownJob("There is no such job.", field="id", value=job_id)
+        return self._entries[job_id]
+
+    def _held(self, lease: Lease) -> StepRecord | None:
+        """The step's record when this lease is its newest; an expired one is good until superseded."""
+        entry = self._entries.get(lease.job_id)
+        record = None if entry is None else entry.steps.get(lease.step)
+        if record is None or (record.fence, record.owner) != (lease.fence, lease.owner):
+            return None
+        return record
+
+    def _is_runnable(self, entry: _Entry, step: Step) -> bool:
+        record = entry.steps.get(step)
+        if record is None or record.done or entry.job.state not in RUNNABLE_IN[kind_of(step)]:
+            return False
+        if record.owner is not None and record.expires_at > self.now():
+            return False
+        if step == ASSEMBLE:
+            return bool(entry.segments) and all(
+                entry.steps[segment_step(index)].done for index in entry.segments
+            )
+        index = segment_index(step)
+        follows = None if index is None else entry.segments[index].follows
+        return follows is None or entry.steps[segment_step(follows)].done
+
+    def _set(self, entry: _Entry, job: Job, **kept: Any) -> Job:
+        entry.job = job.model_copy(update={"updated_at": self.now(), **kept})
+        return entry.job
+
+    def _lay_out(self, entry: _Entry, segments: Iterable[Segment]) -> None:
+        entry.segments = {segment.index: segment for segment in segments}
+        fixed = {step: entry.steps[step] for step in (PLAN, ASSEMBLE)}
+        entry.steps = fixed | {
+            segment_step(index): StepRecord(fence=entry.fence_floor) for index in entry.segments
+        }
+
+    def _mark_done(self, entry: _Entry, step: Step, part_key: str | None, state_key: str | None) -> None:
+        index = segment_index(step)
+        if index is not None:
+            self._move_progress(entry, step, entry.segments[index].frame_count)
+        entry.steps[step] = replace(
+            entry.steps[step], done=True, part_key=part_key, state_key=state_key, queued_at=None
+        )
+
+    def _move_progress(self, entry: _Entry, step: Step, frames_done: int) -> None:
+        """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""
+        index = segment_index(step)
+        if index is None:
+            return
+        record = entry.steps[step]
+        frames_done = min(max(frames_done, record.frames_done), entry.segments[index].frame_count)
+        gained = frames_done - record.frames_done
+        entry.steps[step] = replace(record, frames_done=frames_done)
+        self._set(entry, entry.job, frames_done=entry.job.frames_done + gained)
+
+
+def _new_entry(job: Job) -> _Entry:
+    return _Entry(job, steps={PLAN: StepRecord(), ASSEMBLE: StepRecord()})

@@ -1,0 +1,309 @@
+"""JobStore in Valkey or Redis: what the API, the sweepers and all workers share. store.py tells the rules.
+
+Each method is one Lua script (redis_scripts.py), so it is atomic and uses the server's clock. Nothing here
+retries for long: callers learn at once that the store is away (StoreUnavailable) and decide.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self, cast
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from service.errors import IdempotencyConflict, StoreUnavailable, TooManyAttempts, UnknownJob
+from service.jobs import redis_scripts as scripts
+from service.jobs.manifest import Segment
+from service.jobs.model import Job
+from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
+from service.jobs.store import (
+    FINISHED_PAGE,
+    FinishedPart,
+    Lease,
+    Step,
+    StepRecord,
+    in_order,
+    segment_step,
+)
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 5.0  # every script takes milliseconds; a server this slow is as good as gone
+RETRIES = 2  # enough for a pooled connection that a restarted server has closed
+
+# Replies of a server that runs but takes no writes now; every other reply of error is a mistake of ours.
+_REFUSALS = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+
+
+class RedisStore:
+    def __init__(self, client: redis.Redis, *, lease_s: float, attempts_max: int) -> None:
+        """The client must decode responses to text."""
+        self._client = client
+        self._lease_s = lease_s
+        self._attempts_max = attempts_max
+        self._create = client.register_script(scripts.CREATE)
+        self._restore = client.register_script(scripts.RESTORE)
+        self._delete = client.register_script(scripts.DELETE)
+        self._change = client.register_script(scripts.CHANGE)
+        self._set_segments = client.register_script(scripts.SET_SEGMENTS)
+        self._acquire = client.register_script(scripts.ACQUIRE)
+        self._renew = client.register_script(scripts.RENEW)
+        self._release = client.register_script(scripts.RELEASE)
+        self._finish = client.register_script(scripts.FINISH)
+        self._waiting = client.register_script(scripts.WAITING)
+        self._mark_queued = client.register_script(scripts.MARK_QUEUED)
+
+    @classmethod
+    def connect(cls, url: str, *, lease_s: float, attempts_max: int) -> Self:
+        """No connection is made before the first call."""
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
+        )
+        return cls(client, lease_s=lease_s, attempts_max=attempts_max)
+
+    def close(self) -> None:
+        self._client.close()
+
+    # Jobs
+
+    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        kind, *fields = self._run(
+            self._create, job.id, idempotency_key or "", job.request_digest(), job.created_at, *_fields(job)
+        )
+        if kind == "conflict":
+            raise IdempotencyConflict(
+                "This key was used for another request.", field="Idempotency-Key", value=idempotency_key
+            )
+        return _job(fields[0])
+
+    def restore(
+        self,
+        job: Job,
+        *,
+        segments: Iterable[Segment] = (),
+        parts: Mapping[int, FinishedPart] | None = None,
+        fence_floor: int = 0,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        done = [
+            [segment_step(index), part.part_key, part.state_key or ""]
+            for index, part in sorted((parts or {}).items())
+        ]
+        restored = self._run(
+            self._restore,
+            job.id,
+            idempotency_key or "",
+            job.request_digest(),
+            job.created_at,
+            job.updated_at,
+            fence_floor,
+            _layout(segments),
+            json.dumps(done),
+            *_fields(job),
+        )
+        return bool(restored)
+
+    def get(self, job_id: str) -> Job:
+        with _answering():
+            fields = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}job:{job_id}"))
+        if not fields:
+            raise _unknown(job_id)
+        return _job([text for pair in fields.items() for text in pair])
+
+    def delete(self, job_id: str) -> None:
+        self._run(self._delete, job_id)
+
+    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
+        moves = {state: moves[event] for state, moves in TRANSITIONS.items() if event in moves}
+        return self._apply(job_id, moves, event, changes)
+
+    def update(self, job_id: str, **changes: Any) -> Job:
+        return self._apply(job_id, {state: state for state in JobState}, None, changes)
+
+    # Steps
+
+    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
+        answer = self._run(self._set_segments, job_id, _layout(segments))
+        if answer == "unknown":
+            raise _unknown(job_id)
+        return bool(answer == "set")
+
+    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
+        kind, *values = self._run(self._acquire, job_id, step, owner, self._lease_s, self._attempts_max)
+        if kind == "no":
+            return None
+        if kind == "too_many":
+            raise TooManyAttempts(
+                f"{step} was begun {values[0]} times and never ended.", field="step", value=step
+            )
+        fence, expires_at, attempt = values
+        return Lease(
+            job_id=job_id,
+            step=step,
+            owner=owner,
+            fence=fence,
+            expires_at=float(expires_at),
+            attempt=attempt,
+        )
+
+    def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
+        return bool(self._run(self._renew, *_held(lease), self._lease_s, frames_done))
+
+    def release(self, lease: Lease) -> None:
+        self._run(self._release, *_held(lease))
+
+    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
+        return bool(self._run(self._finish, *_held(lease), part_key or "", state_key or ""))
+
+    def steps(self, job_id: str) -> dict[Step, StepRecord]:
+        with _answering():
+            flat = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}steps:{job_id}"))
+        fields_by_step: dict[Step, dict[str, str]] = {}
+        for name, value in flat.items():
+            step, field = name.split("|")
+            fields_by_step.setdefault(step, {})[field] = value
+        return {step: _step_record(fields_by_step[step]) for step in in_order(fields_by_step)}
+
+    def runnable(self, job_id: str) -> list[Step]:
+        return list(self.waiting(job_id))
+
+    def waiting(self, job_id: str) -> dict[Step, float | None]:
+        flat = self._run(self._waiting, job_id)
+        queued_at = dict(zip(flat[::2], flat[1::2], strict=True))
+        return {step: float(queued_at[step]) if queued_at[step] else None for step in in_order(queued_at)}
+
+    def mark_queued(self, job_id: str, step: Step) -> None:
+        self._run(self._mark_queued, job_id, step)
+
+    # The whole
+
+    def active(self) -> list[str]:
+        with _answering():
+            return cast(list[str], self._client.zrange(f"{scripts.PREFIX}active", 0, -1))
+
+    def finished_before(self, time_s: float) -> list[str]:
+        with _answering():
+            return cast(
+                list[str],
+                self._client.zrangebyscore(
+                    f"{scripts.PREFIX}finished", "-inf", f"({time_s}", start=0, num=FINISHED_PAGE
+                ),
+            )
+
+    def queue_depth(self) -> int:
+        with _answering():
+            return self._client.zcard(f"{scripts.PREFIX}active")
+
+    def counts(self) -> dict[JobState, int]:
+        with _answering():
+            counts = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}counts"))
+        return {state: int(counts.get(state.value, 0)) for state in JobState}
+
+    def now(self) -> float:
+        with _answering():
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1_000_000
+
+    def ping(self) -> None:
+        # A write, because a full or read-only server still answers PING.
+        with _answering():
+            self._client.set(f"{scripts.PREFIX}ping", "1", ex=60)
+
+    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
+        with _answering():
+            ids = cast(
+                list[str],
+                self._client.zrevrangebylex(
+                    f"{scripts.PREFIX}jobs", f"({cursor}" if cursor else "+", "-", start=0, num=limit + 1
+                ),
+            )
+            pipe = self._client.pipeline(transaction=False)
+            for job_id in ids[:limit]:
+                pipe.hgetall(f"{scripts.PREFIX}job:{job_id}")
+            hashes = cast(list[dict[str, str]], pipe.execute())
+        jobs = [_job([text for pair in fields.items() for text in pair]) for fields in hashes if fields]
+        return jobs, ids[limit - 1] if len(ids) > limit else None
+
+    def _apply(
+        self,
+        job_id: str,
+        moves: Mapping[JobState, JobState],
+        event: JobEvent | None,
+        changes: Mapping[str, Any],
+    ) -> Job:
+        # Checked against the job as it stands, so that a wrong type is refused here and never stored.
+        changed = self.get(job_id).with_changes(**changes)
+        pairs = [text for name in changes for text in (name, _encode(changed, name))]
+        kind, *values = self._run(self._change, job_id, json.dumps(moves), *pairs)
+        if kind == "unknown":
+            raise _unknown(job_id)
+        if kind == "illegal":
+            assert event is not None, "an update moves no state"
+            advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
+        return _job(values[0])
+
+    def _run(self, script: Script, *arguments: str | float) -> Any:
+        with _answering():
+            return script(args=list(arguments))
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what the client raises when the server is away, or takes no writes, into StoreUnavailable."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StoreUnavailable("The job store does not answer.") from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(_REFUSALS):
+            raise
+        raise StoreUnavailable("The job store takes no writes.") from error
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob("There is no such job.", field="id", value=job_id)
+
+
+def _held(lease: Lease) -> tuple[str, str, str, int]:
+    return lease.job_id, lease.step, lease.owner, lease.fence
+
+
+def _encode(job: Job, name: str) -> str:
+    return json.dumps(job.model_dump(mode="json", include={name})[name])
+
+
+def _fields(job: Job) -> list[str]:
+    """Field, JSON, field, JSON ..."""
+    return [text for name, value in job.model_dump(mode="json").items() for text in (name, json.dumps(value))]
+
+
+def _job(flat: list[str]) -> Job:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return Job.model_validate({name: json.loads(text) for name, text in pairs if not name.startswith("_")})
+
+
+def _layout(segments: Iterable[Segment]) -> str:
+    return json.dumps(
+        [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments],
+    )
+
+
+def _step_record(fields: Mapping[str, str]) -> StepRecord:
+    return StepRecord(
+        fence=int(fields["fence"]),
+        owner=fields.get("owner") or None,
+        expires_at=float(fields.get("expires_at") or 0),
+        attempts=int(fields.get("attempts") or 0),
+        done=bool(fields.get("done")),
+        part_key=fields.get("part_key") or None,
+        state_key=fields.get("state_key") or None,
+        queued_at=float(fields["queued_at"]) if fields.get("queued_at") else None,
+        frames_done=int(fields.get("frames_done") or 0),
+    )

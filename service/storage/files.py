@@ -1,0 +1,209 @@
+"""Storage in a folder, for one machine. A key is a path below it.
+
+Bytes are written aside, synced and renamed, so a reader or a crash sees a whole object or none.
+"""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from service.errors import StorageUnavailable
+from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+
+# Beside the objects, because a rename is only atomic within one file system. No key begins with a dot.
+_ASIDE = ".aside"
+_FOLDER_TRIES = 10
+
+
+class FileStorage:
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._aside = self._root / _ASIDE
+        try:
+            self._aside.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"The storage does not work: {error.strerror}.") from error
+
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+        with self.writer(key) as writer:
+            for chunk in (data,) if isinstance(data, bytes) else data:
+                writer.write(chunk)
+            writer.commit()
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        with self.writer(key) as writer:
+            writer.write(data)
+            return writer.commit_if_absent()
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.put(key, _chunks_of(path))
+
+    def writer(self, key: str) -> "FileWriter":
+        return FileWriter(key, self._path(key), self._aside)
+
+    def get(self, key: str) -> bytes:
+        with _working(key):
+            return self._path(key).read_bytes()
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        with _working(key):
+            file = self._path(key).open("rb")
+        return _read_range(key, file, start, stop)
+
+    def fetch(self, key: str, path: Path) -> None:
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _working(key):
+                shutil.copyfile(self._path(key), aside)
+                aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def stat(self, key: str) -> int:
+        with _working(key):
+            return self._path(key).stat().st_size
+
+    def exists(self, key: str) -> bool:
+        with _working(key):
+            return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with _working(prefix):
+            folder = self._root / prefix.rpartition("/")[0]
+            paths = (path for path in folder.rglob("*") if path.is_file())
+            keys = (path.relative_to(self._root).as_posix() for path in paths)
+            yield from sorted(key for key in keys if key.startswith(prefix) and not key.startswith("."))
+
+    def delete(self, key: str) -> None:
+        with _working(key):
+            self._path(key).unlink(missing_ok=True)
+
+    def delete_prefix(self, prefix: str) -> None:
+        folder = self._root / check_prefix(prefix)
+        with _working(prefix):
+            # A writer may put an object into the folder meanwhile; it stays, as with any other storage.
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def discard_unfinished(self, older_than_s: float) -> int:
+        written_before = time.time() - older_than_s
+        with _working(_ASIDE):
+            stale = [path for path in self._aside.iterdir() if path.stat().st_mtime < written_before]
+            for path in stale:
+                path.unlink(missing_ok=True)
+        return len(stale)
+
+    def ping(self) -> None:
+        with _working(_ASIDE):
+            probe = self._aside / f"ping-{uuid.uuid4().hex}"
+            probe.write_bytes(b"ping")
+            probe.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+
+class FileWriter:
+    """See Writer in base.py."""
+
+    def __init__(self, key: str, path: Path, aside_dir: Path) -> None:
+        self._key = key
+        self._path = path
+        self._aside = aside_dir / uuid.uuid4().hex
+        with _working(key):
+            self._file = self._aside.open("xb")
+
+    def write(self, data: bytes) -> None:
+        with _working(self._key):
+            self._file.write(data)
+
+    def commit(self) -> None:
+        with _working(self._key):
+            self._sync()
+            _in_folder(self._path, lambda: self._aside.replace(self._path))
+
+    def commit_if_absent(self) -> bool:
+        """A link, unlike a rename, refuses a name that is taken."""
+        try:
+            with _working(self._key):
+                self._sync()
+                _in_folder(self._path, lambda: os.link(self._aside, self._path))
+        except FileExistsError:
+            return False
+        return True
+
+    def abort(self) -> None:
+        self._file.close()
+        self._aside.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def _in_folder(path: Path, place: Callable[[], object]) -> None:
+    """Put a file into its folder, which `delete_prefix` may remove at any moment, and make the name last."""
+    for _ in range(_FOLDER_TRIES):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):  # made or removed by another between two calls of mkdir
+            continue
+        try:
+            place()
+        except FileNotFoundError:
+            continue
+        break
+    else:
+        raise StorageUnavailable(f"The folder of {path.name} keeps vanishing.")
+    with suppress(FileNotFoundError):  # placed, and deleted already
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _read_range(key: str, file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+    with file, _working(key):
+        file.seek(start)
+        left = None if stop is None else stop - start
+        while left is None or left > 0:
+            chunk = file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left))
+            if not chunk:
+                return
+            left = None if left is None else left - len(chunk)
+            yield chunk
+
+
+@contextmanager
+def _working(key: str) -> Iterator[None]:
+    """Turn what the file system raises into the errors of a storage."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise NotFound(f"There is no object {key!r}.", field="key", value=key) from error
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageUnavailable(f"The storage does not work: {error.strerror}.") from error

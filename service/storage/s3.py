@@ -1,0 +1,285 @@
+"""Storage in an S3 bucket, for many machines: Amazon's, SeaweedFS and whatever else speaks the protocol.
+
+Only put, get, head, list, delete and multipart uploads are used. Objects larger than one part go up in parts,
+as their bytes come by, so memory stays level.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
+
+from service.errors import StorageUnavailable
+from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART_BYTES = 8 * 1024**2  # S3 takes 10,000 parts of at least 5 MiB, so objects up to 80 GB
+_CONNECTIONS_MAX = 32  # boto3's own pool of 10 is fewer than the threads of a worker or an API process
+_DELETE_PAGE = 1000  # keys S3 takes in one request to delete
+_CONDITION_TRIES = 5
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_TAKEN = frozenset({"412", "PreconditionFailed"})
+_BUSY = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
+
+
+class S3Storage:
+    """One for a process: boto3's clients may be shared by threads, its sessions may not."""
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        region: str,
+        endpoint_url: str | None = None,
+        access_key: SecretStr | None = None,
+        secret_key: SecretStr | None = None,
+    ) -> None:
+        self._bucket = bucket
+        self._client: S3Client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=region,
+            aws_access_key_id=_reveal(access_key),
+            aws_secret_access_key=_reveal(secret_key),
+            config=Config(
+                connect_timeout=3,
+                read_timeout=30,
+                max_pool_connections=_CONNECTIONS_MAX,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                # By default boto3 adds checksums (since 1.36), which other stores keep as part of the body.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path" if endpoint_url else "auto"},
+            ),
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+        with self.writer(key) as writer:
+            for chunk in (data,) if isinstance(data, bytes) else data:
+                writer.write(chunk)
+            writer.commit()
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        for _ in range(_CONDITION_TRIES):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=check_key(key), Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) in _TAKEN:
+                    return False
+                if _code(error) not in _BUSY:
+                    raise _unavailable(error) from error
+            except (BotoCoreError, HTTPError) as error:
+                raise _unavailable(error) from error
+            else:
+                return True
+        raise StorageUnavailable(f"The storage could not decide whether {key!r} exists.")
+
+    def put_file(self, key: str, path: Path) -> None:
+        with self.writer(key) as writer, path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                writer.write(chunk)
+            writer.commit()
+
+    def writer(self, key: str) -> "S3Writer":
+        return S3Writer(self._client, self._bucket, check_key(key))
+
+    def get(self, key: str) -> bytes:
+        return b"".join(self.open(key))
+
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        size_bytes = self.stat(key)
+        stop = size_bytes if stop is None else min(stop, size_bytes)
+        # S3 has no empty range: it answers 416 where a file answers nothing.
+        if start >= stop:
+            return iter(())
+        return self._stream(key, start, stop)
+
+    def fetch(self, key: str, path: Path) -> None:
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb") as file:
+                for chunk in self.open(key):
+                    file.write(chunk)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def stat(self, key: str) -> int:
+        with _working(key):
+            return self._client.head_object(Bucket=self._bucket, Key=check_key(key))["ContentLength"]
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.stat(key)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with _working(prefix):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield entry["Key"]
+
+    def delete(self, key: str) -> None:
+        with _working(key):
+            self._client.delete_object(Bucket=self._bucket, Key=check_key(key))
+
+    def delete_prefix(self, prefix: str) -> None:
+        keys = list(self.list(check_prefix(prefix)))
+        for first in range(0, len(keys), _DELETE_PAGE):
+            page = keys[first : first + _DELETE_PAGE]
+            with _working(prefix):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in page], "Quiet": True}
+                )
+            if answer.get("Errors"):
+                raise StorageUnavailable(f"The storage kept objects under {prefix!r}.")
+
+    def discard_unfinished(self, older_than_s: float) -> int:
+        begun_before = time.time() - older_than_s
+        discarded = 0
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
+        with _working(""):
+            for page in pages:
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"].timestamp() < begun_before:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        discarded += 1
+        return discarded
+
+    def ping(self) -> None:
+        with _working("ping"):
+            self._client.put_object(Bucket=self._bucket, Key="ping", Body=b"")
+
+    def _stream(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        """The connection may break at any byte: then go on from there, a few times."""
+        for attempts_left in (2, 1, 0):
+            try:
+                for chunk in self._read(key, start, stop):
+                    start += len(chunk)
+                    yield chunk
+            except StorageUnavailable:
+                if attempts_left == 0:
+                    raise
+            else:
+                return
+
+    def _read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        with _working(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
+            with closing(answer["Body"]) as body:
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    start += len(chunk)
+                    yield chunk
+        if start != stop:
+            raise StorageUnavailable(f"The storage sent too little of {key!r}.")
+
+
+class S3Writer:
+    """See Writer in base.py. Small objects go up in one request at the commit, larger ones part by part."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._buffer = bytearray()
+        self._upload_id: str | None = None
+        self._parts: list[CompletedPartTypeDef] = []
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= PART_BYTES:
+            self._send_part(bytes(self._buffer[:PART_BYTES]))
+            del self._buffer[:PART_BYTES]
+
+    def commit(self) -> None:
+        with _working(self._key):
+            if self._upload_id is None:
+                self._client.put_object(Bucket=self._bucket, Key=self._key, Body=bytes(self._buffer))
+                return
+            if self._buffer:
+                self._send_part(bytes(self._buffer))
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=self._key,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+            )
+            self._upload_id = None
+
+    def abort(self) -> None:
+        if self._upload_id is None:
+            return
+        upload_id, self._upload_id = self._upload_id, None
+        with _working(self._key):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=upload_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.abort()
+        except StorageUnavailable:
+            # The error that brought us here says more; `discard_unfinished` frees the parts later.
+            if error is None:
+                raise
+
+    def _send_part(self, data: bytes) -> None:
+        with _working(self._key):
+            if self._upload_id is None:
+                upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)
+                self._upload_id = upload["UploadId"]
+            number = len(self._parts) + 1
+            part = self._client.upload_part(
+                Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=data
+            )
+            self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
+
+
+@contextmanager
+def _working(key: str) -> Iterator[None]:
+    """Turn what boto3 raises into the errors of a storage."""
+    try:
+        yield
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            raise NotFound(f"There is no object {key!r}.", field="key", value=key) from error
+        raise _unavailable(error) from error
+    except (BotoCoreError, HTTPClientError, HTTPError) as error:
+        raise _unavailable(error) from error
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _unavailable(error: Exception) -> StorageUnavailable:
+    return StorageUnavailable(f"The storage does not work: {error}")
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

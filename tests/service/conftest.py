@@ -1,0 +1,44 @@
+"""Stores and storages over the real servers of tests/conftest.py, empty for each test."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from service.jobs.redis import RedisStore
+from service.storage.s3 import S3Storage
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> Iterator[redis.Redis]:
+    """A client of an empty Valkey."""
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_store(valkey: redis.Redis) -> RedisStore:
+    return RedisStore(valkey, lease_s=15.0, attempts_max=4)
+
+
+@pytest.fixture(scope="session")
+def s3_storage(s3_server) -> Iterator[S3Storage]:
+    """Shared by all tests of a process; use keys of your own (`folder`)."""
+    storage = S3Storage(
+        bucket=s3_server.bucket,
+        region="us-east-1",
+        endpoint_url=s3_server.endpoint_url,
+        access_key=SecretStr(s3_server.access_key),
+        secret_key=SecretStr(s3_server.secret_key),
+    )
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def folder() -> str:
+    """A prefix no other test writes under."""
+    return f"test-{uuid.uuid4().hex}"

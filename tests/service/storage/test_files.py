@@ -1,0 +1,59 @@
+"""What only the file storage has to care for."""
+
+import threading
+
+import pytest
+
+from service.errors import StorageUnavailable
+from service.storage.base import InvalidKey
+from service.storage.files import FileStorage
+
+
+def test_a_folder_deleted_in_between_does_not_break_a_put(tmp_path):
+    storage = FileStorage(tmp_path)
+    stop = threading.Event()
+
+    def delete_all_the_time():
+        while not stop.is_set():
+            storage.delete_prefix("jobs/1/")
+
+    deleter = threading.Thread(target=delete_all_the_time)
+    deleter.start()
+    try:
+        for number in range(200):
+            storage.put(f"jobs/1/parts/{number}", b"x")
+    finally:
+        stop.set()
+        deleter.join()
+
+
+def test_objects_outlive_the_process_that_wrote_them(tmp_path):
+    FileStorage(tmp_path).put("jobs/1/input", b"upload")
+    assert FileStorage(tmp_path).get("jobs/1/input") == b"upload"
+
+
+def test_a_key_that_names_a_folder_is_no_object(tmp_path):
+    storage = FileStorage(tmp_path)
+    storage.put("jobs/1/input", b"upload")
+    assert not storage.exists("jobs/1")
+
+
+def test_what_lies_aside_is_never_listed(tmp_path):
+    storage = FileStorage(tmp_path)
+    writer = storage.writer("object")
+    writer.write(b"half")
+    assert list(storage.list("")) == []
+    writer.abort()
+
+
+def test_a_path_out_of_the_root_is_not_even_looked_at(tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    storage = FileStorage(tmp_path / "objects")
+    with pytest.raises(InvalidKey):
+        storage.exists("../secret")
+
+
+def test_a_root_that_cannot_be_made_is_an_unavailable_storage(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageUnavailable):
+        FileStorage(tmp_path / "file" / "objects")

@@ -1,0 +1,67 @@
+"""What only the S3 storage has to care for."""
+
+import pytest
+from pydantic import SecretStr
+
+from service.errors import StorageUnavailable
+from service.storage.s3 import S3Storage
+
+
+def storage_at(endpoint_url, bucket="upscaled", secret_key="wrong"):
+    return S3Storage(
+        bucket=bucket,
+        region="us-east-1",
+        endpoint_url=endpoint_url,
+        access_key=SecretStr("test-access-key"),
+        secret_key=SecretStr(secret_key),
+    )
+
+
+def use_in_every_way(storage, tmp_path):
+    (tmp_path / "in").write_bytes(b"x")
+    yield lambda: storage.put("key", b"x")
+    yield lambda: storage.put_if_absent("key", b"x")
+    yield lambda: storage.put_file("key", tmp_path / "in")
+    yield lambda: storage.get("key")
+    yield lambda: storage.stat("key")
+    yield lambda: storage.exists("key")
+    yield lambda: storage.fetch("key", tmp_path / "out")
+    yield lambda: list(storage.list("jobs/"))
+    yield lambda: storage.delete("key")
+    yield lambda: storage.delete_prefix("jobs/")
+    yield lambda: storage.discard_unfinished(60)
+    yield storage.ping
+
+
+def test_a_server_that_is_away_makes_every_call_storage_unavailable(tmp_path):
+    storage = storage_at("http://127.0.0.1:9")  # the discard port: nobody listens
+    for use in use_in_every_way(storage, tmp_path):
+        with pytest.raises(StorageUnavailable):
+            use()
+    storage.close()
+
+
+def test_a_wrong_secret_is_storage_unavailable_and_not_a_missing_object(s3_server, tmp_path):
+    storage = storage_at(s3_server.endpoint_url)
+    for use in use_in_every_way(storage, tmp_path):
+        with pytest.raises(StorageUnavailable):
+            use()
+    storage.close()
+
+
+def test_a_download_that_breaks_goes_on_where_it_stopped(s3_storage, folder, monkeypatch):
+    content = bytes(range(256)) * 20_000
+    s3_storage.put(f"{folder}/object", content)
+    read, ranges = s3_storage._read, []
+
+    def read_and_break(key, start, stop):
+        ranges.append(start)
+        for chunk in read(key, start, stop):
+            yield chunk
+            if len(ranges) == 1:
+                raise StorageUnavailable("The connection broke.")
+
+    monkeypatch.setattr(s3_storage, "_read", read_and_break)
+    assert b"".join(s3_storage.open(f"{folder}/object")) == content
+    assert len(ranges) == 2
+    assert ranges[1] > 0
