@@ -19,7 +19,7 @@ FILES = ("model.safetensors", "config.json", "card.json")
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """What `latest.json` says. `previous` is where it pointed before: to fall back on when this one is bad."""
+    """What `latest.json` says; `previous` is where it pointed before, to fall back on when this is bad."""
 
     version: str
     previous: str | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from model_core.config import SCALE
 from service.errors import DeviceLost, OutputInvalid
 from worker.engine.backends.base import Backend, Picture
 from worker.engine.scheduler import Plan, Shape, plan
@@ -22,6 +23,7 @@ from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 1.0  # an idle engine shows itself alive this often
+QUEUE_BYTES_MAX = 256 * 1024**2  # of outputs that wait in one stream: two of 7680x4320, ten of 3840x2160
 
 Stage = Literal["flow", "generator"]
 
@@ -38,9 +40,9 @@ class Engine:
     """Continuous batching over one backend.
 
     batch_max     streams in one step; fewer where the backend's pixel budget says so
-    queue_frames  frames that wait in front of and behind each stream: the bound on host memory
+    queue_frames  frames that wait in front of and behind each stream; fewer where they are large
     lookahead     frames of one stream whose flow may be computed before their turn
-    device        a lock held during each tick; engines of several models share one, so that one runs at a time
+    device        a lock held during each tick: engines of several models share one and take turns
     on_batch      told the number of streams of each step
     on_stage      told the seconds of each stage: all flows of a tick, or its step
     """
@@ -82,6 +84,7 @@ class Engine:
         Raises  DeviceLost once the engine has failed, StreamClosed once it was closed
         """
         resume = checked_resume(state, (height, width))
+        output_bytes = height * SCALE * width * SCALE * 3
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -91,7 +94,7 @@ class Engine:
                 next(self._keys),
                 (height, width),
                 flow=self.backend.config.flow,
-                queue_frames=self._queue_frames,
+                queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
                 resume=resume,
                 lock=self._lock,
                 work=self._work,

@@ -64,8 +64,8 @@ def test_without_a_network_there_is_nothing_to_choose():
 def test_the_bound_of_the_loss_follows_the_difference():
     wide = np.full((8, 8, 3), 100, np.uint8)
     assert precision.loss_bound_db(wide, wide) == 0
-    # A difference of one level everywhere beside an error of 40 dB, which is 2.55 levels.
-    assert precision.loss_bound_db(wide, wide + 1) == pytest.approx(10 * np.log10(1 + 1 / 2.55**2))
+    # A difference of one level everywhere beside an error of 30 dB, which is 8.06 levels.
+    assert precision.loss_bound_db(wide, wide + 1) == pytest.approx(10 * np.log10(1 + 1 / (255**2 / 1000)))
 
 
 def test_the_trial_picture_moves_as_its_flow_says():

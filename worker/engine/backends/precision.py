@@ -25,8 +25,8 @@ DTYPES: Final[dict[Precision, torch.dtype]] = {
 }
 
 LOSS_DB_MAX = 0.05
-# A reconstruction as good as this is spoiled most by a small error; ours lie between 25 and 35 dB.
-ASSUMED_PSNR_DB = 40.0
+# Of the reconstruction that is spoilt; the better it is, the more a small error takes. Ours reach 26 on Vid4.
+ASSUMED_PSNR_DB = 30.0
 TRIAL_FRAMES = 12
 TRIAL_SHAPE = (72, 96)  # large enough that the convolutions, and not their start, take the time
 
@@ -46,7 +46,10 @@ def choose(make_backend: Callable[[Precision], Backend], device_type: str, card:
     frames, flow = moving_picture(TRIAL_SHAPE, TRIAL_FRAMES)
     for backend in backends:
         _run(backend, frames[:2], flow)  # the first calls build kernels
-    (wide_s, wide), (narrow_s, narrowed) = (_run(backend, frames, flow) for backend in backends)
+    # Twice by turns, the shorter time of each: other work on the machine only ever adds.
+    rounds = [[_run(backend, frames, flow) for backend in backends] for _ in range(2)]
+    (_, wide), (_, narrowed) = rounds[0]
+    wide_s, narrow_s = (min(seconds for seconds, _ in column) for column in zip(*rounds, strict=True))
     if narrow_s >= wide_s:
         return Choice("float32", f"{narrow} is not faster here: {wide_s / narrow_s:.2f} times")
     measured = card.get("precision_loss_db", {}).get(narrow)
