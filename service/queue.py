@@ -6,7 +6,17 @@ sweeper sends again what got lost. Not here: what the tasks do (worker/tasks.py)
 
 from typing import Protocol
 
-from service.jobs.store import JobStore, Step
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from service.errors import StoreUnavailable
+from service.jobs.store import JobStore, Step, kind_of, segment_index
+from service.settings import Settings
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 10.0  # longer than the second for which a worker's read of the queue blocks
+_CONNECTION_ERRORS = (redis.ConnectionError, redis.TimeoutError)  # what kombu lets through unchanged
 
 
 class Queue(Protocol):
@@ -21,3 +31,71 @@ def dispatch(store: JobStore, queue: Queue, job_id: str, step: Step) -> None:
     """Mark the step as queued and send its message; the way every process queues work."""
     store.mark_queued(job_id, step)
     queue.enqueue(job_id, step)
+
+
+def celery_app(settings: Settings) -> Celery:
+    """The app of producers and workers alike; worker/tasks.py registers the tasks on it."""
+    app = Celery("upscaled", broker=settings.redis_url)
+    app.conf.update(
+        # What is on the wire. No result backend: the truth about a job is in storage and in the store.
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_default_queue=settings.queue,
+        task_create_missing_queues=False,
+        # Acknowledged on receipt: late acknowledgement redelivers work that still runs (visibility timeout)
+        # and holds back work of a dead worker just as long. Leases do both right, within seconds.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        # One process holds one device and many streams.
+        worker_pool="threads",
+        worker_concurrency=settings.worker_streams,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        # A worker waits for its broker for ever; a producer gives up while its caller still listens.
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=CONNECT_TIMEOUT_S,
+        broker_transport_options={
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": ANSWER_TIMEOUT_S,
+            "socket_keepalive": True,
+        },
+        task_publish_retry_policy={
+            "max_retries": 2,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
+        },
+    )
+    return app
+
+
+class CeleryQueue:
+    """Queue over Celery and Redis. Threads may share it."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._name = app.conf.task_default_queue
+
+    def enqueue(self, job_id: str, step: Step) -> None:
+        index = segment_index(step)
+        arguments = (job_id,) if index is None else (job_id, index)
+        try:
+            self._app.send_task(f"upscaled.{kind_of(step)}", args=arguments)
+        except OperationalError as error:
+            raise StoreUnavailable("The task queue does not answer.") from error
+
+    def depth(self) -> int:
+        try:
+            with self._app.connection_or_acquire() as connection:
+                # Declaring a queue that exists changes nothing and tells its length.
+                return int(connection.default_channel.queue_declare(queue=self._name).message_count)
+        except (OperationalError, *_CONNECTION_ERRORS) as error:
+            raise StoreUnavailable("The task queue does not answer.") from error
+
+
+def open_queue(settings: Settings) -> CeleryQueue:
+    """The queue that the settings name. No connection is made before the first call."""
+    return CeleryQueue(celery_app(settings))
