@@ -28,9 +28,10 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 _RANGES = {LIMITED: "limited", FULL: "full"}
 
-# MPEG's chroma sits on the left of two luma samples. These decoders do not say so, and swscale then takes the
-# middle: chroma half a pixel off, two pixels after enlarging.
-_SILENT_ON_CHROMA = {"vp8", "vp9", "av1", "ffv1", "huffyuv", "rawvideo"}
+# Where 4:2:0 chroma sits by each codec's custom; the rest is MPEG's, on the left of two luma samples. swscale
+# would take the middle: chroma half a pixel off, two pixels after enlarging. A stream's own word on it, which
+# is rare, does not reach us through PyAV.
+_CHROMA_PLACES = {"mjpeg": "center", "mpeg1video": "center", "dvvideo": "topleft"}
 
 # Without these swscale's fast path repeats each chroma sample instead of interpolating it.
 _FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -100,13 +101,13 @@ class Converter:
 
 
 def to_rgb(width: int, height: int, *, pix_fmt: str, codec: str, colour: Colour) -> Converter:
-    """From decoded frames to rgb24, full range. `colour` is settled; `codec` is the decoder's name."""
+    """From decoded frames to rgb24, full range. `colour` is settled; `codec` as in `Source`."""
     arguments = _arguments(
         in_color_matrix=_MATRICES.get(colour.matrix),
         out_color_matrix=_MATRICES.get(colour.matrix),  # else the filter asks for the matrix "RGB" and fails
         in_range=_RANGES[colour.range],
         out_range="full",
-        in_chroma_loc="left" if codec in _SILENT_ON_CHROMA and "420" in pix_fmt else None,
+        in_chroma_loc=_CHROMA_PLACES.get(codec, "left") if "420" in pix_fmt else None,
     )
     return Converter(width, height, pix_fmt=pix_fmt, to="rgb24", arguments=arguments)
 

@@ -90,11 +90,12 @@ def _refuse(head: bytes) -> str:
             raise NoVideo("this is a sound file", field="file", value=kind)
     if head[0] == 0xFF and head[1:2] and head[1] & 0xE6 in {0xE0, 0xE2, 0xE4, 0xE6}:  # an MPEG sound frame
         raise NoVideo("this is a sound file", field="file", value="mp3")
-    for signature, kind in _REFUSED:
-        if head.startswith(signature):
-            raise UnsupportedMedia(f"{kind} files are not read; mp4, mov, mkv, webm and avi are", value=kind)
-    if head[0] == 0x47 and head[188:189] == b"\x47":
-        raise UnsupportedMedia("mpegts files are not read; mp4, mov, mkv, webm and avi are", value="mpegts")
+    is_transport = head[0] == 0x47 and head[188:189] == b"\x47"
+    refused = "mpegts" if is_transport else next((k for s, k in _REFUSED if head.startswith(s)), None)
+    if refused:
+        raise UnsupportedMedia(
+            f"{refused} files are not read; mp4, mov, mkv, webm and avi are", field="file", value=refused
+        )
     raise NotMedia("this is neither a picture nor a video", field="file", value=_shown(head))
 
 
@@ -103,8 +104,12 @@ def _shown(head: bytes) -> str:
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[av.container.InputContainer]:
-    """The container of a video file, closed when the block ends. Raises BrokenMedia and as `sniff` does."""
+def open_media(path: Path, *, pixels_max: int | None = None) -> Iterator[av.container.InputContainer]:
+    """The container of a video file, closed when the block ends.
+
+    pixels_max   a frame larger than this is not decoded while FFmpeg looks for what the header leaves out
+    Raises BrokenMedia, and what `sniff` raises.
+    """
     kind = sniff(path)
     if kind not in _DEMUXERS:
         raise UnsupportedMedia("a picture is not a video", field="file", value=kind)
@@ -113,6 +118,7 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
             str(path.resolve()),  # absolute, so that no part of a name reads as a protocol
             "r",
             format=_DEMUXERS[kind],
+            options={} if pixels_max is None else {"max_pixels": str(pixels_max)},
             container_options={"protocol_whitelist": "file"},
             metadata_errors="replace",
         )

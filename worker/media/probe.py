@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from service.errors import BrokenMedia, FrameTooLarge, NoVideo, TooLong, UnsupportedMedia
 from worker.media import colour as colours
 from worker.media.container import PICTURES, open_media, sniff
+from worker.media.declared import declared_sizes
 from worker.media.types import Chapter, Colour, Limits, Source, StreamInfo
 
 # Decoders that strangers may reach. FFmpeg has hundreds more, and every few months one of them has a hole.
@@ -59,7 +60,9 @@ def probe(path: Path, *, limits: Limits) -> Source:
     kind = sniff(path)
     if kind in PICTURES:
         return Source(kind="image", container=kind)
-    with open_media(path) as container:
+    for width, height in declared_sizes(path, kind):
+        _check_size(width, height, limits)
+    with open_media(path, pixels_max=limits.pixels_max) as container:
         stream = _video_stream(container)
         _check_size(stream.codec_context.width, stream.codec_context.height, limits)
         duration_s = _duration_s(container, stream)

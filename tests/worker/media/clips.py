@@ -115,7 +115,7 @@ def make_clip(
     tagged = colour or {}
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         output.metadata.update(tags or {})
-        video = output.add_stream(codec, rate=rate, options=dict(options or {}))
+        video = output.add_stream(codec, rate=rate, options=_quiet(codec, options or {}))
         assert isinstance(video, av.VideoStream)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         context = video.codec_context
@@ -160,6 +160,13 @@ def make_clip(
         if subtitle and texts is not None:
             _write_subtitle(output, texts, subtitle)
     return path
+
+
+def _quiet(codec: str, options: dict[str, str]) -> dict[str, str]:
+    if codec != "libx265":
+        return dict(options)
+    wanted = [options.get("x265-params", ""), "log-level=none", "pools=none"]
+    return {"preset": "ultrafast"} | options | {"x265-params": ":".join(filter(None, wanted))}
 
 
 _COLOUR_ATTRIBUTES = {
