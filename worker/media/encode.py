@@ -13,10 +13,10 @@ from typing import Literal, Self
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from service.errors import InvalidOption
 from worker.media.atomic import aside_of, settle
+from worker.media.colour import to_yuv
 from worker.media.types import Colour
 
 Codec = Literal["h264", "hevc", "ffv1"]
@@ -29,14 +29,6 @@ QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that f
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
 _PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
 
-# H.273 matrix -> swscale's coefficients. 5 and 6 are BT.601 by two names.
-_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
-
-# Without accurate rounding swscale takes a short cut that is off by some levels, and without bit-exactness
-# its rounding depends on the processor.
-_CONVERSION = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
-)
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
 
@@ -47,7 +39,7 @@ class Encoding:
     codec: Codec
     width: int  # even
     height: int  # even
-    colour: Colour  # matrix and range must be known: those by which the source was decoded
+    colour: Colour  # `colour.encodable` of the source's: matrix and range are known
     quality: int | None = None  # constant rate factor, 1 (best) to 51; None is QUALITY_DEFAULT
     sar: Fraction = Fraction(1)
     rate: Fraction = Fraction(25)  # nominal frames a second, for the encoder's level only
@@ -60,8 +52,8 @@ class Encoding:
                 raise InvalidOption("quality goes from 1 to 51", field="quality", value=self.quality)
             assert self.width % 2 == 0
             assert self.height % 2 == 0
-            assert self.colour.matrix in _SWS_MATRIX
-            assert self.colour.range in (1, 2)
+            assert self.colour.matrix not in (0, 2)
+            assert self.colour.range != 0
 
     @property
     def crf(self) -> int:
@@ -85,8 +77,12 @@ class PartEncoder:
         self._path = path
         self._aside = aside_of(path)
         self._encoding = encoding
-        self._threads = threads
-        self._reformatter = VideoReformatter()
+        self._converter = to_yuv(
+            encoding.width,
+            encoding.height,
+            pix_fmt=_PIX_FMTS[encoding.codec],
+            colour=encoding.written_colour,
+        )
         self._frame_count = 0
         self._open = True
         self._container = av.open(str(self._aside), "w", format="matroska")
@@ -140,16 +136,8 @@ class PartEncoder:
 
     def _convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         colour = self._encoding.written_colour
-        frame = self._reformatter.reformat(
-            picture,
-            format=_PIX_FMTS[self._encoding.codec],
-            dst_colorspace=_SWS_MATRIX.get(colour.matrix),
-            src_color_range=2,
-            dst_color_range=colour.range,
-            interpolation=_CONVERSION,
-            threads=self._threads,
-        )
-        # The encoders read the tags off the frame, and would let swscale's guesses win over the stream's.
+        frame = self._converter.convert(picture)
+        # The encoders read the tags off the frame, and the converter leaves its own there.
         frame.colorspace = colour.matrix
         frame.color_primaries = colour.primaries
         frame.color_trc = colour.transfer
