@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_committed_drawings_are_what_the_script_makes_from_the_networks():
-    check = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "drawings.py", "--check"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, ROOT / "scripts" / "drawings.py", "--check"]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
     assert check.returncode == 0, f"{check.stderr}\nrun: python scripts/drawings.py"
