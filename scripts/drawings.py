@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from layers import Layer, trace
 from rows import DATA, GAP, WIDE, Row, legend, scale_name
-from svg import FAINT, Sheet
+from svg import FAINT, Point, Sheet
 
 from model_core.config import SCALE, ModelConfig
 from model_core.discriminator import CHANNELS, Discriminator
@@ -109,19 +109,24 @@ def pyramid() -> Sheet:
         if level + 1 < levels:
             sheet.line((row.x - 28, y + pitch - 20), (row.x - 28, rail), (warp, rail), arrow=False)
             sheet.text(total - 14, rail + 12, "bilinear ×2, values ×2", size=11, anchor="end", faint=True)
-            spot = row.spots[len(features) - 1]
-            half = (row.height(features[-1]) / 2, row.height(features[-1]) / 2 - 12)
-            sheet.line(
-                (spot, y + half[0]),
-                (spot, y + 69),
-                (spot - WIDE - GAP, y + 69),
-                (spot - WIDE - GAP, y + pitch - half[1]),
-            )
+            down = row.spots[len(features) - 1]
+            _step_down(sheet, (down, y), (down - WIDE - GAP, y + pitch), height=row.height(features[-1]))
         else:
             sheet.line((total, rail), (warp, rail), arrow=False)
             sheet.text(warp - 8, rail, "zero flow", size=11, anchor="end", faint=True)
     legend(sheet, drawn, y=first + levels * pitch - 30)
     return sheet
+
+
+def _step_down(sheet: Sheet, upper: Point, lower: Point, *, height: float) -> None:
+    """From under a layer of that height to the one of the next level, which is half a step lower."""
+    bend = upper[1] + 69
+    sheet.line(
+        (upper[0], upper[1] + height / 2),
+        (upper[0], bend),
+        (lower[0], bend),
+        (lower[0], lower[1] - height / 2 + 12),
+    )
 
 
 def generator(config: ModelConfig, name: str) -> Sheet:

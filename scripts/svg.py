@@ -11,6 +11,7 @@ INK: Final = "#1f2933"
 FAINT: Final = "#64707d"
 MARGIN: Final = 16
 Anchor = Literal["start", "middle", "end"]
+Point = tuple[float, float]
 
 
 @dataclass(slots=True)
@@ -63,9 +64,7 @@ class Sheet:
         width = 0.6 * size * len(words)  # generous for a sans-serif
         self._reach(x + {"start": width, "middle": width / 2, "end": 0}[anchor], y + size)
 
-    def line(
-        self, *points: tuple[float, float], arrow: bool = True, dashed: bool = False, ink: str = INK
-    ) -> None:
+    def line(self, *points: Point, arrow: bool = True, dashed: bool = False, ink: str = INK) -> None:
         """A polyline, with a head at its last point."""
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         ends = f' marker-end="url(#{"head" if ink == INK else "head2"})"' if arrow else ""
