@@ -88,13 +88,12 @@ def pyramid() -> Sheet:
         warp = row.x - 28
         row.arrow()
         row.named("costs", channels=costs)
-        costs_at = row.x - 28
         row.arrow()
         row.named("stack", channels=stacked.shape[1], fill=DATA)
         stack = row.x - 28
         # The frame's own features pass by the warp.
         sheet.line((out + 8, y), (out + 8, y - 50), (stack, y - 50), (stack, y - 20))
-        sheet.line((costs_at, y - 50), (costs_at, y - 20))
+        sheet.line((stack - 56 - GAP, y - 50), (stack - 56 - GAP, y - 20))
         sheet.text((out + warp) / 2 + 4, y - 42, "of xₜ", size=11, faint=True)
         row.layers(decoded)
         row.arrow()
