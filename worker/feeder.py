@@ -1,0 +1,93 @@
+"""Feeder: the thread that decodes frames, adds the flow that OpenCV finds, and fills the engine's stream.
+
+The stream's bounded queue slows it to the network's pace. Not here: what comes out (segment.py).
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model_core.config import FlowName
+from model_core.dis import DisFlow
+from worker.engine.stream import Stream, StreamClosed
+from worker.media.decode import decode
+from worker.media.types import Source, Timeline
+
+Frame = npt.NDArray[np.uint8]
+
+
+class Feeder:
+    """Feeds frames [start, stops[-1]); after each frame before a stop the state is rounded.
+
+    flow           the model's F: "dis" is computed here, all others by the engine
+    frame_before   the frame before `start` where the stream goes on from a stored state
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        path: Path,
+        source: Source,
+        timeline: Timeline,
+        *,
+        start: int,
+        stops: Sequence[int],
+        flow: FlowName,
+        frame_before: Frame | None,
+    ) -> None:
+        self._stream = stream
+        self._path, self._source, self._timeline = path, source, timeline
+        self._start, self._stops = start, frozenset(stops)
+        self._dis = DisFlow() if flow == "dis" else None
+        self._before = frame_before
+        self._last_frames: dict[int, Frame] = {}  # the last frame of each segment, until it is asked for
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+
+    def frame_at(self, index: int) -> Frame:
+        """The last frame of a segment, once; its output must have come out before."""
+        return self._last_frames.pop(index)
+
+    def check(self) -> None:
+        """Raise what ended the feeding, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.close()  # frees a feeder that waits for room
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._feed()
+            self._stream.end()
+        except StreamClosed:
+            pass  # the reader stopped first and knows why
+        except BaseException as error:  # noqa: BLE001 - the top of a thread: the reader raises it
+            self._error = error
+            self._stream.close()
+
+    def _feed(self) -> None:
+        before = self._before
+        with closing(
+            decode(self._path, self._source, self._timeline, self._start, max(self._stops))
+        ) as frames:
+            for index, frame in enumerate(frames, self._start):
+                flow = None if self._dis is None or before is None else self._dis(before, frame)
+                ends = index + 1 in self._stops
+                if ends:
+                    self._last_frames[index] = frame
+                self._stream.put(frame, flow, round_state=ends)
+                before = frame

@@ -1,0 +1,59 @@
+"""Worker: one process, one device, many streams; ends cleanly on SIGTERM.
+
+Celery only carries messages. On SIGTERM the steps give their leases back at the next frame.
+"""
+
+import secrets
+import socket
+import threading
+
+from celery import Celery
+from celery.signals import worker_shutting_down
+
+from service.jobs.open import open_store
+from service.log import setup
+from service.queue import CeleryQueue, celery_app
+from service.settings import Settings
+from service.storage.open import open_storage
+from worker import health, tasks
+from worker.context import open_context
+from worker.scratch import own_folder
+
+
+def run() -> int:
+    settings = Settings()
+    setup(settings)
+    app = celery_app(settings)
+    name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+    with (
+        own_folder(settings.cache_dir) as folder,
+        open_context(
+            name,
+            settings,
+            folder,
+            store=open_store(settings),
+            storage=open_storage(settings),
+            queue=CeleryQueue(app),
+        ) as context,
+    ):
+        # Held for the process's life: Celery keeps only weak references to receivers.
+        def drain(**_: object) -> None:
+            context.draining.set()
+
+        worker_shutting_down.connect(drain)
+        for model in {settings.default_video_model, settings.default_image_model}:
+            context.models.resolve(model)  # loaded, gated and timed before the first job, not during it
+        condition = health.Health(context)
+        tasks.register(app, context, condition)
+        threading.Thread(target=condition.watch, name="health", daemon=True).start()
+        with health.serve(settings.metrics_port, condition):
+            return _consume(app, name)
+
+
+def _consume(app: Celery, name: str) -> int:
+    """Run Celery's worker until it is told to stop; pool and concurrency are the app's own settings."""
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel=WARNING"]
+    try:
+        app.worker_main(["worker", f"--hostname={name}@%h", *quiet])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1

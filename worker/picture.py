@@ -1,0 +1,55 @@
+"""The one segment of a picture: its colours and its transparency go through the network side by side.
+
+The part is the finished file; assembly only gives it its place.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from service import metrics
+from service.jobs import keys
+from service.jobs.manifest import Manifest
+from worker.context import WorkerContext
+from worker.engine.engine import Engine
+from worker.held import Held
+from worker.media import images
+from worker.reduce import reduced
+
+Plane = npt.NDArray[np.uint8]
+
+
+def upscale(context: WorkerContext, held: Held, found: Manifest) -> None:
+    """Upscale the picture of a job whose only segment is held."""
+    plan, options, job_id = found.plan, found.job.options, found.job.id
+    assert plan is not None
+    with context.inputs.open(job_id) as path:
+        low = images.read_image(path, pixels_max=context.settings.pixels_max)
+    with context.models.acquire(plan.model, plan.version, precision=plan.precision) as model:
+        rgb = reduced(_enlarge(model.engine, low.rgb), options.scale)
+        alpha = None
+        if low.alpha is not None:
+            grey = np.repeat(low.alpha[..., None], 3, axis=2)
+            alpha = reduced(_enlarge(model.engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
+    metrics.FRAMES.inc()
+    held.advance()
+    part = context.scratch / f"{job_id}-{held.lease.fence}{images.SUFFIXES[plan.container]}"
+    try:
+        notices = images.write_image(
+            low.with_pixels(rgb, alpha), part, kind=plan.container, quality=options.quality
+        )
+        part_key = keys.part_key(job_id, 0, held.lease.fence)
+        context.storage.put_file(part_key, part)
+    finally:
+        part.unlink(missing_ok=True)
+    context.store.update(job_id, report={"notices": list(notices)})  # completed at assembly
+    held.finish(part_key=part_key)
+
+
+def _enlarge(engine: Engine, low: Plane) -> Plane:
+    """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
+    with engine.open(*low.shape[:2]) as stream:
+        stream.put(low)
+        stream.end()
+        high = stream.get()
+    assert high is not None, "one frame in, one frame out"
+    return high

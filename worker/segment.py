@@ -1,0 +1,170 @@
+"""Segment: decode, upscale and encode one run of frames, then go on with its successors in the chain.
+
+A feeding thread decodes the whole rest of the chain into the engine's stream while this thread encodes what
+comes out, so decoding, network and encoding overlap and queues bound what lies between. At the end of each
+segment the state is rounded to the levels that are stored beside its part: whoever goes on from there, this
+worker or another, gives the same frames.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from service import metrics
+from service.errors import OutputInvalid
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.store import segment_index, segment_step
+from worker import picture
+from worker.context import WorkerContext
+from worker.engine.stream import Stream, StreamClosed
+from worker.feeder import Feeder
+from worker.held import Held, LeaseLost
+from worker.media.encode import Encoding, PartEncoder
+from worker.media.types import Source, Timeline
+from worker.patience import patiently
+from worker.plan import encoding_of
+from worker.reduce import reduced
+
+log = logging.getLogger(__name__)
+
+Frame = npt.NDArray[np.uint8]
+
+
+def upscale(context: WorkerContext, held: Held) -> None:
+    """Run the segment that is held; of a video also its successors, while their leases are to be had."""
+    found = manifest.load(context.storage, held.lease.job_id)
+    assert found.plan is not None, "segments exist only after planning"
+    if found.plan.kind == "image":
+        picture.upscale(context, held, found)
+    else:
+        _upscale_chain(context, held, found, found.plan)
+
+
+def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, plan: Plan) -> None:
+    index = segment_index(held.lease.step)
+    assert index is not None
+    chain = _chain_from(plan.segments, index)
+    source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
+    resume = _load_state(context, found.job.id, chain[0])
+    with (
+        context.inputs.open(found.job.id) as path,
+        context.models.acquire(plan.model, plan.version, precision=plan.precision) as model,
+        model.engine.open(source.height, source.width, state=resume) as stream,
+    ):
+        feeder = Feeder(
+            stream,
+            path,
+            source,
+            timeline,
+            start=chain[0].frame_start,
+            stops=[segment.frame_stop for segment in chain],
+            flow=model.config.flow,
+            frame_before=None if resume is None else resume[0],
+        )
+        work = _ChainWork(context, found, encoding_of(found), stream, feeder)
+        with feeder:
+            held.on_stop = stream.close
+            work.run(held, chain[0], has_successor=len(chain) > 1)
+            for segment in chain[1:]:
+                with _next_held(context, held, segment, stream) as successor:
+                    if successor is None:
+                        return
+                    work.run(successor, segment, has_successor=segment is not chain[-1])
+
+
+class _ChainWork:
+    """What stays the same from one segment of a chain to the next."""
+
+    def __init__(
+        self, context: WorkerContext, found: Manifest, encoding: Encoding, stream: Stream, feeder: Feeder
+    ) -> None:
+        self._context, self._found, self._encoding = context, found, encoding
+        self._stream, self._feeder = stream, feeder
+
+    def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
+        job_id, fence = held.lease.job_id, held.lease.fence
+        part = self._context.scratch / f"{job_id}-{segment.index}-{fence}.mkv"
+        try:
+            with PartEncoder(part, self._encoding) as encoder:
+                last = self._encode(held, segment, encoder)
+            storage, state_key = self._context.storage, None
+            if has_successor:
+                state_key = keys.state_key(job_id, segment.index, fence)
+                before = self._feeder.frame_at(segment.frame_stop - 1)
+                patiently(storage.put, state_key, save_arrays({"frame": before, "output": last}))
+            part_key = keys.part_key(job_id, segment.index, fence)
+            with metrics.STAGE_SECONDS.labels("upload").time():
+                patiently(storage.put_file, part_key, part)
+            held.finish(part_key=part_key, state_key=state_key)
+        finally:
+            part.unlink(missing_ok=True)
+        log.info("segment_done", extra={"frame_count": segment.frame_count})
+        if segment.follows is not None:
+            _delete_state(self._context, job_id, segment.follows)
+
+    def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> Frame:
+        """Write the segment's frames; returns the last output at its full size."""
+        high: Frame | None = None
+        for _ in range(segment.frame_count):
+            high = self._next_output(held)
+            with metrics.STAGE_SECONDS.labels("encode").time():
+                encoder.write(reduced(high, self._found.job.options.scale))
+            metrics.FRAMES.inc()
+            held.advance()
+        assert high is not None
+        return high
+
+    def _next_output(self, held: Held) -> Frame:
+        try:
+            high = self._stream.get()
+        except StreamClosed:
+            held.check()  # closed because the lease is lost
+            self._feeder.check()  # closed because decoding failed
+            raise LeaseLost("the engine was closed") from None
+        if high is None:
+            raise OutputInvalid("the engine gave fewer frames than were planned")
+        return high
+
+
+def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:
+    """The segment and all that follow it without a cut."""
+    chain = [segments[index]]
+    for segment in segments[index + 1 :]:
+        if segment.follows is None:
+            break
+        chain.append(segment)
+    return chain
+
+
+@contextmanager
+def _next_held(context: WorkerContext, held: Held, segment: Segment, stream: Stream) -> Iterator[Held | None]:
+    """The successor's lease, or None where another worker took it or the job has ended."""
+    owner = f"{context.name}-{secrets.token_hex(4)}"
+    lease = context.store.acquire(held.lease.job_id, segment_step(segment.index), owner)
+    if lease is None:
+        yield None
+        return
+    with Held(context.store, lease, draining=context.draining, on_stop=stream.close) as successor:
+        yield successor
+
+
+def _load_state(context: WorkerContext, job_id: str, segment: Segment) -> tuple[Frame, Frame] | None:
+    if segment.follows is None:
+        return None
+    key = context.store.steps(job_id)[segment_step(segment.follows)].state_key
+    assert key is not None, "a segment with a successor stores its state"
+    state = load_arrays(context.storage.get(key))
+    return state["frame"], state["output"]
+
+
+def _delete_state(context: WorkerContext, job_id: str, index: int) -> None:
+    key = context.store.steps(job_id)[segment_step(index)].state_key
+    if key is not None:
+        context.storage.delete(key)
