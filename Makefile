@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # PyPI's torch carries CUDA. TORCH_INDEX=https://download.pytorch.org/whl/cpu takes a tenth of the download.
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-CODE := service worker model_core training tests benchmarks
+CODE := service worker model_core training tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test check lint types imports format bench clean
@@ -22,7 +22,7 @@ serve: $(VENV)/.serve ## run the whole service here; PORT=8001 picks another por
 	@exec $(BIN)/upscaled serve
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/python -m pytest -n 2
 
 check: lint types imports ## lint, formatting, types and import directions
 

@@ -60,6 +60,10 @@ class RangeNotSatisfiable(InputError):
     code = "range_not_satisfiable"
     http_status = 416
 
+    def __init__(self, size_bytes: int, value: str) -> None:
+        super().__init__(f"the result has {size_bytes} bytes", field="Range", value=value)
+        self.headers = {"Content-Range": f"bytes */{size_bytes}"}
+
 
 class Problem(BaseModel):
     """An error, as RFC 9457 has it, with the option at fault and what was sent."""
@@ -152,7 +156,10 @@ async def _on_upscale_error(_request: Request, error: Exception) -> Response:
             if error.retry
             else "Something broke in the service."
         )
-    return problem_response(error.code, error.http_status, detail, field=error.field, value=error.value)
+    headers = error.headers if isinstance(error, RangeNotSatisfiable) else None
+    return problem_response(
+        error.code, error.http_status, detail, field=error.field, value=error.value, headers=headers
+    )
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

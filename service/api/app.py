@@ -1,0 +1,66 @@
+"""The API as one ASGI application: routers, problems, and the sweeper that runs beside them.
+
+`create_app` takes everything it uses; `create_app_from_env` is what uvicorn calls:
+
+    uvicorn --factory service.api.app:create_app_from_env
+"""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+
+from service import log
+from service.api import events, health, jobs, models, problems, results, uploads
+from service.api.catalogue import Catalogue
+from service.api.dependencies import Services, in_thread
+from service.api.metering import Metering
+from service.jobs.open import open_store
+from service.jobs.store import JobStore
+from service.jobs.sweeper import Sweeper
+from service.queue import Queue, open_queue
+from service.settings import Settings
+from service.storage.base import Storage
+from service.storage.open import open_storage
+
+_PAGE = Path(__file__).with_name("page.html")
+_SWEEPER_STOP_S_MAX = 5.0  # a sweep is short; one that hangs must not hold up the shutdown
+
+_DESCRIPTION = """\
+Post a picture or a video to `/upscale` and get it back four times larger, with its sound, frame for frame.
+Every error is `application/problem+json` with a stable `type`.
+"""
+
+
+def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Queue) -> FastAPI:
+    services = Services(
+        settings=settings, store=store, storage=storage, queue=queue, catalogue=Catalogue(storage)
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sweeper = Sweeper(store, storage, queue, settings)
+        thread = threading.Thread(target=sweeper.run, args=(services.stopping,), name="sweeper", daemon=True)
+        thread.start()
+        yield
+        services.stopping.set()
+        await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
+
+    app = FastAPI(title="upscaled", version=health.VERSION, description=_DESCRIPTION, lifespan=lifespan)
+    app.state.services = services
+    app.add_middleware(Metering)
+    problems.install(app)
+    for module in (uploads, jobs, events, results, models, health):
+        app.include_router(module.router)
+    app.add_api_route("/", lambda: FileResponse(_PAGE), include_in_schema=False)
+    return app
+
+
+def create_app_from_env() -> FastAPI:
+    """Of this process: everything is built from the environment."""
+    settings = Settings()
+    log.setup(settings)
+    return create_app(settings, open_store(settings), open_storage(settings), open_queue(settings))

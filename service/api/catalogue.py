@@ -1,0 +1,69 @@
+"""Catalogue: which models storage offers, read from the `latest.json` of each; no checkpoint is opened here.
+
+`bicubic` is always there: it has no weights, so the service works before anything was published.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.errors import UnknownModel
+from service.storage import models
+from service.storage.base import NotFound, Storage
+
+BASELINE = "bicubic"
+FRESH_S = 2.0  # how long one look serves: a burst of uploads costs storage one listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model by name, the version that new jobs get, and its card."""
+
+    name: str
+    version: str | None  # None: nothing is published, the workers carry it
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+class Catalogue:
+    """entries() -> what is offered now, by name; require(name) raises UnknownModel. Blocks; thread-safe."""
+
+    def __init__(self, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._seen: tuple[float, dict[str, Entry]] | None = None  # replaced whole, so readers need no lock
+
+    def entries(self) -> dict[str, Entry]:
+        now = self._clock()
+        if self._seen is None or now - self._seen[0] > FRESH_S:
+            self._seen = (now, self._read())
+        return self._seen[1]
+
+    def require(self, name: str) -> None:
+        entries = self.entries()
+        if name not in entries:
+            offered = ", ".join(sorted(entries))
+            raise UnknownModel(f"there is no model {name!r}; there are: {offered}", field="model", value=name)
+
+    def _read(self) -> dict[str, Entry]:
+        found = {BASELINE: Entry(name=BASELINE, version=None, card={"summary": _BASELINE_SUMMARY})}
+        for name in models.names(self._storage):
+            entry = self._read_one(name)
+            if entry is not None:
+                found[name] = entry
+        return dict(sorted(found.items()))
+
+    def _read_one(self, name: str) -> Entry | None:
+        """None when what lies there is no published model: a bad publish must not take the list down."""
+        try:
+            version = models.read_latest(self._storage, name).version
+            card = json.loads(self._storage.get(models.file_key(name, version, "card.json")))
+        except (NotFound, ValueError):
+            return None
+        return Entry(name=name, version=version, card=card if isinstance(card, dict) else {})
+
+
+_BASELINE_SUMMARY = (
+    "Bicubic interpolation: no network, no invented detail; the baseline every model must beat."
+)

@@ -1,0 +1,43 @@
+"""What every route may use, handed to it by FastAPI: nothing here is global, so tests bring their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+from typing import Annotated, ParamSpec, TypeVar
+
+from anyio import to_thread
+from fastapi import Depends, Request
+
+from service.api.catalogue import Catalogue
+from service.jobs.store import JobStore
+from service.queue import Queue
+from service.settings import Settings
+from service.storage.base import Storage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    settings: Settings
+    store: JobStore
+    storage: Storage
+    queue: Queue
+    catalogue: Catalogue
+    stopping: Event = field(default_factory=Event)  # set when the server is told to end
+
+
+def services_of(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+UsedServices = Annotated[Services, Depends(services_of)]
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what blocks (the store, the storage, hashing) off the event loop."""
+    return await to_thread.run_sync(partial(function, *args, **kwargs))

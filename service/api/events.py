@@ -1,0 +1,67 @@
+"""GET /jobs/{id}/events: state and progress as server-sent events, until the job has ended.
+
+Each event carries the whole job, so a client that missed some has missed nothing. The store is asked; nothing
+is pushed, so any API process can serve any job and a worker need not know who listens.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.jobs import view
+from service.api.problems import problem_responses
+from service.errors import StoreUnavailable, UnknownJob
+from service.jobs.model import Job
+
+router = APIRouter(tags=["jobs"])
+
+POLL_S = 0.25  # how late a change may be seen
+REPEAT_S = 1.0  # unchanged, the job is sent again: progress at least once a second, and a sign of life
+RETRY_MS = 1000  # what a browser waits before it connects again
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Follow a job",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One `job` event at each change and at least once a second; ends with the job.",
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": 'event: job\ndata: {"id": "...", "state": "running", "progress": {...}}\n\n',
+                }
+            },
+        },
+        **problem_responses(404, 503),
+    },
+)
+async def follow_job(job_id: str, services: UsedServices) -> StreamingResponse:
+    job = await in_thread(services.store.get, job_id)  # an unknown job is a 404, not an empty stream
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(services, job), media_type="text/event-stream", headers=headers)
+
+
+async def _events(services: Services, job: Job) -> AsyncIterator[str]:
+    """Ends at the terminal state, or with the server. A client that leaves cancels it at the next await."""
+    loop = asyncio.get_running_loop()
+    yield f"retry: {RETRY_MS}\n\n"
+    shown: Job | None = None
+    shown_at = loop.time()
+    while True:
+        if job != shown or loop.time() - shown_at >= REPEAT_S:
+            shown, shown_at = job, loop.time()
+            yield f"event: job\ndata: {view(job).model_dump_json()}\n\n"
+        if job.state.is_terminal or services.stopping.is_set():
+            return
+        await asyncio.sleep(POLL_S)
+        try:
+            job = await in_thread(services.store.get, job.id)
+        except UnknownJob:  # deleted while we looked
+            return
+        except StoreUnavailable:  # it may be back in a moment; the client hears that we are still there
+            yield ": the store does not answer\n\n"

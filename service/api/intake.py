@@ -1,0 +1,280 @@
+"""Intake: one upload from its first byte to a whole object in storage, with no more than chunks in memory.
+
+Everything that can be refused is refused at the first byte that shows it. Whatever goes wrong (a limit, a
+client that goes away, storage that fails) leaves no object behind. Not here: HTTP's answer and the job
+(uploads.py). Start reading at `receive`.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Literal
+
+from anyio import CancelScope
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from service.api.dependencies import in_thread
+from service.api.multipart import FormReader, PartData, PartEnd, PartStart
+from service.api.signatures import PICTURES, SNIFF_BYTES, Kind, picture_size, sniff
+from service.errors import (
+    EmptyUpload,
+    FrameTooLarge,
+    InvalidOption,
+    NotMedia,
+    StorageUnavailable,
+    UnsupportedMedia,
+    UploadTooLarge,
+    UploadTruncated,
+)
+from service.jobs.model import Options
+from service.storage.base import CHUNK_BYTES, Storage, Writer
+
+IDLE_S_MAX = 60.0  # a client that sends nothing for so long is gone
+FIELD_BYTES_MAX = 256  # of one option; the longest real one is a model's name
+FILENAME_CHARS_MAX = 200
+FORM_BYTES_MAX = 64 * 1024  # boundaries, headers and options around the file
+HEADER_BYTES = 64 * 1024  # one read of a picture's header; metadata beyond it costs another
+
+_VIDEO_FORMATS = frozenset({"mp4", "mkv"})
+_VIDEO_ONLY = ("codec", "start", "duration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What came in; the bytes lie in storage."""
+
+    kind: Literal["video", "image"]
+    filename: str
+    size_bytes: int
+    sha256: str
+    options: Options
+
+
+async def receive(
+    body: AsyncIterator[bytes],
+    content_type: str,
+    *,
+    storage: Storage,
+    key: str,
+    upload_bytes_max: int,
+    pixels_max: int,
+    check_model: Callable[[str], None],
+) -> Received:
+    """Stream the form's file to `key` and return what it is.
+
+    Raises the InputError that fits, or StorageUnavailable; then nothing is left under the key.
+    """
+    reader = FormReader(content_type)
+    form = _Form(upload_bytes_max)
+    writer = await in_thread(storage.writer, key)
+    received_bytes = 0
+    try:
+        async for chunk in _until_idle(body):
+            received_bytes += len(chunk)
+            if received_bytes > upload_bytes_max + FORM_BYTES_MAX:  # such as an endless epilogue
+                raise too_large(upload_bytes_max)
+            for event in reader.feed(chunk):
+                match event:
+                    case PartStart(name, filename):
+                        form.begin(name, filename)
+                    case PartData(data):
+                        form.take(data)
+                    case PartEnd():
+                        await form.end(check_model)
+            if len(form.pending) >= CHUNK_BYTES:
+                await in_thread(form.flush, writer)
+        reader.finish()
+        form.finish()
+        await in_thread(form.flush, writer)
+        await in_thread(writer.commit)
+        await in_thread(_check_picture_size, storage, key, form, pixels_max)
+    except BaseException:
+        # Shielded: a server that shuts down cancels us, and must not leave half an upload.
+        with CancelScope(shield=True), suppress(StorageUnavailable):
+            await in_thread(writer.abort)
+            await in_thread(storage.delete, key)
+        raise
+    return form.received()
+
+
+class _Form:
+    """The parts of one form as they come: at most one file, each option at most once."""
+
+    def __init__(self, upload_bytes_max: int) -> None:
+        self.pending = bytearray()  # file bytes not yet written
+        self.kind: Kind | None = None
+        self._upload_bytes_max = upload_bytes_max
+        self._part: str | None = None
+        self._value = bytearray()  # of the option being read
+        self._options: dict[str, Any] = {}
+        self._filename: str | None = None
+        self._head = bytearray()
+        self._size_bytes = 0
+        self._digest = hashlib.sha256()
+
+    def begin(self, name: str, filename: str | None) -> None:
+        if name == "file":
+            if self._filename is not None:
+                raise InvalidOption("one upload carries one file", field="file", value=filename)
+            self._filename = _plain_name(filename)
+        elif name not in Options.model_fields:
+            known = ", ".join(Options.model_fields)
+            raise InvalidOption(f"there is no option {name!r}; there are: {known}", field=name)
+        elif name in self._options:
+            raise InvalidOption(f"{name} was sent twice", field=name)
+        self._part = name
+        self._value.clear()
+
+    def take(self, data: bytes) -> None:
+        if self._part != "file":
+            self._value += data
+            if len(self._value) > FIELD_BYTES_MAX:
+                raise InvalidOption(
+                    f"{self._part} is too long", field=self._part, value=bytes(self._value).decode("latin-1")
+                )
+            return
+        self._size_bytes += len(data)
+        if self._size_bytes > self._upload_bytes_max:
+            raise too_large(self._upload_bytes_max)
+        self.pending += data
+        if self.kind is None:
+            self._head += data[:SNIFF_BYTES]
+            if len(self._head) >= SNIFF_BYTES:
+                self._know_kind()
+
+    async def end(self, check_model: Callable[[str], None]) -> None:
+        name, self._part = self._part, None
+        assert name is not None
+        if name == "file":
+            if self._size_bytes == 0:
+                raise EmptyUpload("the file is empty", field="file", value=self._filename)
+            if self.kind is None:
+                self._know_kind()
+        else:
+            self._options[name] = _option(name, bytes(self._value))
+            if name == "model":
+                await in_thread(check_model, self._options[name])
+
+    def finish(self) -> None:
+        if self._filename is None:
+            raise EmptyUpload("the form has no file; send one in the field `file`", field="file")
+        _check_options_fit(self._options, self._job_kind())
+
+    def flush(self, writer: Writer) -> None:
+        """Write and digest what has gathered; blocks, so it runs in a thread."""
+        data = bytes(self.pending)
+        self.pending.clear()
+        self._digest.update(data)
+        writer.write(data)
+
+    def received(self) -> Received:
+        assert self._filename is not None
+        return Received(
+            kind=self._job_kind(),
+            filename=self._filename,
+            size_bytes=self._size_bytes,
+            sha256=self._digest.hexdigest(),
+            options=Options.model_validate(self._options),
+        )
+
+    def _job_kind(self) -> Literal["video", "image"]:
+        return "image" if self.kind in PICTURES else "video"
+
+    def _know_kind(self) -> None:
+        self.kind = sniff(bytes(self._head))
+        if self.kind is None:
+            raise NotMedia(
+                "the file begins like no video or picture that we read", field="file", value=self._filename
+            )
+        if self.kind == "heif":
+            raise UnsupportedMedia("HEIF and AVIF pictures are not read", field="file", value=self._filename)
+
+
+async def _until_idle(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body's chunks; a client that leaves or falls silent is UploadTruncated."""
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_S_MAX):
+                chunk = await anext(body)
+        except StopAsyncIteration:
+            return
+        except ClientDisconnect as gone:
+            raise UploadTruncated("the client went away", field="file") from gone
+        except TimeoutError as silent:
+            raise UploadTruncated(f"nothing came for {IDLE_S_MAX:.0f} seconds", field="file") from silent
+        yield chunk
+
+
+def too_large(upload_bytes_max: int) -> UploadTooLarge:
+    return UploadTooLarge(
+        f"an upload may have {upload_bytes_max} bytes", field="file", value=upload_bytes_max
+    )
+
+
+def _option(name: str, raw: bytes) -> Any:
+    """The value of one option as `Options` has it; raises InvalidOption."""
+    text = raw.decode("utf-8", "replace")
+    # A Literal of integers takes no text, and int() would take "0_4" too.
+    value = int(text) if name == "scale" and text in {"2", "4"} else text
+    try:
+        return getattr(Options.model_validate({name: value}), name)
+    except ValidationError as error:
+        detail = error.errors()[0]["msg"]
+        raise InvalidOption(f"{name}: {detail[0].lower()}{detail[1:]}", field=name, value=text) from error
+
+
+def _check_options_fit(options: dict[str, Any], kind: Literal["video", "image"]) -> None:
+    """Refuse options that the kind of file has no use for, rather than ignore them."""
+    chosen = options.get("format")
+    if kind == "image":
+        for name in _VIDEO_ONLY:
+            if name in options:
+                raise InvalidOption(
+                    f"{name} is for videos, this is a picture", field=name, value=options[name]
+                )
+    if chosen is not None and (chosen in _VIDEO_FORMATS) != (kind == "video"):
+        article = "a video" if kind == "video" else "a picture"
+        raise InvalidOption(f"{article} can't become {chosen}", field="format", value=chosen)
+    if options.get("codec") == "ffv1" and chosen == "mp4":
+        raise InvalidOption("ffv1 goes into mkv; mp4 players don't read it", field="format", value=chosen)
+
+
+def _check_picture_size(storage: Storage, key: str, form: _Form, pixels_max: int) -> None:
+    if form.kind not in PICTURES:
+        return
+    assert form.kind is not None
+    size = picture_size(form.kind, _HeaderReader(storage, key).read)
+    if size is not None and size[0] * size[1] > pixels_max:
+        shown = f"{size[0]}x{size[1]}"
+        raise FrameTooLarge(
+            f"the picture is {shown}, more than {pixels_max} pixels", field="file", value=shown
+        )
+
+
+class _HeaderReader:
+    """Random access to the start of an object by few, large reads."""
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._storage = storage
+        self._key = key
+        self._at = 0
+        self._window = b""
+
+    def read(self, start: int, stop: int) -> bytes:
+        if not self._at <= start <= stop <= self._at + len(self._window):
+            if start >= self._storage.stat(self._key):  # a header that points behind the end
+                return b""
+            self._at = start
+            self._window = b"".join(self._storage.open(self._key, start, max(stop, start + HEADER_BYTES)))
+        return self._window[start - self._at : stop - self._at]
+
+
+def _plain_name(filename: str | None) -> str:
+    """The last part of what the client calls the file, without control characters; shown, never a path."""
+    name = PureWindowsPath(PurePosixPath(filename or "").name).name
+    shown = "".join(character for character in name if character.isprintable())
+    return shown[-FILENAME_CHARS_MAX:] or "upload"

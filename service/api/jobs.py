@@ -1,0 +1,157 @@
+"""GET and DELETE of jobs: what a client sees of one, a page of them, and how it withdraws one.
+
+Not here: progress as a stream (events.py), the bytes of a result (results.py).
+"""
+
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.problems import problem_responses
+from service.errors import IllegalTransition, UnknownJob
+from service.jobs import keys, manifest
+from service.jobs.model import Job, JobError, Options
+from service.jobs.states import JobEvent, JobState
+
+router = APIRouter(tags=["jobs"])
+
+RETRY_AFTER_S = 1  # progress is written at least once a second
+PAGE_JOBS_MAX = 100
+
+_EXAMPLE_ID = "06b4n2p8fgr5q3v7m1k0t9s4e2d6c8a0hjgu"
+
+
+class Progress(BaseModel):
+    frames_done: int
+    frames_total: int | None = Field(description="Null until the file has been looked into.")
+    ratio: float | None = Field(description="From 0 to 1.")
+
+
+class Links(BaseModel):
+    self: str
+    events: str
+    result: str | None = Field(default=None, description="Set once there is a result.")
+
+
+class JobView(BaseModel):
+    """A job as the API shows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": _EXAMPLE_ID,
+                "state": "running",
+                "kind": "video",
+                "options": {"scale": 4},
+                "filename": "clip.mp4",
+                "size_bytes": 1843200,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "created_at": 1790000000.0,
+                "updated_at": 1790000004.2,
+                "progress": {"frames_done": 96, "frames_total": 240, "ratio": 0.4},
+                "model": "bicubic",
+                "version": "builtin",
+                "links": {"self": f"/jobs/{_EXAMPLE_ID}", "events": f"/jobs/{_EXAMPLE_ID}/events"},
+            }
+        }
+    )
+
+    id: str
+    state: JobState
+    kind: Literal["video", "image"]
+    options: Options
+    filename: str
+    size_bytes: int
+    sha256: str = Field(description="Digest of the upload.")
+    created_at: float = Field(description="Seconds since 1970, UTC; so are all times.")
+    updated_at: float
+    progress: Progress
+    model: str | None = None
+    version: str | None = Field(default=None, description="Of the model, pinned when the job was planned.")
+    error: JobError | None = Field(default=None, description="Why the job failed.")
+    report: dict[str, Any] | None = Field(default=None, description="What was kept, converted and dropped.")
+    expires_at: float | None = Field(default=None, description="When the result is removed.")
+    links: Links
+
+
+class JobPage(BaseModel):
+    jobs: list[JobView]
+    next: str | None = Field(description="Cursor of the next page; null after the last.")
+
+
+def view(job: Job) -> JobView:
+    ratio = None
+    if job.state is JobState.SUCCEEDED:
+        ratio = 1.0
+    elif job.frames_total:
+        ratio = round(min(1.0, job.frames_done / job.frames_total), 4)
+    here = f"/jobs/{job.id}"
+    return JobView(
+        **job.model_dump(exclude={"frames_done", "frames_total", "result_key", "options", "error"}),
+        options=job.options,
+        error=job.error,
+        progress=Progress(frames_done=job.frames_done, frames_total=job.frames_total, ratio=ratio),
+        links=Links(
+            self=here,
+            events=f"{here}/events",
+            result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
+        ),
+    )
+
+
+@router.get("/jobs", summary="List jobs, newest first", responses=problem_responses(422, 503))
+async def list_jobs(
+    services: UsedServices,
+    limit: Annotated[int, Query(ge=1, le=PAGE_JOBS_MAX)] = 20,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> JobPage:
+    jobs, following = await in_thread(services.store.list, limit, cursor)
+    return JobPage(jobs=[view(job) for job in jobs], next=following)
+
+
+@router.get("/jobs/{job_id}", summary="Look at a job", responses=problem_responses(404, 503))
+async def get_job(job_id: str, response: Response, services: UsedServices) -> JobView:
+    """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
+    job = await in_thread(services.store.get, job_id)
+    if not job.state.is_terminal:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return view(job)
+
+
+@router.delete(
+    "/jobs/{job_id}", summary="Cancel a job, or delete its result", responses=problem_responses(404, 503)
+)
+async def delete_job(job_id: str, services: UsedServices) -> JobView:
+    """An unfinished job is cancelled and frees the device at its next frame; a finished one loses its files.
+
+    Deleting twice is harmless; the record of the job stays until its time is over.
+    """
+    return view(await in_thread(_withdraw, services, job_id))
+
+
+def _withdraw(services: Services, job_id: str) -> Job:
+    job = services.store.get(job_id)
+    if not job.state.is_terminal:
+        # Its files stay while a worker may still read them; the sweeper removes them in time.
+        with suppress(IllegalTransition):  # it ended in this very moment
+            job = services.store.transition(job_id, JobEvent.CANCEL)
+            _record_end(services, job)
+            return job
+        job = services.store.get(job_id)
+    if job.state is JobState.SUCCEEDED:
+        job = services.store.transition(job_id, JobEvent.EXPIRE, result_key=None)
+    _record_end(services, job)  # always: an earlier DELETE may have failed half-way
+    for key in services.storage.list(keys.job_prefix(job_id)):
+        if key != keys.manifest_key(job_id):
+            services.storage.delete(key)
+    return job
+
+
+def _record_end(services: Services, job: Job) -> None:
+    """Tell the manifest too: a store rebuilt from it must not bring the job back to life."""
+    with suppress(UnknownJob):  # no manifest, nothing to rebuild from
+        written = manifest.load(services.storage, job.id)
+        manifest.save(services.storage, written.model_copy(update={"job": job}))

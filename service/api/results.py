@@ -1,0 +1,116 @@
+"""GET and HEAD /jobs/{id}/result: the bytes, whole or a range (RFC 9110), so that a download can go on."""
+
+import re
+from pathlib import PurePath
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.problems import RangeNotSatisfiable, problem_responses
+from service.errors import JobNotFinished, ResultExpired
+from service.jobs.model import Job
+from service.jobs.states import JobState
+from service.storage.base import NotFound
+
+router = APIRouter(tags=["jobs"])
+
+MEDIA_TYPES = {
+    "mp4": "video/mp4",
+    "mkv": "video/x-matroska",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@router.get(
+    "/jobs/{job_id}/result",
+    summary="Download the result",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "The file.", "content": {"application/octet-stream": {}}},
+        206: {"description": "The range that was asked for."},
+        304: {"description": "Unchanged since the ETag in If-None-Match."},
+        **problem_responses(404, 409, 410, 416, 503),
+    },
+)
+@router.head("/jobs/{job_id}/result", include_in_schema=False)
+async def get_result(job_id: str, request: Request, services: UsedServices) -> Response:
+    job, key, size_bytes = await in_thread(_find, services, job_id)
+    extension = key.rsplit(".", 1)[-1]
+    etag = f'"{job.id}"'  # a job has one result and it never changes
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=3600, immutable",
+        "Content-Disposition": _disposition(job, extension),
+        "Content-Type": MEDIA_TYPES.get(extension, "application/octet-stream"),
+        # What we made from a stranger's file must never run as a page of ours.
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _names(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    wanted = None
+    if request.headers.get("if-range", etag) == etag:
+        wanted = _range(request.headers.get("range", ""), size_bytes)
+    start, stop = wanted or (0, size_bytes)
+    headers["Content-Length"] = str(stop - start)
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
+    status = 200 if wanted is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    chunks = await in_thread(services.storage.open, key, start, stop)
+    return StreamingResponse(chunks, status_code=status, headers=headers)
+
+
+def _find(services: Services, job_id: str) -> tuple[Job, str, int]:
+    """The job, the key of its result and its size; raises what fits when there is none."""
+    job = services.store.get(job_id)
+    expired = ResultExpired("the result was removed", field="id", value=job_id)
+    if job.state is JobState.EXPIRED:
+        raise expired
+    if job.state is not JobState.SUCCEEDED or job.result_key is None:
+        reason = f": {job.error.message}" if job.error else ""
+        raise JobNotFinished(f"the job is {job.state.value}{reason}", field="state", value=job.state.value)
+    try:
+        return job, job.result_key, services.storage.stat(job.result_key)
+    except NotFound as gone:  # between its removal and the note of it
+        raise expired from gone
+
+
+def _range(header: str, size_bytes: int) -> tuple[int, int] | None:
+    """[start, stop) of a single range; None to send all, as RFC 9110 allows for what we don't do."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if first:
+        start, stop = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
+        if last and int(last) < int(first):
+            return None
+    else:  # the last so many bytes
+        start, stop = max(0, size_bytes - int(last)), size_bytes
+    if start >= stop:
+        raise RangeNotSatisfiable(size_bytes, header)
+    return start, stop
+
+
+def _names(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    named = {one.strip().removeprefix("W/") for one in header.split(",")}
+    return etag in named or "*" in named
+
+
+def _disposition(job: Job, extension: str) -> str:
+    """The upload's name with the scale behind it, in both spellings of RFC 6266."""
+    name = f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}.{extension}"
+    plain = re.sub(r'[^ -~]|["\\%]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

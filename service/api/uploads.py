@@ -1,0 +1,191 @@
+"""POST /upscale: an upload becomes a job that is recorded, in this order, before the client hears 202.
+
+    storage: the input          a whole object, or nothing
+    storage: the manifest       the truth; the store can be rebuilt from it
+    store:   the job            from here on it is found
+    queue:   its first step     if this fails, the sweeper sends it again
+
+Not here: reading the form (intake.py).
+"""
+
+import logging
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+
+from service import metrics
+from service.api import intake
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.jobs import RETRY_AFTER_S, JobView, view
+from service.api.problems import problem_responses
+from service.errors import InvalidOption, QueueFull, TransientError, UploadTooLarge
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest
+from service.jobs.model import Job, Options, new_job_id
+from service.jobs.store import PLAN
+from service.queue import dispatch
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["jobs"])
+
+IDEMPOTENCY_KEY_CHARS_MAX = 200
+
+_OPTION_NOTES = {
+    "scale": "2 or 4 times as wide and high.",
+    "model": "A name from GET /models; without one the service picks by the kind of file.",
+    "codec": "Of a video: h264, hevc, or ffv1, which is lossless. Default h264.",
+    "quality": "1 to 100, larger is better.",
+    "format": "Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture.",
+    "start": "Of a video: second to start at.",
+    "duration": "Of a video: seconds to upscale from there.",
+}
+
+
+def _form_schema() -> dict[str, object]:
+    options = Options.model_json_schema()["properties"]
+    described = {
+        name: {
+            **{k: v for k, v in schema.items() if k not in {"title", "default"}},
+            "description": _OPTION_NOTES[name],
+        }
+        for name, schema in options.items()
+    }
+    file = {"type": "string", "format": "binary", "description": "The video or picture."}
+    return {"type": "object", "required": ["file"], "properties": {"file": file, **described}}
+
+
+_OPENAPI = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+            "description": "Any unique text. The same key with the same upload gives the same job, so that a "
+            "client may repeat a request whose answer it never got.",
+            "example": "7b0f5c1e-holiday",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": _form_schema(),
+                "examples": {
+                    "a video": {"summary": "Four times larger", "value": {"file": "clip.mp4"}},
+                    "a picture": {
+                        "summary": "Twice as large, as PNG",
+                        "value": {"file": "photo.jpg", "scale": 2, "format": "png"},
+                    },
+                },
+            }
+        },
+    },
+}
+
+
+@router.post(
+    "/upscale",
+    status_code=202,
+    summary="Upload a video or a picture to be upscaled",
+    openapi_extra=_OPENAPI,
+    responses={
+        202: {"headers": {"Location": {"description": "The job", "schema": {"type": "string"}}}},
+        **problem_responses(400, 409, 413, 415, 422, 503),
+    },
+)
+async def upscale(request: Request, response: Response, services: UsedServices) -> JobView:
+    """Send the file and the options as one form; options may come before or after the file.
+
+    The answer comes as soon as the job is safe. Poll its address, or listen to its events, until it has
+    succeeded; then fetch the result.
+    """
+    idempotency_key = _idempotency_key(request)
+    _refuse_query(request)
+    _refuse_declared_length(request, services.settings.upload_bytes_max)
+    await in_thread(_refuse_when_full, services)
+
+    job_id = new_job_id()
+    received = await intake.receive(
+        request.stream(),
+        request.headers.get("content-type", ""),
+        storage=services.storage,
+        key=keys.input_key(job_id),
+        upload_bytes_max=services.settings.upload_bytes_max,
+        pixels_max=services.settings.pixels_max,
+        check_model=services.catalogue.require,
+    )
+    recorded = await in_thread(_record, services, job_id, received, idempotency_key)
+    response.headers["Location"] = f"/jobs/{recorded.id}"
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return view(recorded)
+
+
+def _record(services: Services, job_id: str, received: intake.Received, idempotency_key: str | None) -> Job:
+    """Make the job durable and return it, or the one that the same key made before."""
+    try:
+        now = services.store.now()
+        job = Job(
+            id=job_id,
+            options=received.options,
+            kind=received.kind,
+            filename=received.filename,
+            size_bytes=received.size_bytes,
+            sha256=received.sha256,
+            created_at=now,
+            updated_at=now,
+        )
+        manifest.save(services.storage, Manifest(job=job, idempotency_key=idempotency_key))
+        recorded = services.store.create(job, idempotency_key=idempotency_key)
+    except BaseException:
+        # The client hears an error, so nothing may be left that would become a job behind its back.
+        with suppress(TransientError):
+            manifest.forget(services.storage, job_id)
+        with suppress(TransientError):
+            services.store.delete(job_id)
+        raise
+    if recorded.id != job_id:  # the key was used before
+        with suppress(TransientError):
+            manifest.forget(services.storage, job_id)
+        return recorded
+    metrics.UPLOAD_BYTES.inc(job.size_bytes)
+    log.info("job_accepted", extra={"job": job_id, "size_bytes": job.size_bytes, "kind": job.kind})
+    try:
+        dispatch(services.store, services.queue, job_id, PLAN)
+    except TransientError as error:
+        log.warning("job_not_queued", extra={"job": job_id, "reason": str(error)})
+    return recorded
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
+        raise InvalidOption(
+            f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters",
+            field="Idempotency-Key",
+            value=key,
+        )
+    return key
+
+
+def _refuse_query(request: Request) -> None:
+    """Options in the address would be ignored without a word."""
+    for name, value in request.query_params.items():
+        raise InvalidOption(
+            f"send {name} as a field of the form, not in the address", field=name, value=value
+        )
+
+
+def _refuse_declared_length(request: Request, upload_bytes_max: int) -> None:
+    """Before reading anything: a client that waits for `100 Continue` then sends nothing at all."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > upload_bytes_max + intake.FORM_BYTES_MAX:
+        raise UploadTooLarge(
+            f"an upload may have {upload_bytes_max} bytes", field="file", value=int(declared)
+        )
+
+
+def _refuse_when_full(services: Services) -> None:
+    depth = services.store.queue_depth()
+    if depth >= services.settings.queue_max:
+        raise QueueFull(f"{depth} jobs are waiting or running; try again later", value=depth)

@@ -1,0 +1,29 @@
+"""The API over real parts: the job store in memory, storage in a folder, and ASGI or a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.jobs.memory import MemoryStore
+from service.settings import Settings
+from service.storage.files import FileStorage
+from tests.service.api.harness import LIMIT_BYTES, Service, running
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, upload_bytes_max=LIMIT_BYTES, pixels_max=1_000_000, queue_max=5)
+
+
+@pytest.fixture
+def service(settings: Settings) -> Service:
+    store = MemoryStore(lease_s=settings.lease_s, attempts_max=settings.attempts_max)
+    return Service(settings, store, FileStorage(settings.objects_dir))
+
+
+@pytest.fixture
+def server(service: Service) -> Iterator[str]:
+    """The address of the same service behind a real uvicorn: for whatever needs a socket."""
+    with running(service.app) as address:
+        yield address

@@ -1,0 +1,233 @@
+"""Looking at jobs, following them, withdrawing them."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import httpx
+import pytest
+
+from service.api import events
+from service.errors import StoreUnavailable
+from service.jobs import keys, manifest
+from service.jobs.states import JobEvent, JobState
+from service.jobs.store import segment_step
+from tests.service.api.harness import Service, running
+from tests.service.api.samples import begin, stored_job, succeed
+
+
+def test_an_unfinished_job_shows_its_progress_and_when_to_look_again(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a", frames_total=10)
+    lease = service.store.acquire("a", segment_step(0), "worker")
+    assert lease is not None
+    service.store.renew(lease, frames_done=4)
+
+    answer = service.ask("GET", "/jobs/a")
+    job = answer.json()
+    assert (answer.status_code, job["state"]) == (200, "running")
+    assert job["progress"] == {"frames_done": 4, "frames_total": 10, "ratio": 0.4}
+    assert job["links"] == {"self": "/jobs/a", "events": "/jobs/a/events", "result": None}
+    assert float(answer.headers["retry-after"]) > 0
+
+
+def test_a_finished_job_shows_its_report_and_where_the_result_is(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    succeed(service.store, service.storage, "a", b"large")
+    answer = service.ask("GET", "/jobs/a")
+    job = answer.json()
+    assert (job["state"], job["report"], job["links"]["result"]) == (
+        "succeeded",
+        {"frames_out": 10},
+        "/jobs/a/result",
+    )
+    assert "retry-after" not in answer.headers
+
+
+def test_where_an_object_lies_is_not_shown(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    succeed(service.store, service.storage, "a", b"large")
+    assert "result_key" not in service.ask("GET", "/jobs/a").json()
+
+
+def test_every_page_of_jobs_together_has_each_job_once_newest_first(service: Service) -> None:
+    for number in range(5):
+        stored_job(service.store, service.storage, f"job{number}")
+    seen, cursor = [], None
+    for _ in range(3):
+        parameters = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = service.ask("GET", "/jobs", params=parameters).json()
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page["next"]
+    assert seen == ["job4", "job3", "job2", "job1", "job0"]
+    assert cursor is None
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "many"])
+def test_a_page_has_a_bounded_size(service: Service, limit: str) -> None:
+    answer = service.ask("GET", "/jobs", params={"limit": limit})
+    problem = answer.json()
+    assert (answer.status_code, problem["field"], problem["value"]) == (422, "limit", limit)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("HEAD", "/result"), ("GET", "/events")],
+)
+def test_an_unknown_job_is_404(service: Service, method: str, path: str) -> None:
+    answer = service.ask(method, f"/jobs/nobody{path}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    if method != "HEAD":
+        assert (answer.json()["type"], answer.json()["value"]) == ("/problems/unknown_job", "nobody")
+
+
+# Withdrawing
+
+
+def test_deleting_an_unfinished_job_cancels_it_for_good(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    lease = service.store.acquire("a", segment_step(0), "worker")
+    assert lease is not None
+
+    assert service.ask("DELETE", "/jobs/a").json()["state"] == "cancelled"
+
+    assert service.store.renew(lease) is False  # so the worker stops at its next frame
+    assert manifest.load(service.storage, "a").job.state is JobState.CANCELLED  # and a rebuild knows
+
+
+def test_deleting_a_finished_job_removes_its_files_but_not_its_record(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    succeed(service.store, service.storage, "a", b"large")
+
+    assert service.ask("DELETE", "/jobs/a").json()["state"] == "expired"
+
+    assert service.objects() == [keys.manifest_key("a")]
+    assert service.ask("GET", "/jobs/a").json()["state"] == "expired"
+    assert service.ask("GET", "/jobs/a/result").status_code == 410
+    assert manifest.load(service.storage, "a").job.state is JobState.EXPIRED
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_deleting_twice_is_harmless(service: Service, finished: bool) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    if finished:
+        succeed(service.store, service.storage, "a", b"large")
+    first, second = (service.ask("DELETE", "/jobs/a") for _ in range(2))
+    assert second.status_code == 200
+    assert second.json()["state"] == first.json()["state"]
+
+
+def test_a_job_that_fails_while_it_is_withdrawn_stays_failed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored_job(service.store, service.storage, "a")
+    transition = service.store.transition
+
+    def fails_first(job_id: str, event: JobEvent) -> object:
+        transition(job_id, JobEvent.FAIL)
+        return transition(job_id, event)
+
+    monkeypatch.setattr(service.store, "transition", fails_first)
+    answer = service.ask("DELETE", "/jobs/a")
+    assert (answer.status_code, answer.json()["state"]) == (200, "failed")
+
+
+# Following
+
+
+def events_of(answer: httpx.Response) -> Iterator[dict[str, object]]:
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_events_follow_a_job_to_its_end(service: Service, server: str) -> None:
+    stored_job(service.store, service.storage, "a")
+
+    def work() -> None:
+        time.sleep(0.3)
+        begin(service.store, "a")
+        time.sleep(0.6)
+        succeed(service.store, service.storage, "a", b"large")
+
+    worker = threading.Thread(target=work)
+    with httpx.stream("GET", f"{server}/jobs/a/events", timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        worker.start()
+        states = [str(event["state"]) for event in events_of(answer)]
+    worker.join()
+    assert list(dict.fromkeys(states)) == ["queued", "running", "succeeded"]
+    assert states.count("succeeded") == 1
+
+
+def test_events_repeat_at_least_once_a_second_when_nothing_changes(service: Service, server: str) -> None:
+    stored_job(service.store, service.storage, "a")
+    with httpx.stream("GET", f"{server}/jobs/a/events", timeout=10) as answer:
+        arrivals = []
+        for _ in events_of(answer):
+            arrivals.append(time.monotonic())
+            if len(arrivals) == 3:
+                break
+    assert max(b - a for a, b in pairwise(arrivals)) < 2.5
+
+
+def test_events_of_a_job_that_has_ended_are_its_end(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    service.store.transition("a", JobEvent.CANCEL)
+    answer = service.ask("GET", "/jobs/a/events")
+    assert [event["state"] for event in events_of(answer)] == ["cancelled"]
+
+
+def test_events_go_on_when_the_store_was_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "POLL_S", 0.01)
+    stored_job(service.store, service.storage, "a")
+    get, asked = service.store.get, []
+
+    def sometimes(job_id: str) -> object:
+        asked.append(job_id)
+        if len(asked) == 2:
+            raise StoreUnavailable("restarting")
+        if len(asked) == 3:
+            service.store.transition("a", JobEvent.CANCEL)
+        return get(job_id)
+
+    monkeypatch.setattr(service.store, "get", sometimes)
+    answer = service.ask("GET", "/jobs/a/events")
+    assert [event["state"] for event in events_of(answer)] == ["queued", "cancelled"]
+
+
+def test_nobody_asks_the_store_for_a_listener_who_left(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_S", 0.01)
+    stored_job(service.store, service.storage, "a")
+    get, asked = service.store.get, []
+    monkeypatch.setattr(service.store, "get", lambda job_id: (asked.append(job_id), get(job_id))[1])
+    with running(service.app) as server:
+        with httpx.stream("GET", f"{server}/jobs/a/events") as answer:
+            next(events_of(answer))
+        time.sleep(0.2)
+        seen = len(asked)
+        time.sleep(0.2)
+        assert len(asked) == seen
+
+
+def test_events_end_when_the_server_stops(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    app = service.app
+
+    async def main() -> httpx.Response:
+        app.state.services.stopping.set()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+            return await asyncio.wait_for(http.get("/jobs/a/events"), 5)
+
+    assert [event["state"] for event in events_of(asyncio.run(main()))] == ["queued"]

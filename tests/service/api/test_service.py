@@ -1,0 +1,170 @@
+"""Health, models, metrics, the page, and that every error is a problem."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from service.api import health
+from service.api.catalogue import Catalogue
+from service.api.problems import known_errors
+from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
+from service.storage import models
+from tests.service.api.harness import Service
+from tests.service.api.samples import CLIP
+
+
+def publish(service: Service, name: str, version: str, card: dict[str, object], folder: Path) -> None:
+    folder.mkdir()
+    for file in models.FILES:
+        (folder / file).write_bytes(json.dumps(card).encode())
+    models.publish(service.storage, name, version, folder)
+
+
+def test_a_process_that_lives_says_so_and_which_version_it_is(service: Service) -> None:
+    answer = service.ask("GET", "/healthz")
+    assert answer.json() == {"status": "ok", "version": health.VERSION}
+
+
+def test_ready_means_that_store_and_storage_answer(service: Service) -> None:
+    assert service.ask("GET", "/readyz").json() == {"ready": True, "store": "ok", "storage": "ok"}
+
+
+def test_not_ready_says_what_is_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down() -> None:
+        raise StoreUnavailable("redis-7.internal refuses")
+
+    monkeypatch.setattr(service.store, "ping", down)
+    answer = service.ask("GET", "/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "store": "store_unavailable", "storage": "ok"}
+
+
+def test_a_store_that_hangs_is_not_ready_either(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PING_S_MAX", 0.05)
+    monkeypatch.setattr(service.storage, "ping", lambda: time.sleep(0.3))
+    answer = service.ask("GET", "/readyz")
+    assert (answer.status_code, answer.json()["storage"]) == (503, "does not answer")
+
+
+def test_metrics_are_readable_by_prometheus(service: Service) -> None:
+    answer = service.ask("GET", "/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "# TYPE upscaled_requests_total counter" in answer.text
+
+
+def test_requests_are_counted_by_route_and_never_by_path(service: Service) -> None:
+    service.ask("GET", "/jobs/secret-id")
+    service.ask("GET", "/wp-admin.php")
+    text = service.ask("GET", "/metrics").text
+    assert 'upscaled_requests_total{method="GET",route="/jobs/{job_id}",status="404"}' in text
+    assert 'upscaled_requests_total{method="GET",route="none",status="404"}' in text
+    assert "secret-id" not in text
+    assert "wp-admin" not in text
+
+
+def test_bicubic_is_offered_before_anything_was_published(service: Service) -> None:
+    (only,) = service.ask("GET", "/models").json()["models"]
+    assert (only["name"], only["default_for"]) == ("bicubic", ["video", "image"])
+    assert only["summary"]
+
+
+def test_a_published_model_is_offered_with_its_card(service: Service, tmp_path: Path) -> None:
+    publish(service, "tecogan", "abc123", {"summary": "sharp", "psnr": 31.2}, tmp_path / "checkpoint")
+    service.settings = service.settings.model_copy(update={"default_video_model": "tecogan"})
+    by_name = {model["name"]: model for model in service.ask("GET", "/models").json()["models"]}
+    assert by_name["tecogan"] == {
+        "name": "tecogan",
+        "version": "abc123",
+        "summary": "sharp",
+        "default_for": ["video"],
+        "card": {"summary": "sharp", "psnr": 31.2},
+    }
+    answer = service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": "tecogan"})
+    assert answer.status_code == 202
+
+
+def test_a_bad_publish_does_not_take_the_list_down(service: Service) -> None:
+    service.storage.put(models.latest_key("broken"), b"{")
+    service.storage.put(models.latest_key("empty"), b'{"version": "gone"}')
+    names = [model["name"] for model in service.ask("GET", "/models").json()["models"]]
+    assert names == ["bicubic"]
+
+
+def test_the_catalogue_looks_again_after_a_moment(service: Service, tmp_path: Path) -> None:
+    now = 0.0
+    catalogue = Catalogue(service.storage, clock=lambda: now)
+    with pytest.raises(UnknownModel):
+        catalogue.require("late")
+    publish(service, "late", "1", {}, tmp_path / "checkpoint")
+    now = 10.0
+    catalogue.require("late")
+
+
+def test_the_root_is_a_page_for_people(service: Service) -> None:
+    answer = service.ask("GET", "/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/jobs", 405, "method_not_allowed"),
+        ("GET", "/upscale", 405, "method_not_allowed"),
+        ("GET", "/jobs?limit=no", 422, "invalid_option"),
+        ("GET", "/jobs/nobody", 404, "unknown_job"),
+        ("GET", "/problems/nonsense", 404, "not_found"),
+    ],
+)
+def test_every_error_is_a_problem(service: Service, method: str, path: str, status: int, code: str) -> None:
+    answer = service.ask(method, path)
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, problem["status"], problem["type"]) == (status, status, f"/problems/{code}")
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["docs"]
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+def test_a_bug_is_a_problem_that_tells_nothing_to_strangers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_limit: int, _cursor: str | None) -> None:
+        raise RuntimeError("password is 1234")
+
+    monkeypatch.setattr(service.store, "list", broken)
+    answer = service.ask("GET", "/jobs")
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal_error")
+    assert "1234" not in answer.text
+
+
+def test_a_fault_shows_its_code_and_not_its_message(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_limit: int, _cursor: str | None) -> None:
+        raise StorageUnavailable("bucket secret-bucket is away")
+
+    monkeypatch.setattr(service.store, "list", broken)
+    answer = service.ask("GET", "/jobs")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage_unavailable")
+    assert "secret-bucket" not in answer.text
+
+
+def test_the_type_of_every_problem_can_be_looked_up(service: Service) -> None:
+    for error in known_errors():
+        answer = service.ask("GET", f"/problems/{error.code}")
+        assert (answer.status_code, answer.json()["status"]) == (200, error.http_status), error.code
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [error.code for error in known_errors() if "code" in vars(error)]
+    assert len(codes) == len(set(codes))
