@@ -1,0 +1,153 @@
+"""TrainingConfig: everything that decides what a run computes, in one frozen record.
+
+Not here: where data, state and logs lie, and when this run must stop (train.py takes those from the command
+line), since the same training may go on elsewhere tomorrow. Read next: train.py.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final, Literal, get_args
+
+from model_core.config import FlowName, HeadName, ModelConfig
+
+ProtocolName = Literal["bd", "bi"]
+TaskName = Literal["frvsr", "flow"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+
+
+class ConfigError(ValueError):
+    """A key that does not exist, or a value that it cannot have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Defaults are those of `frvsr_lite`.
+
+    task             what is learned: "frvsr", G (and F where it is a network), or "flow", F alone
+    batch            clips per step, over all processes
+    frames           frames per clip
+    crop             side of a crop in low-resolution pixels
+    late_*           the same three from `late_from` (part of the schedule) on: bigger crops bring G's zero
+                     padding closer to what it meets on whole frames, and cost too much to begin with
+    photo_share      part of the clips that are photographs under a camera path
+    learning_rate    peak of a cosine that ends at a hundredth of it, after a linear warm-up
+    iterations       length of the schedule in steps; 0 where `seconds` measures it
+    seconds          length of the schedule in seconds of running, over all runs; 0 where `iterations` does
+    clip_norm        longest gradient; longer ones are scaled down to it
+    pixel_weight     Charbonnier distance of output and target
+    warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
+    precision        "auto" times bf16 autocast against fp32 at the start and takes the faster
+    """
+
+    task: TaskName = "frvsr"
+    flow: FlowName = "dis"
+    features: int = 64
+    blocks: int = 10
+    head: HeadName = "subpixel"
+    protocol: ProtocolName = "bd"
+    batch: int = 4
+    frames: int = 10
+    crop: int = 32
+    late_from: float = 1.0
+    late_batch: int = 4
+    late_frames: int = 10
+    late_crop: int = 32
+    photo_share: float = 0.33
+    learning_rate: float = 4e-4
+    warmup_iterations: int = 200
+    iterations: int = 6000
+    seconds: float = 0.0
+    ema_decay: float = 0.999
+    clip_norm: float = 0.5
+    pixel_weight: float = 1.0
+    warp_weight: float = 0.0
+    precision: PrecisionName = "auto"
+    validate_every: int = 500
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("task", TaskName),
+            ("protocol", ProtocolName),
+            ("precision", PrecisionName),
+        ):
+            if getattr(self, name) not in get_args(allowed):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected")
+        if (self.iterations > 0) == (self.seconds > 0):
+            raise ConfigError(
+                f"iterations is {self.iterations} and seconds {self.seconds}: exactly one gives the length"
+            )
+        if min(self.frames, self.late_frames) < 2:
+            raise ConfigError(f"frames is {self.frames}: a clip has at least 2")
+        if self.task == "flow" and self.flow not in ("fnet", "pyramid"):
+            raise ConfigError(f"flow is {self.flow!r}: only a network can be trained")
+        try:
+            self.model_config()
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def model_config(self) -> ModelConfig:
+        return ModelConfig(
+            generator="frvsr", flow=self.flow, features=self.features, blocks=self.blocks, head=self.head
+        )
+
+    def shape_at(self, progress: float) -> tuple[int, int, int]:
+        """(batch, frames, crop) at that part of the schedule."""
+        if progress >= self.late_from:
+            return self.late_batch, self.late_frames, self.late_crop
+        return self.batch, self.frames, self.crop
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainingConfig":
+        return cls(**json.loads(text))
+
+    def override(self, values: dict[str, Any]) -> "TrainingConfig":
+        """A copy with those values changed; naming one length of the schedule withdraws the other."""
+        known = {field.name for field in fields(self)}
+        if unknown := set(values) - known:
+            raise ConfigError(f"unknown keys: {sorted(unknown)}; known ones are {sorted(known)}")
+        if values.get("seconds") and "iterations" not in values:
+            values = {**values, "iterations": 0}
+        if values.get("iterations") and "seconds" not in values:
+            values = {**values, "seconds": 0.0}
+        return replace(self, **values)
+
+
+PRESETS: Final = {
+    # F alone on synthetic motion; a start for joint training. Issue facts: 3,000 steps are 12 minutes of 2 cores.
+    "flow_pyramid": TrainingConfig(
+        task="flow", flow="pyramid", batch=8, frames=2, crop=48, learning_rate=6e-4, iterations=3000,
+        photo_share=1.0,
+    ),
+    # What ships: small, sub-pixel head, OpenCV's motion.
+    "frvsr_lite": TrainingConfig(),
+    # The published recipe (TecoGAN's FRVSR): crop of 128 high-resolution pixels, both losses weighted 1.
+    "frvsr_paper": TrainingConfig(
+        flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,
+        warp_weight=1.0, iterations=400_000, photo_share=0.0,
+    ),
+}  # fmt: skip
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """`--key value` pairs -> values of the types the fields have; dashes in keys read as underscores."""
+    types = {field.name: field.type for field in fields(TrainingConfig)}
+    values: dict[str, Any] = {}
+    pairs = iter(arguments)
+    for key in pairs:
+        name = key.removeprefix("--").replace("-", "_")
+        if not key.startswith("--") or name not in types:
+            raise ConfigError(f"unknown key {key!r}; known ones are {sorted(types)}")
+        text = next(pairs, None)
+        if text is None:
+            raise ConfigError(f"{key} has no value")
+        kind = types[name]
+        try:
+            values[name] = kind(text) if kind in (int, float) else text
+        except ValueError as error:
+            raise ConfigError(f"{key} is {text!r}; {kind} is expected") from error
+    return values

@@ -1,0 +1,223 @@
+"""Batches: from a library in memory to (low, target, flow) clips, each a pure function of seed and step.
+
+Row r of step i is drawn by its own generator, seeded with (seed, i, r). So a resumed run sees the same data, two
+processes that share a batch see its two halves, and no random state needs storing. Start reading at `Sampler.batch`.
+
+Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving does it, and kept: a pair is
+estimated once however often its crops are drawn. On a crop alone it would cost as much and know less.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_core.config import SCALE
+from model_core.dis import DisFlow
+from model_core.pixels import to_float
+from training.config import ProtocolName, TrainingConfig
+from training.degradations import degrade_frames
+from training.motion import draw_path, render
+from training.sources import Clip, Library
+
+PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
+PHOTO_FRAMES: Final = 12
+PHOTO_PATHS: Final = 1  # camera paths per photograph; each is rendered once and kept (0.8 GB for 318)
+CANDIDATES: Final = 3  # crops drawn, of which the one with most detail is taken: flat sky teaches nothing
+VALIDATION_FRAMES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """low (N, T, 3, h, w), target (N, T, 3, H, W) float RGB in [0, 1]; flow (N, T-1, 2, h, w) or None."""
+
+    low: Tensor
+    target: Tensor
+    flow: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One clip of a batch, uint8, time first: target (T, H, W, 3), low (T, h, w, 3), flow (T-1, 2, h, w)."""
+
+    target: NDArray[np.uint8]
+    low: NDArray[np.uint8]
+    flow: NDArray[np.float32] | None
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One level of a clip with what is derived from it. Used by one thread at a time."""
+
+    name: str
+    target: NDArray[np.uint8]  # (T, H, W, 3)
+    low: NDArray[np.uint8]  # (T, h, w, 3)
+    detail: NDArray[np.float64]  # (h + 1, w + 1) integral of the middle frame's fine detail
+    flows: dict[tuple[int, int], NDArray[np.float16]] = field(default_factory=dict)
+
+    def flow(self, dis: DisFlow, before: int, here: int) -> NDArray[np.float16]:
+        """(2, h, w) low-resolution pixels from frame `here` back to frame `before`."""
+        if (before, here) not in self.flows:
+            self.flows[before, here] = dis(self.low[before], self.low[here]).astype(np.float16)
+        return self.flows[before, here]
+
+
+class Sampler:
+    """Draws the batches of a run. Not thread-safe; `prefetch` gives it a thread of its own."""
+
+    def __init__(self, library: Library, config: TrainingConfig) -> None:
+        self._config = config
+        self._dis = DisFlow() if config.flow == "dis" else None
+        self._clips = [make_sequence(clip.name, clip.frames, config.protocol) for clip in library.clips]
+        self._photos = library.photos
+        self._rendered: dict[tuple[int, int], Sequence] = {}
+        self._photo_share = 1.0 if not self._clips else config.photo_share if self._photos else 0.0
+
+    def batch(self, step: int, shape: tuple[int, int, int], *, rank: int = 0, ranks: int = 1) -> Batch:
+        """The rows of this process; `shape` is (batch, frames, crop) over all of them."""
+        count, frames, crop = shape
+        share = range(rank * count // ranks, (rank + 1) * count // ranks)
+        return collate([self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share])
+
+    def _row(self, rng: Generator, frames: int, crop: int) -> Row:
+        sequence = self._sequence(rng, crop)
+        y, x = detailed_place(rng, sequence, crop)
+        order = play_order(rng, len(sequence.low), frames)
+        high = slice(y * SCALE, (y + crop) * SCALE), slice(x * SCALE, (x + crop) * SCALE)
+        low = slice(y, y + crop), slice(x, x + crop)
+        flow = None
+        if self._dis is not None:
+            pairs = zip(order[:-1], order[1:], strict=True)
+            flow = np.stack([sequence.flow(self._dis, a, b)[:, *low] for a, b in pairs]).astype(np.float32)
+        row = Row(
+            np.stack([sequence.target[t][high] for t in order]), np.stack([sequence.low[t][low] for t in order]), flow
+        )
+        return transform(row, int(rng.integers(8)))
+
+    def _sequence(self, rng: Generator, crop: int) -> Sequence:
+        fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
+        if fitting and rng.uniform() >= self._photo_share:
+            return fitting[rng.integers(len(fitting))]
+        key = int(rng.integers(len(self._photos))), int(rng.integers(PHOTO_PATHS))
+        if key not in self._rendered:
+            self._rendered[key] = self._render(*key)
+        return self._rendered[key]
+
+    def _render(self, photo_index: int, path_index: int) -> Sequence:
+        rng = np.random.default_rng((self._config.seed, photo_index, path_index, 1))
+        frames = photo_clip(rng, self._photos[photo_index], PHOTO_FRAMES, PHOTO_SIDE)
+        return make_sequence(f"photo {photo_index}", frames, self._config.protocol)
+
+
+def detailed_place(rng: Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
+    """(y, x) of a random crop, the most detailed of a few."""
+    ys, xs = (rng.integers(side - crop + 1, size=CANDIDATES) for side in sequence.low.shape[1:3])
+    d = sequence.detail
+    best = int((d[ys + crop, xs + crop] - d[ys, xs + crop] - d[ys + crop, xs] + d[ys, xs]).argmax())
+    return int(ys[best]), int(xs[best])
+
+
+def photo_clip(rng: Generator, photo: NDArray[np.uint8], frames: int, side: int) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8: a photograph under a random camera path."""
+    path = draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
+    return render(photo, path)
+
+
+def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName) -> Sequence:
+    height, width = (side // SCALE * SCALE for side in frames.shape[1:3])
+    target = np.ascontiguousarray(frames[:, :height, :width])
+    low = np.concatenate([degrade_frames(torch.from_numpy(frame[None]), protocol).numpy() for frame in target])
+    luma = cv2.cvtColor(target[len(target) // 2], cv2.COLOR_RGB2GRAY)
+    detail = cv2.resize(np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+    return Sequence(name, target, low, cv2.integral(detail))
+
+
+def play_order(rng: Generator, length: int, frames: int) -> list[int]:
+    """`frames` consecutive indices, forwards or backwards, turning round at the ends of the clip."""
+    ring = [*range(length), *range(length - 2, 0, -1)]
+    start = int(rng.integers(max(1, length - frames + 1)))
+    order = [ring[(start + i) % len(ring)] for i in range(frames)]
+    return order[::-1] if rng.uniform() < 0.5 else order
+
+
+def transform(row: Row, code: int) -> Row:
+    """One of the eight flips and transpositions; the flow's components move with the axes."""
+
+    def turn(array: NDArray[np.generic], y: int) -> NDArray[np.generic]:
+        x = y + 1
+        if code & 1:
+            array = np.flip(array, x)
+        if code & 2:
+            array = np.flip(array, y)
+        return np.swapaxes(array, y, x) if code & 4 else array
+
+    flow = row.flow
+    if flow is not None:
+        flow = turn(flow, 2) * np.array([-1 if code & 1 else 1, -1 if code & 2 else 1], np.float32)[:, None, None]
+        flow = flow[:, ::-1] if code & 4 else flow
+    return Row(turn(row.target, 1), turn(row.low, 1), flow)
+
+
+def collate(rows: list[Row]) -> Batch:
+    low, target = (
+        torch.stack([to_float(torch.from_numpy(np.ascontiguousarray(a))) for a in arrays])
+        for arrays in ([row.low for row in rows], [row.target for row in rows])
+    )
+    flows = [row.flow for row in rows if row.flow is not None]
+    # Clips from video have no true flow; a batch with one of them has none either.
+    flow = torch.stack([torch.from_numpy(np.ascontiguousarray(f)) for f in flows]) if len(flows) == len(rows) else None
+    return Batch(low, target, flow)
+
+
+def validation_sequences(library: Library, protocol: ProtocolName) -> list[Sequence]:
+    """The held-out clips at their smallest level; a photograph under a fixed path where there is none."""
+    smallest: dict[str, Clip] = {}
+    for clip in library.held_out:
+        if clip.name not in smallest or clip.frames[0].size < smallest[clip.name].frames[0].size:
+            smallest[clip.name] = clip
+    clips = list(smallest.values())
+    if not clips and library.photos:
+        frames = photo_clip(np.random.default_rng(0), library.photos[0], VALIDATION_FRAMES, PHOTO_SIDE)
+        clips = [Clip("photo", frames)]
+    return [make_sequence(clip.name, clip.frames[:VALIDATION_FRAMES], protocol) for clip in clips]
+
+
+def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Iterator[Batch]:
+    """Batches of steps start, start + 1, ... made in a thread; what it raises is raised here."""
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def work() -> None:
+        step = start
+        try:
+            while not stopped.is_set():
+                item = make(step)
+                while not stopped.is_set():
+                    try:
+                        ready.put(item, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                step += 1
+        except BaseException as error:  # noqa: BLE001 (raised again by the consumer)
+            ready.put(error)
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

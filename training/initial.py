@@ -1,0 +1,50 @@
+"""Where a fresh run gets its weights from: a checkpoint folder, or a warm start's single safetensors file."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model_core.checkpoint import load as load_checkpoint
+from model_core.model import Model
+
+# The short names of the warm starts -> ours. Each key keeps its `.weight` or `.bias`.
+WARM_START_NAMES: Final = (
+    (re.compile(r"i\."), "generator.conv_in."),
+    (re.compile(r"r\.(\d+)\.a\."), r"generator.blocks.\1.conv1."),
+    (re.compile(r"r\.(\d+)\.b\."), r"generator.blocks.\1.conv2."),
+    (re.compile(r"u\."), "generator.head.0."),
+    (re.compile(r"f\.(\d)\.(\d)\."), r"flow_net.features.\1.\2."),
+    (re.compile(r"d\.(\d)\.(\d)\."), r"flow_net.decoders.\1.\2."),
+)
+
+
+class InitError(ValueError):
+    """The weights are unreadable or of another shape than the model."""
+
+
+def load_initial(model: Model, source: Path) -> None:
+    """Put weights into the model; a source that holds only G or only F leaves the other as it is."""
+    try:
+        tensors = load_checkpoint(source).model.state_dict() if source.is_dir() else _read_file(source)
+        missing, unknown = model.load_state_dict(tensors, strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InitError(f"{source}: {error}") from error
+    parts = {name.split(".")[0] for name in tensors}
+    half_filled = [name for name in missing if name.split(".")[0] in parts]
+    if unknown or half_filled:
+        raise InitError(f"{source}: unknown {unknown[:3]}, missing {half_filled[:3]}")
+
+
+def _read_file(file: Path) -> dict[str, Tensor]:
+    return {_our_name(name): value.float() for name, value in load_file(file).items()}
+
+
+def _our_name(name: str) -> str:
+    for pattern, ours in WARM_START_NAMES:
+        if pattern.match(name):
+            return pattern.sub(ours, name, count=1)
+    return name

@@ -1,0 +1,74 @@
+"""Journal: what a run tells about itself: log.jsonl, curves.png, and TensorBoard where it is installed.
+
+Curves are drawn with OpenCV, so a bare machine draws them too.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+WIDTH: Final = 900
+HEIGHT: Final = 260
+MARGIN: Final = 60
+
+
+class Journal:
+    """Appends to one folder; a resumed run goes on in the same files."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._board = _tensorboard(folder)
+
+    def note(self, step: int, **values: Any) -> None:
+        """One line of the log; numbers go to TensorBoard as well."""
+        with (self._folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, name: str, frame: Tensor) -> None:
+        """A sample frame (3, H, W) in [0, 1], for TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, frame.clamp(0, 1).cpu().numpy(), step)
+
+    def draw(self) -> None:
+        """curves.png from the whole log: loss, rate and validation PSNR over steps."""
+        lines = [json.loads(line) for line in (self._folder / "log.jsonl").read_text().splitlines()]
+        panels = [
+            draw_curve(name, [(line["step"], line[name]) for line in lines if name in line])
+            for name in ("loss", "learning_rate", "psnr_db")
+        ]
+        cv2.imwrite(str(self._folder / "curves.png"), np.concatenate(panels))
+
+
+def draw_curve(name: str, points: list[tuple[int, float]]) -> NDArray[np.uint8]:
+    """One panel (H, W, 3) with the curve's name, range and last value."""
+    panel = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    if len(points) < 2:
+        return panel
+    xy = np.array(points, np.float64)
+    low, high = xy.min(0), xy.max(0)
+    unit = (xy - low) / np.maximum(high - low, 1e-12)
+    place = np.stack(
+        [MARGIN + unit[:, 0] * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN / 2 - unit[:, 1] * (HEIGHT - MARGIN)], 1
+    )
+    cv2.polylines(panel, [place.round().astype(np.int32)], isClosed=False, color=(160, 60, 20), lineType=cv2.LINE_AA)
+    title = f"{name}: {low[1]:.5g} to {high[1]:.5g}, last {xy[-1, 1]:.5g}; steps {low[0]:.0f} to {high[0]:.0f}"
+    cv2.putText(panel, title, (MARGIN, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return panel
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (optional)
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,37 @@
+"""Training losses: pure functions of tensors, unweighted; train.py weights them in one visible sum."""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from model_core.warping import warp
+
+CHARBONNIER_EPSILON: Final = 1e-3  # a quarter of a level; below it the distance turns from linear to square
+END_POINT_EPSILON: Final = 0.01  # low-resolution pixels
+END_POINT_POWER: Final = 0.4
+
+
+def charbonnier(high: Tensor, target: Tensor) -> Tensor:
+    """Mean of sqrt((high - target)² + ε²): an L1 that is smooth at zero.
+
+    Source: Lai et al. 2017, LapSRN (arXiv:1704.03915), eq. 2.
+    """
+    return torch.sqrt((high - target) ** 2 + CHARBONNIER_EPSILON**2).mean()
+
+
+def warping(previous: Tensor, frame: Tensor, flow_low: Tensor) -> Tensor:
+    """Mean squared distance of a frame and its predecessor moved onto it; teaches F without known motion.
+
+    previous, frame (N, 3, h, w); flow_low (N, 2, h, w) low-resolution pixels from `frame` back to `previous`.
+    Source: FRVSR, Sajjadi et al. 2018 (arXiv:1801.04590), eq. 4.
+    """
+    return ((warp(previous, flow_low) - frame) ** 2).mean()
+
+
+def robust_end_point(flow: Tensor, truth: Tensor) -> Tensor:
+    """Mean of (|flow - truth|₁ + ε)^0.4 over the pixels: outliers, where motion is hidden, weigh little.
+
+    flow, truth (N, 2, h, w) in the same pixels. Source: PWC-Net, Sun et al. 2018 (arXiv:1709.02371), eq. 2.
+    """
+    return ((flow - truth).abs().sum(dim=1) + END_POINT_EPSILON).pow(END_POINT_POWER).mean()

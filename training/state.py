@@ -1,0 +1,163 @@
+"""State: what a run needs to go on elsewhere as if nothing had happened, in at most five files of 15 MiB.
+
+state.json names the pieces (safetensors) with their digests and is replaced last, in one rename; pieces carry
+their step in the name. So a kill at any moment leaves the old state or the new one, whole. There is no random
+state to keep: batches are functions of seed and step (data.py).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from training.config import TrainingConfig
+
+FORMAT: Final = 1
+MANIFEST: Final = "state.json"
+PIECES_MAX: Final = 4  # and the manifest
+PIECE_BYTES_MAX: Final = 15 * 2**20 - 2**16  # leaves room for a piece's own header
+
+
+class StateError(Exception):
+    """The state is incomplete, altered, or of another model."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands: steps done, and seconds spent in them over all runs."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def save_state(
+    folder: Path, config: TrainingConfig, progress: Progress, model: nn.Module, ema: dict[str, Tensor], adam: Adam
+) -> None:
+    """Write all of it, then drop what the previous state left. Raises StateError if it can't travel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = _divide(_flatten(model, ema, adam))
+    pieces = []
+    for index, group in enumerate(groups):
+        content = save_tensors(group)
+        name = f"step{progress.step:08d}-{index}.safetensors"
+        _write(folder / name, content)
+        pieces.append({"file": name, "sha256": hashlib.sha256(content).hexdigest()})
+    manifest = {
+        "format": FORMAT,
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "config": json.loads(config.to_json()),
+        "pieces": pieces,
+    }
+    _write(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    kept = {piece["file"] for piece in pieces} | {MANIFEST}
+    for file in folder.iterdir():
+        if file.name not in kept:
+            file.unlink()
+
+
+def has_state(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def read_config(folder: Path) -> TrainingConfig:
+    return TrainingConfig(**_manifest(folder)["config"])
+
+
+def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], adam: Adam) -> Progress:
+    """Put a saved state into model, EMA and optimiser. Raises StateError."""
+    manifest = _manifest(folder)
+    tensors: dict[str, Tensor] = {}
+    for piece in manifest["pieces"]:
+        try:
+            content = (folder / piece["file"]).read_bytes()
+            if hashlib.sha256(content).hexdigest() != piece["sha256"]:
+                raise StateError(f"{folder / piece['file']}: altered since it was written")
+            tensors |= load_tensors(content)
+        except (OSError, SafetensorError) as error:
+            raise StateError(f"{folder / piece['file']}: {error}") from error
+    _restore(tensors, model, ema, adam, where=folder)
+    return Progress(manifest["step"], manifest["seconds"])
+
+
+def load_ema(folder: Path) -> dict[str, Tensor]:
+    """The averaged weights alone, for evaluation and promotion."""
+    found: dict[str, Tensor] = {}
+    for piece in _manifest(folder)["pieces"]:
+        found |= load_tensors((folder / piece["file"]).read_bytes())
+    return {name.removeprefix("ema."): value for name, value in found.items() if name.startswith("ema.")}
+
+
+def _flatten(model: nn.Module, ema: dict[str, Tensor], adam: Adam) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.items()}
+    for name, parameter in model.named_parameters():
+        for key, value in adam.state.get(parameter, {}).items():
+            tensors[f"adam.{key}.{name}"] = value
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _restore(
+    tensors: dict[str, Tensor], model: nn.Module, ema: dict[str, Tensor], adam: Adam, *, where: Path
+) -> None:
+    try:
+        model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
+        for name, value in ema.items():
+            value.copy_(tensors[f"ema.{name}"])
+    except (RuntimeError, KeyError) as error:
+        raise StateError(f"{where}: of another model: {error}") from error
+    for name, parameter in model.named_parameters():
+        keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
+        if keys:
+            adam.state[parameter] = {key: _like(tensors[f"adam.{key}.{name}"], parameter) for key in keys}
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """On the parameter's device; of its memory layout, which the fused update relies on."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def _divide(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    groups: list[dict[str, Tensor]] = [{}]
+    used = 0
+    for name, value in tensors.items():
+        size = value.nbytes + 2 * len(name) + 200  # its entry in the header
+        if used + size > PIECE_BYTES_MAX and groups[-1]:
+            groups.append({})
+            used = 0
+        groups[-1][name] = value
+        used += size
+    if len(groups) > PIECES_MAX:
+        raise StateError(f"the state takes {len(groups)} pieces; {PIECES_MAX} may travel")
+    return groups
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise StateError(f"{folder / MANIFEST}: {error}") from error
+    if manifest.get("format") != FORMAT:
+        raise StateError(f"{folder / MANIFEST}: format {manifest.get('format')!r}; this code reads {FORMAT}")
+    return manifest
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Aside, to the disk, then renamed: never half a file under its name."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
