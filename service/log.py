@@ -4,9 +4,9 @@
     with bind(job=job.id, step=lease.step):
         log.info("segment_encoded", extra={"frame_count": 240, "wall_ms": 1840})
 
-Modules use plain `logging`, so that libraries' lines and ours leave by the same door. An event is a constant, noun
-then past verb; data go into `extra` with their units. What is bound follows calls and `await`, not threads: a
-thread that works for a job binds it itself, or runs in `contextvars.copy_context()`.
+Modules use plain `logging`, so that libraries' lines and ours leave by the same door. An event is a constant,
+noun then past verb; data go into `extra` with their units. What is bound follows calls and `await`, not
+threads: a thread that works for a job binds it itself, or runs in `contextvars.copy_context()`.
 """
 
 import json

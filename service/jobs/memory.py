@@ -45,6 +45,7 @@ class MemoryStore:
         self._attempts_max = attempts_max
         self._entries: dict[str, _Entry] = {}
         self._ids_by_key: dict[str, str] = {}
+        self._is_complete = False
         self._lock = RLock()
 
     # Jobs
@@ -218,6 +219,12 @@ class MemoryStore:
         with self._lock:
             states = [entry.job.state for entry in self._entries.values()]
             return {state: states.count(state) for state in JobState}
+
+    def is_complete(self) -> bool:
+        return self._is_complete
+
+    def mark_complete(self) -> None:
+        self._is_complete = True
 
     def ping(self) -> None:
         """Memory always answers."""

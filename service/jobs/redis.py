@@ -211,6 +211,14 @@ class RedisStore:
             seconds, microseconds = self._client.time()
         return seconds + microseconds / 1_000_000
 
+    def is_complete(self) -> bool:
+        with _answering():
+            return bool(self._client.exists(f"{scripts.PREFIX}complete"))
+
+    def mark_complete(self) -> None:
+        with _answering():
+            self._client.set(f"{scripts.PREFIX}complete", "1")
+
     def ping(self) -> None:
         # A write, because a full or read-only server still answers PING.
         with _answering():

@@ -8,6 +8,7 @@
     active       sorted set by creation time: jobs that have not ended
     finished     sorted set by time of ending: the others
     counts       hash   jobs by state
+    complete     text   there when every manifest is in the store; it goes with the rest when that is lost
 
 Everything lies under the prefix `upscaled:`. Times are seconds since 1970 with six digits, as text, because a
 number that Lua returns loses its fraction.

@@ -166,6 +166,12 @@ class JobStore(Protocol):
     def now(self) -> float:
         """The store's clock, seconds since 1970."""
 
+    def is_complete(self) -> bool:
+        """False when the store may lack jobs that have a manifest: it is new, or it lost what it had."""
+
+    def mark_complete(self) -> None:
+        """Note that every manifest is in the store."""
+
     def ping(self) -> None:
         """Return when the store takes a write."""
 

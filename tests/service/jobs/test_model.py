@@ -1,0 +1,102 @@
+"""Records of a job, and its id."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.errors import BrokenMedia, CheckpointInvalid, StorageUnavailable, TooManyAttempts
+from service.jobs.model import FAULT_MESSAGE, Job, JobError, Options, created_at_of, new_job_id
+
+
+def a_job(**changes):
+    fields = {
+        "id": new_job_id(),
+        "kind": "video",
+        "filename": "clip.mp4",
+        "size_bytes": 1,
+        "sha256": "ab" * 32,
+        "created_at": 1.0,
+        "updated_at": 1.0,
+    }
+    return Job(**{**fields, **changes})
+
+
+@given(st.lists(st.integers(0, 2**41), min_size=2, max_size=5, unique=True))
+def test_ids_sort_by_age_and_tell_it(times_ms):
+    ids = {new_job_id(lambda ms=ms: ms / 1000): ms / 1000 for ms in times_ms}
+    assert [ids[job_id] for job_id in sorted(ids)] == sorted(ids.values())
+    for job_id, time_s in ids.items():
+        assert created_at_of(job_id) == pytest.approx(time_s, abs=0.002)
+
+
+def test_ids_can_stand_in_urls_and_are_all_different():
+    ids = {new_job_id(lambda: 1e9) for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(re.fullmatch("[0-9a-v]{36}", job_id) for job_id in ids)
+
+
+@pytest.mark.parametrize("text", ["", "x", "zz" * 18, "a" * 32, "../../etc"])
+def test_what_is_no_id_has_no_age(text):
+    with pytest.raises(ValueError, match=r".*"):
+        created_at_of(text)
+
+
+def test_the_digest_of_a_request_follows_its_bytes_and_options_only():
+    job = a_job()
+    assert a_job(filename="other.mp4").request_digest() == job.request_digest()
+    assert a_job(sha256="cd" * 32).request_digest() != job.request_digest()
+    assert a_job(options=Options(scale=2)).request_digest() != job.request_digest()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": 3},
+        {"codec": "gif"},
+        {"quality": 0},
+        {"quality": 101},
+        {"start": -1},
+        {"duration": 0},
+        {"start": float("nan")},
+        {"duration": float("inf")},
+        {"colour": "red"},
+        {"model": ""},
+    ],
+)
+def test_options_nobody_can_mean_are_refused(options):
+    with pytest.raises(ValidationError):
+        Options(**options)
+
+
+def test_a_changed_job_is_checked_and_the_old_one_stays():
+    job = a_job()
+    assert job.with_changes(frames_total=3).frames_total == 3
+    assert job.frames_total is None
+    with pytest.raises(ValidationError):
+        job.with_changes(frames_total="many")
+    with pytest.raises(ValidationError):
+        job.with_changes(colour="red")
+    with pytest.raises(AssertionError):
+        job.with_changes(state="failed")
+
+
+def test_public_errors_reach_the_owner_in_full():
+    error = BrokenMedia("The file ends early.", field="file", value={"offset": 7})
+    assert JobError.from_exception(error) == JobError(
+        code="broken_media", message="The file ends early.", field="file", value="{'offset': 7}"
+    )
+    assert JobError.from_exception(TooManyAttempts("segment/3 was begun 4 times.")).message.startswith(
+        "segment/3"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [CheckpointInvalid("path /secret"), ValueError("/secret"), StorageUnavailable("host /secret")]
+)
+def test_inner_details_stay_inside(error):
+    shown = JobError.from_exception(error)
+    assert shown.message == FAULT_MESSAGE
+    assert "secret" not in shown.model_dump_json()
