@@ -29,6 +29,7 @@ QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that f
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
 _PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
 
+_REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
 
@@ -84,6 +85,7 @@ class PartEncoder:
             colour=encoding.written_colour,
         )
         self._frame_count = 0
+        self._packet_count = 0
         self._open = True
         self._container = av.open(str(self._aside), "w", format="matroska")
         try:
@@ -100,14 +102,14 @@ class PartEncoder:
         frame = self._convert(picture)
         frame.pts = self._frame_count
         frame.time_base = self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
         self._frame_count += 1
 
     def close(self) -> int:
         """Flush, give the file its name and return how many frames it holds."""
         if self._open:
             try:
-                self._container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
                 self._container.close()
                 settle(self._aside, self._path)
             except BaseException:
@@ -133,6 +135,14 @@ class PartEncoder:
             self.close()
         else:
             self.abort()
+
+    def _mux(self, packets: "list[av.Packet[av.VideoStream]]") -> None:
+        for packet in packets:
+            # x265 now and then stamps the only frame of a part as decoded after it is shown (seen in 1 of 100
+            # runs), which the muxer refuses. Matroska stores no decode times, so any that rise will do.
+            packet.dts = self._packet_count - _REORDER_MAX
+            self._packet_count += 1
+            self._container.mux(packet)
 
     def _convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         colour = self._encoding.written_colour

@@ -16,6 +16,7 @@ import av
 import av.container
 from av.stream import Stream
 
+from worker.media.aspect import ROOM, set_display_size
 from worker.media.container import open_media
 from worker.media.encode import Encoding
 from worker.media.timing import reorder_depth, stamps
@@ -84,6 +85,8 @@ def write(plan: Plan, path: Path) -> Written:
         for packet in heapq.merge(picture, _copied_packets(origin, copiers, plan.window), key=_due_s):
             output.mux(packet)
         copies = tuple((index, streams[index].index) for index in copiers)
+    if _needs_display_size(plan):
+        set_display_size(path, plan.encoding.width, plan.encoding.height, plan.encoding.sar)
     moved_count = sum(copier.moved_count for copier in copiers.values())
     return Written(copies=copies, dropped=dropped, moved_count=moved_count)
 
@@ -133,7 +136,13 @@ def _add_video(
     original = origin.streams[source.stream_index]
     stream.disposition = original.disposition
     stream.metadata.update(_stream_tags(original))
+    if _needs_display_size(plan):
+        stream.metadata["title"] = stream.metadata.get("title", "") + ROOM
     return stream
+
+
+def _needs_display_size(plan: Plan) -> bool:
+    return plan.container == "mkv" and plan.encoding.sar != 1
 
 
 def _enlarged(matrix: Sequence[int], scale: Fraction) -> list[int]:
