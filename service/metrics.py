@@ -35,7 +35,9 @@ SWEEPER_ACTIONS = Counter("upscaled_sweeper_actions", "What sweepers put right."
 STORAGE_ERRORS = Counter("upscaled_storage_errors", "Calls that the storage failed, its retries included.")
 
 # Work
-JOBS_ENDED = Counter("upscaled_jobs_ended", "Jobs ended by workers; reason is an error's code.", ["reason"])
+JOBS_ENDED = Counter(
+    "upscaled_jobs_ended", "Jobs ended by workers: succeeded, or the error's code.", ["reason"]
+)
 STEPS_RETRIED = Counter("upscaled_steps_retried", "Steps begun again.", ["step"])
 STAGE_SECONDS = Histogram(
     "upscaled_stage_seconds", "Time of one pass of a stage.", ["stage"], buckets=_STAGE_SECONDS
@@ -43,11 +45,3 @@ STAGE_SECONDS = Histogram(
 FRAMES = Counter("upscaled_frames", "Frames upscaled.")
 BATCH_SIZE = Histogram("upscaled_batch_size", "Frames in one pass of the network.", buckets=_BATCH_SIZES)
 MODEL_LOAD_FAILURES = Counter("upscaled_model_load_failures", "Versions refused at their gate.", ["model"])
-
-
-def observe_stage(stage: str, seconds: float) -> None:
-    STAGE_SECONDS.labels(stage).observe(seconds)
-
-
-def model_load_failed(model: str) -> None:
-    MODEL_LOAD_FAILURES.labels(model).inc()

@@ -33,8 +33,10 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0  # every script takes milliseconds; a server this slow is as good as gone
 RETRIES = 2  # enough for a pooled connection that a restarted server has closed
 
-# Replies of a server that runs but takes no writes now; every other reply of error is a mistake of ours.
-_REFUSALS = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+# Replies of a server that runs but takes no writes now; every other reply of error is a mistake of ours. The
+# client has classes for some, and others begin with their name.
+_REFUSALS = (redis.OutOfMemoryError, redis.ReadOnlyError)
+_REFUSAL_NAMES = ("MISCONF", "NOREPLICAS", "MASTERDOWN")
 
 
 class RedisStore:
@@ -270,7 +272,7 @@ def _answering() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable("The job store does not answer.") from error
     except redis.ResponseError as error:
-        if not str(error).startswith(_REFUSALS):
+        if not isinstance(error, _REFUSALS) and not str(error).startswith(_REFUSAL_NAMES):
             raise
         raise StoreUnavailable("The job store takes no writes.") from error
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from service import metrics
 from service.errors import StorageUnavailable
 from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
 
@@ -28,7 +29,7 @@ class FileStorage:
         try:
             self._aside.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageUnavailable(f"The storage does not work: {error.strerror}.") from error
+            raise _unavailable(error) from error
 
     def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         with self.writer(key) as writer:
@@ -206,4 +207,9 @@ def _working(key: str) -> Iterator[None]:
     except FileExistsError:
         raise
     except OSError as error:
-        raise StorageUnavailable(f"The storage does not work: {error.strerror}.") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: OSError) -> StorageUnavailable:
+    metrics.STORAGE_ERRORS.inc()
+    return StorageUnavailable(f"The storage does not work: {error.strerror}.")

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
+from service import metrics
 from service.errors import StorageUnavailable
 from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
 
@@ -278,6 +279,7 @@ def _reveal(secret: SecretStr | None) -> str | None:
 
 
 def _unavailable(error: Exception) -> StorageUnavailable:
+    metrics.STORAGE_ERRORS.inc()
     return StorageUnavailable(f"The storage does not work: {error}")
 
 

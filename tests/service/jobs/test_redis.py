@@ -1,0 +1,121 @@
+"""What only the store in Valkey has to care for: a server that is away, restarts, or takes no writes."""
+
+import socket
+import time
+
+import pytest
+import redis
+
+from service.errors import StoreUnavailable
+from service.jobs.manifest import Segment
+from service.jobs.model import Job, new_job_id
+from service.jobs.redis import RedisStore
+from service.jobs.states import JobEvent
+from service.jobs.store import Lease
+
+
+def a_job():
+    return Job(
+        id=new_job_id(),
+        kind="video",
+        filename="clip.mp4",
+        size_bytes=1,
+        sha256="ab" * 32,
+        created_at=1.5,
+        updated_at=1.5,
+    )
+
+
+def every_call(store):
+    job = a_job()
+    lease = Lease(job_id=job.id, step="plan", owner="o", fence=1, expires_at=0.0, attempt=1)
+    return [
+        lambda: store.create(job),
+        lambda: store.restore(job),
+        lambda: store.get(job.id),
+        lambda: store.list(10),
+        lambda: store.delete(job.id),
+        lambda: store.transition(job.id, JobEvent.CANCEL),
+        lambda: store.update(job.id, model="light"),
+        lambda: store.set_segments(job.id, [Segment(index=0, frame_start=0, frame_stop=1)]),
+        lambda: store.acquire(job.id, "plan", "o"),
+        lambda: store.renew(lease),
+        lambda: store.release(lease),
+        lambda: store.finish(lease),
+        lambda: store.steps(job.id),
+        lambda: store.runnable(job.id),
+        lambda: store.waiting(job.id),
+        lambda: store.mark_queued(job.id, "plan"),
+        store.active,
+        lambda: store.finished_before(1.0),
+        store.queue_depth,
+        store.counts,
+        store.now,
+        store.is_complete,
+        store.mark_complete,
+        store.ping,
+    ]
+
+
+def test_every_call_says_so_when_the_server_is_away():
+    store = RedisStore.connect("redis://127.0.0.1:9/0", lease_s=15, attempts_max=4)
+    for call in every_call(store):
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            call()
+        assert time.monotonic() - started < 5
+    store.close()
+
+
+def test_a_server_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr("service.jobs.redis.ANSWER_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        store = RedisStore.connect(f"redis://127.0.0.1:{port}/0", lease_s=15, attempts_max=4)
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.ping()
+        assert time.monotonic() - started < 5
+        store.close()
+
+
+def test_a_server_without_memory_takes_no_job_and_keeps_what_it_has(valkey, redis_store):
+    job = redis_store.create(a_job())
+    valkey.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            redis_store.create(a_job())
+        with pytest.raises(StoreUnavailable):
+            redis_store.ping()
+        assert redis_store.get(job.id) == job
+    finally:
+        valkey.config_set("maxmemory", 0)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_away(valkey, redis_store):
+    valkey.set("upscaled:jobs", "not a sorted set")
+    with pytest.raises(redis.ResponseError):
+        redis_store.list(1)
+
+
+def test_scripts_are_sent_again_to_a_server_that_forgot_them(valkey, redis_store):
+    job = redis_store.create(a_job())
+    valkey.script_flush()
+    assert redis_store.acquire(job.id, "plan", "worker") is not None
+
+
+def test_dropped_connections_are_made_again(valkey_url, valkey):
+    store = RedisStore.connect(valkey_url, lease_s=15, attempts_max=4)
+    store.ping()
+    valkey.client_kill_filter(_type="normal", skipme=True)
+    store.ping()
+    store.close()
+
+
+def test_times_keep_their_fractions_through_the_server(redis_store):
+    job = redis_store.create(a_job())
+    assert redis_store.get(job.id).created_at == 1.5
+    lease = redis_store.acquire(job.id, "plan", "worker")
+    assert lease.expires_at % 1 != 0
+    assert redis_store.steps(job.id)["plan"].expires_at == lease.expires_at
+    assert abs(lease.expires_at - redis_store.now() - 15) < 1
