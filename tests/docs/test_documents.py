@@ -1,0 +1,56 @@
+"""Documents that list what the code has: the lists must agree."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.api import problems
+from service.errors import UpscaleError
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def test_the_page_of_settings_is_what_the_script_writes():
+    command = [sys.executable, ROOT / "scripts" / "settings_docs.py", "--check"]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert check.returncode == 0, f"{check.stderr}\nrun: python scripts/settings_docs.py"
+
+
+def test_every_setting_says_what_it_is():
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_page_of_errors_lists_every_code_with_its_status():
+    listed = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed)), "a code is listed twice"
+    raised = {(error.code, str(error.http_status)) for error in errors_that_are_raised()}
+    assert set(listed) == raised
+
+
+def test_every_setting_that_a_page_names_exists():
+    known = {f"UPSCALED_{name.upper()}" for name in Settings.model_fields}
+    for page in pages():
+        assert set(re.findall(r"UPSCALED_[A-Z0-9_]*[A-Z0-9]", page.read_text())) <= known, page.name
+
+
+def test_every_link_between_pages_leads_somewhere():
+    for page in pages():
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def errors_that_are_raised() -> Iterator[type[UpscaleError]]:
+    """The leaves of the tree, those of HTTP included, and the base, which stands for what nobody foresaw."""
+    yield UpscaleError
+    for error in problems.known_errors():
+        if error.__module__.startswith("service.") and not error.__subclasses__():
+            yield error
+
+
+def pages() -> list[Path]:
+    return [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
