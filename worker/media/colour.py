@@ -33,8 +33,9 @@ _RANGES = {LIMITED: "limited", FULL: "full"}
 # is rare, does not reach us through PyAV.
 _CHROMA_PLACES = {"mjpeg": "center", "mpeg1video": "center", "dvvideo": "topleft"}
 
-# Without these swscale's fast path repeats each chroma sample instead of interpolating it.
-_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+# Without these swscale's fast path repeats each chroma sample instead of interpolating it, and rounds as the
+# processor's instructions happen to; a resumed job may go on elsewhere.
+_FLAGS = "bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
 
 
 def settle(colour: Colour, *, height: int, is_rgb: bool, is_full: bool) -> tuple[Colour, tuple[str, ...]]:

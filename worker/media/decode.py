@@ -14,12 +14,13 @@ from typing import Literal, TypeAlias
 import av
 import av.container
 import numpy as np
-from av.codec.context import ThreadType
+from av.codec.context import Flags, ThreadType
 from numpy.typing import NDArray
 
 from service.errors import BrokenMedia, UnsupportedMedia
 from worker.media.colour import to_rgb
 from worker.media.container import open_media
+from worker.media.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
 
 Rgb = NDArray[np.uint8]
@@ -28,7 +29,6 @@ Clock = Literal["pts", "dts"]
 
 # Each thread holds one frame in flight; four 4K frames are 50 MB, and networks are slower than four threads.
 _THREADS = 4
-FILE_START = -(1 << 40)  # before any time stamp: demuxers take it for their first packet
 
 
 @dataclass(slots=True)
@@ -36,6 +36,7 @@ class Damage:
     """What could not be read or decoded on the way; filled in by `read_packets` and `pictures`."""
 
     broken_packets: int = 0
+    broken_frames: int = 0  # shown, as well as the decoder could patch them
     is_cut_short: bool = False
 
 
@@ -54,11 +55,12 @@ def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int
     ):
         stream = open_stream(container, source)
         shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
+        thumbnails = Thumbnails()
         done = start
         for frame_index, picture in _numbered(shown, timeline, key):
             if frame_index < start:
                 continue
-            if frame_index != done:
+            if frame_index != done or not _is_known(timeline, frame_index, picture, thumbnails):
                 break
             yield _pixels(converter.convert(picture))
             done += 1
@@ -80,14 +82,20 @@ def _numbered(
     shown: Iterable[av.VideoFrame], timeline: Timeline, key: Key
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """The shown frames with their indexes. Those before the key's, which may be broken, get smaller ones."""
-    if timeline.clock == "pts":
-        for picture in shown:
-            place = bisect_left(timeline.times, picture.pts if picture.pts is not None else FILE_START)
-            if place < timeline.frame_count and timeline.times[place] == picture.pts:
-                yield place, picture
-    else:  # no display times: the key's frame is the first that is a key, and those after it are counted
-        from_key = dropwhile(lambda picture: not picture.key_frame, shown)
+    if timeline.prints:
+        # The key's frame is the first that is a key; at the beginning of the file it is the first of all.
+        from_key = dropwhile(lambda p: not p.key_frame and key.stamp != Key.FILE_START, shown)
         yield from enumerate(from_key, start=key.frame_index)
+        return
+    for picture in shown:
+        place = bisect_left(timeline.times, picture.pts) if picture.pts is not None else timeline.frame_count
+        if place < timeline.frame_count and timeline.times[place] == picture.pts:
+            yield place, picture
+
+
+def _is_known(timeline: Timeline, index: int, picture: av.VideoFrame, thumbnails: Thumbnails) -> bool:
+    """Whether a counted frame is the one that was seen there first: decoders may skip some after seeking."""
+    return not timeline.prints or fingerprint(thumbnails.of(picture)) == timeline.prints[index]
 
 
 def open_stream(container: av.container.InputContainer, source: Source) -> av.VideoStream:
@@ -96,6 +104,7 @@ def open_stream(container: av.container.InputContainer, source: Source) -> av.Vi
     assert isinstance(stream, av.VideoStream)
     stream.thread_type = ThreadType.AUTO
     stream.thread_count = _THREADS
+    stream.codec_context.flags |= Flags.bitexact  # another worker must decode the same samples
     return stream
 
 
@@ -130,6 +139,7 @@ def pictures(
                     field="frame_size",
                     value=f"{found[0]}x{found[1]} {found[2]}",
                 )
+            damage.broken_frames += picture.is_corrupt
             yield picture
 
 
@@ -142,8 +152,10 @@ def _packets_from(
     container: av.container.InputContainer, stream: av.VideoStream, timeline: Timeline, key: Key
 ) -> Iterator[Packet]:
     """Packets from the key's on. Seeking may land early, which costs reading, or late: then we step back."""
+    if key.stamp == Key.FILE_START:
+        return read_packets(container, stream, Damage())
     earlier = [k.stamp for k in timeline.keys if k.stamp < key.stamp]
-    for target in (key.stamp, *earlier[-1:], FILE_START):
+    for target in (key.stamp, *earlier[-1:], Key.FILE_START):
         container.seek(target, stream=stream)
         packets = dropwhile(
             lambda packet: not _is_at_or_past(packet, key, timeline.clock),

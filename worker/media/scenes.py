@@ -15,9 +15,9 @@ Thumbnail = NDArray[np.uint8]
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 64, 36
 
 # Mean levels between two thumbnails, the best small shift taken. Cuts of real footage give 20 to 80, motion
-# below 10. The ratio to the neighbours is that of PySceneDetect's adaptive detector.
+# below 10. A pan that sets off is twice the median of its neighbours, two of which are still; a cut is more.
 _JUMP_LEVELS_MIN = 14.0
-_JUMP_RATIO_MIN = 3.0
+_JUMP_RATIO_MIN = 2.5
 _NEIGHBOURS = 2  # frames each way whose differences say how much motion is usual here
 _FLASH_FRAMES = 3  # a change taken back within so many frames is a flash
 _SAME_STRUCTURE_MIN = 0.85  # correlation above which two pictures show one scene in another light
@@ -58,7 +58,7 @@ class CutFinder:
             return
         jumps = list(self._jumps)
         around = jumps[max(at - _NEIGHBOURS, 0) : at] + jumps[at + 1 : at + 1 + _NEIGHBOURS]
-        if around and jump < _JUMP_RATIO_MIN * float(np.mean(around)):
+        if around and jump < _JUMP_RATIO_MIN * float(np.median(around)):
             return
         kept = list(self._thumbnails)
         before = kept[max(at - 1 - _FLASH_FRAMES, 0) : at]

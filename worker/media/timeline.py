@@ -15,13 +15,12 @@ from pathlib import Path
 
 import av
 import av.container
-import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from service.errors import BrokenMedia, InvalidOption, TooLong
 from worker.media.container import open_media
-from worker.media.decode import FILE_START, Clock, Damage, Packet, open_stream, pictures, read_packets
-from worker.media.scenes import THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, CutFinder, Thumbnail
+from worker.media.decode import Clock, Damage, Packet, open_stream, pictures, read_packets
+from worker.media.scenes import CutFinder
+from worker.media.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Limits, Source, Timeline
 
 _SEEK_BACK_S = (0, 5, 30)  # tried in turn for a start in mid file; then the whole file is read
@@ -47,7 +46,7 @@ def scan(
     span = _span(source, start_s, duration_s)
     length_max = Fraction(limits.duration_s_max) / source.time_base
     seen = _Seen(clock="dts" if source.container == "avi" else "pts")
-    finder, reformatter = CutFinder(), VideoReformatter()
+    finder, thumbnails = CutFinder(), Thumbnails()
     with open_media(path) as container:
         stream = open_stream(container, source)
         packets = seen.watch(_packets_to_scan(container, stream, source, span, seen))
@@ -61,7 +60,9 @@ def scan(
                     field="duration",
                     value=limits.duration_s_max,
                 )
-            finder.add(_thumbnail(reformatter, picture))
+            thumbnail = thumbnails.of(picture)
+            seen.prints.append(fingerprint(thumbnail))
+            finder.add(thumbnail)
             on_frame(len(seen.pts))
     return _timeline(source, span, seen, finder.finish())
 
@@ -79,13 +80,17 @@ def _span(source: Source, start_s: float | None, duration_s: float | None) -> _S
         raise InvalidOption("start must not be negative", field="start", value=start_s)
     if duration_s is not None and duration_s <= 0:
         raise InvalidOption("duration must be positive", field="duration", value=duration_s)
-    begin_s = source.start_s + Fraction(start_s or 0)
+    begin_s = source.start_s + _decimal(start_s or 0)
     return _Span(
         start=-float("inf") if start_s is None else ceil(begin_s / source.time_base),
         stop=float("inf")
         if duration_s is None
-        else ceil((begin_s + Fraction(duration_s)) / source.time_base),
+        else ceil((begin_s + _decimal(duration_s)) / source.time_base),
     )
+
+
+def _decimal(seconds: float) -> Fraction:
+    return Fraction(str(seconds))  # 0.4 means four tenths, not the nearest binary number above it
 
 
 @dataclass(slots=True)
@@ -96,10 +101,10 @@ class _Seen:
     sought: bool = False  # reading began in mid file
     damage: Damage = field(default_factory=Damage)
     packet_dts: "array[int]" = field(default_factory=lambda: array("q"))
-    first_packet: int | None = None  # its display time
     key_packets: list[tuple[int, int | None, int | None]] = field(default_factory=list)  # place, pts, dts
     pts: "array[int]" = field(default_factory=lambda: array("q"))
     key_frames: list[int] = field(default_factory=list)  # indexes
+    prints: "array[int]" = field(default_factory=lambda: array("L"))
     duration: int = 0  # of the last frame, 0 if the file does not say
     has_gaps: bool = False  # some packet or frame had no time
 
@@ -107,8 +112,6 @@ class _Seen:
         for place, packet in enumerate(packets):
             if packet.dts is not None:
                 self.packet_dts.append(packet.dts)
-            if place == 0:
-                self.first_packet = packet.pts
             if packet.is_keyframe:
                 self.key_packets.append((place, packet.pts, packet.dts))
             yield packet
@@ -145,22 +148,15 @@ def _packets_to_scan(
             if first is not None and first.pts is not None and first.pts <= span.start:
                 seen.sought = True
                 return chain([first], packets)
-        container.seek(FILE_START, stream=stream)
+        container.seek(Key.FILE_START, stream=stream)
     return read_packets(container, stream, seen.damage)
-
-
-def _thumbnail(reformatter: VideoReformatter, picture: av.VideoFrame) -> Thumbnail:
-    small = reformatter.reformat(
-        picture, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT, "gray", interpolation=Interpolation.AREA, threads=1
-    )
-    return small.to_ndarray().astype(np.uint8, copy=False)
 
 
 def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -> Timeline:
     if not seen.pts:
         raise BrokenMedia("no frame can be decoded", field="frames", value=0)
-    times, clock, notices = _times(seen)
-    keys = _keys(seen, clock)
+    times, is_counted, notices = _times(seen)
+    keys = _keys(seen, is_counted=is_counted)
     if not keys:
         raise BrokenMedia("no frame stands alone, so decoding cannot begin", field="frames", value=0)
     first = max(bisect_left(times, span.start), keys[0].frame_index)
@@ -176,44 +172,54 @@ def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -
         duration=times[stop] - times[stop - 1] if stop < len(times) else _last_duration(source, seen, times),
         keys=tuple(Key(k.frame_index - first, k.stamp) for k in keys if base <= k.frame_index < stop),
         cuts=tuple(cut - first for cut in cuts if first < cut < stop),
-        clock=clock,
+        clock=seen.clock,
+        prints=tuple(seen.prints[first:stop]) if is_counted else (),
         notices=(*notices, *_damage_notices(source, span, seen, times)),
     )
 
 
-def _times(seen: _Seen) -> tuple[list[int], Clock, tuple[str, ...]]:
-    """When each seen frame is shown, strictly rising, and the clock that tells packets apart."""
-    pts = list(seen.pts)
-    if seen.clock == "pts" and not seen.has_gaps and _is_rising(pts):
-        return pts, "pts", ()
+def _times(seen: _Seen) -> tuple[list[int], bool, tuple[str, ...]]:
+    """When each seen frame is shown, strictly rising, and whether these are other times than its own."""
+    own = list(seen.pts)
+    if seen.clock == "pts" and not seen.has_gaps and _is_rising(own):
+        return own, False, ()
     notice = () if seen.clock == "dts" else ("display times were missing or out of order and were restored",)
-    decode_times = list(seen.packet_dts[: len(pts)])
     # The k-th frame shown takes the k-th time of the file: sorted decode times are display times, moved by
     # the reorder depth, which players of AVI take off too.
-    if len(decode_times) == len(pts) and _is_rising(decode_times):
-        return decode_times, "dts", notice
-    return list(accumulate(pts, lambda before, now: max(before + 1, now))), "dts", notice
+    decode_times = list(seen.packet_dts[: len(own)])
+    if seen.clock == "dts" and len(decode_times) == len(own) and _is_rising(decode_times):
+        return decode_times, True, notice
+    return list(accumulate(own, lambda before, now: max(before + 1, now))), True, notice
 
 
 def _is_rising(times: list[int]) -> bool:
     return all(before < after for before, after in pairwise(times))
 
 
-def _keys(seen: _Seen, clock: Clock) -> list[Key]:
-    """Where decoding may begin: packets marked as keys that did give a key frame."""
-    if clock == "pts":
-        shown_at = {seen.pts[frame_index]: frame_index for frame_index in seen.key_frames}
-        keys = [Key(shown_at[pts], pts) for _, pts, _ in seen.key_packets if pts in shown_at]
-        if not seen.sought and seen.first_packet is not None and (not keys or keys[0].frame_index > 0):
-            keys.insert(0, Key(0, seen.first_packet))  # what the beginning of the file shows by itself
-        return sorted(keys, key=lambda key: key.frame_index)
-    # Frames do not say which packet they came from, but both kinds of key come in the same order, and a key
-    # is shown after its packet's place by at most the frames held back; one that is not can't be trusted.
-    pairs = zip(seen.key_packets, seen.key_frames, strict=False)
+def _keys(seen: _Seen, *, is_counted: bool) -> list[Key]:
+    """Where decoding may begin: packets marked as keys that did give a key frame, and the file's start."""
+    keys = _counted_keys(seen) if is_counted else _timed_keys(seen)
+    if not seen.sought and (not keys or keys[0].frame_index > 0):
+        keys.insert(0, Key(0, Key.FILE_START))
+    return keys
+
+
+def _timed_keys(seen: _Seen) -> list[Key]:
+    shown_at = {seen.pts[frame_index]: frame_index for frame_index in seen.key_frames}
+    keys = [Key(shown_at[pts], pts) for _, pts, _ in seen.key_packets if pts in shown_at]
+    return sorted(keys, key=lambda key: key.frame_index)
+
+
+def _counted_keys(seen: _Seen) -> list[Key]:
+    """Frames do not say which packet they came from, but both kinds of key come in the same order.
+
+    A key is shown after its packet's place by at most the frames held back; another pair can't be trusted.
+    """
     return [
-        Key(frame_index, dts)
-        for (place, _, dts), frame_index in pairs
-        if dts is not None and 0 <= frame_index - place <= _REORDER_FRAMES_MAX
+        Key(frame_index, stamp)
+        for (place, pts, dts), frame_index in zip(seen.key_packets, seen.key_frames, strict=False)
+        if (stamp := pts if seen.clock == "pts" else dts) is not None
+        and 0 <= frame_index - place <= _REORDER_FRAMES_MAX
     ]
 
 
@@ -228,6 +234,8 @@ def _last_duration(source: Source, seen: _Seen, times: list[int]) -> int:
 def _damage_notices(source: Source, span: _Span, seen: _Seen, times: list[int]) -> Iterator[str]:
     if seen.damage.broken_packets:
         yield f"{seen.damage.broken_packets} packets are damaged and were left out"
+    if seen.damage.broken_frames:
+        yield f"{seen.damage.broken_frames} frames are damaged and are shown as far as they decode"
     shown_s = float((times[-1] - times[0]) * source.time_base)
     promised_s = source.duration_s or 0.0
     is_whole = span.start == -float("inf") and span.stop == float("inf")

@@ -6,7 +6,7 @@ Plain values only: no handles, no pixels. Times are integers in a stated time ba
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import TypeAdapter
 
@@ -100,6 +100,8 @@ class Source(_Json):
 class Key(_Json):
     """A place one may seek to: decoding from the packet stamped `stamp` gives frame `frame_index` cleanly."""
 
+    FILE_START: ClassVar[int] = -(1 << 40)  # as a stamp: the first packet of the file, whatever its own
+
     frame_index: int  # at or below 0 where it stands before the first wanted frame
     stamp: int  # of the key packet, by the clock that `Timeline.clock` names
 
@@ -117,6 +119,7 @@ class Timeline(_Json):
     keys: tuple[Key, ...]  # rising; the first leads to a frame at or before 0
     cuts: tuple[int, ...] = ()  # frames that start a new shot; 0 is not among them
     clock: Literal["pts", "dts"] = "pts"  # what identifies a packet: AVI keeps decode times only
+    prints: tuple[int, ...] = ()  # of frames without good times of their own, which have to be counted
     notices: tuple[str, ...] = ()
 
     @property
