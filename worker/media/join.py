@@ -14,8 +14,9 @@ import av
 from service.errors import OutputInvalid
 from worker.media.atomic import aside_of, settle
 from worker.media.compare import CopiedStream, compare_stream, read_times
+from worker.media.container import open_media
 from worker.media.encode import Encoding
-from worker.media.mux import Part, Plan, write
+from worker.media.mux import Part, Plan, file_tags, write
 from worker.media.timing import show_order
 from worker.media.tracks import Container, Dropped, Window
 from worker.media.types import Source, Timeline
@@ -73,6 +74,7 @@ def assemble(
             for before, after in written.copies
         )
         _check_copies(copied, times_moved=written.moved_count > 0)
+        lost_tags = _lost_tags(aside, source, container)
         settle(aside, out)
     finally:
         aside.unlink(missing_ok=True)
@@ -82,7 +84,7 @@ def assemble(
         frame_count=timeline.frame_count,
         difference_s_max=difference_s,
         copied=copied,
-        dropped=written.dropped,
+        dropped=(*written.dropped, *lost_tags),
         notices=(moved,) if written.moved_count else (),
     )
 
@@ -148,3 +150,11 @@ def _check_copies(copied: Sequence[CopiedStream], *, times_moved: bool) -> None:
         if stream.difference_s_max > COPY_DIFFERENCE_S_MAX and not times_moved:
             message = f"a packet of {stream.kind} stream {stream.source_index} is out of place"
             raise OutputInvalid(message, field="packets", value=float(stream.difference_s_max))
+
+
+def _lost_tags(path: Path, source: Source, container: Container) -> tuple[Dropped, ...]:
+    """mp4 has names for the usual tags only, and its muxer leaves others out without a word."""
+    with open_media(path) as written:
+        found = {key.lower() for key in written.metadata}
+    lost = [key for key in file_tags(source) if key.lower() not in found]
+    return tuple(Dropped(what=f"tag {key!r}", why=f"{container} has no place for it") for key in lost)

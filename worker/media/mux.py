@@ -20,7 +20,17 @@ from worker.media.aspect import ROOM, set_display_size
 from worker.media.container import open_media
 from worker.media.encode import Encoding
 from worker.media.timing import reorder_depth, stamps
-from worker.media.tracks import Container, Copier, Dropped, Packet, Window, packets, sort_streams
+from worker.media.tracks import (
+    Container,
+    Copier,
+    Dropped,
+    Packet,
+    Window,
+    find_empty,
+    info_name,
+    packets,
+    sort_streams,
+)
 from worker.media.types import Source, StreamInfo, Timeline
 
 _TIMESCALE_MAX = 2**31 - 1  # mp4 has 32 bits for it, FFmpeg uses 31
@@ -66,14 +76,14 @@ class Written:
 
 def write(plan: Plan, path: Path) -> Written:
     """Write the whole file to `path`."""
-    kept, dropped = sort_streams(plan.source, plan.container)
+    kept, dropped = _sort_streams(plan)
     with ExitStack() as stack:
         origin = stack.enter_context(open_media(plan.source_path))
         sample = stack.enter_context(av.open(str(plan.parts[0].path), format="matroska"))
         output = stack.enter_context(_open(plan, path, origin, kept))
         video = _add_video(plan, output, sample, origin)
         streams = {info.index: _add_copy(output, origin.streams[info.index]) for info in kept}
-        output.metadata.update(_file_tags(plan.source))
+        output.metadata.update(file_tags(plan.source))
         output.set_chapters(_chapters(plan.source, plan.window))
         output.start_encoding()  # fixes the time base of every stream
         copiers = {
@@ -89,6 +99,17 @@ def write(plan: Plan, path: Path) -> Written:
         set_display_size(path, plan.encoding.width, plan.encoding.height, plan.encoding.sar)
     moved_count = sum(copier.moved_count for copier in copiers.values())
     return Written(copies=copies, dropped=dropped, moved_count=moved_count)
+
+
+def _sort_streams(plan: Plan) -> tuple[list[StreamInfo], tuple[Dropped, ...]]:
+    """As tracks.py sorts them by codec; those without a packet in the window are dropped too."""
+    fitting, dropped = sort_streams(plan.source, plan.container)
+    with open_media(plan.source_path) as origin:
+        empty = find_empty(origin, [origin.streams[info.index] for info in fitting], plan.window)
+    kept = [info for info in fitting if info.index not in empty]
+    why = "it is empty" if plan.window.start_s is None else "it has nothing in the chosen span"
+    lost = [Dropped(what=info_name(info), why=why) for info in fitting if info.index in empty]
+    return kept, (*dropped, *lost)
 
 
 def _open(
@@ -165,7 +186,8 @@ def _stream_tags(original: Stream) -> dict[str, str]:
     return tags
 
 
-def _file_tags(source: Source) -> dict[str, str]:
+def file_tags(source: Source) -> dict[str, str]:
+    """The tags of the whole file that are worth keeping."""
     return {key: value for key, value in (source.tags or {}).items() if key.lower() not in _FILE_TAGS}
 
 

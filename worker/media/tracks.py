@@ -90,6 +90,11 @@ def sort_streams(source: Source, container: Container) -> tuple[tuple[StreamInfo
     return tuple(kept), tuple(dropped)
 
 
+def info_name(info: StreamInfo) -> str:
+    """A stream as reports name it."""
+    return f"{info.kind} stream {info.index}" + (f" ({info.codec})" if info.codec else "")
+
+
 def _fits(info: StreamInfo, container: Container) -> bool:
     if info.kind == "attachment":
         return container == "mkv"
@@ -183,6 +188,19 @@ def packets(
         if packet.stream.type == "subtitle" and packet.size <= 2:
             continue
         yield packet
+
+
+def find_empty(
+    container: av.container.InputContainer, streams: Sequence[Stream], window: Window
+) -> frozenset[int]:
+    """The streams without a packet inside: mp4 leaves such a track out, so it must not be announced."""
+    missing = {stream.index for stream in streams if stream.type != "attachment"}
+    wanted = [stream for stream in streams if stream.index in missing]
+    for packet in packets(container, wanted, window) if wanted else ():
+        missing.discard(packet.stream.index)
+        if not missing:
+            break
+    return frozenset(missing)
 
 
 def time_of(packet: Packet) -> int:

@@ -283,6 +283,23 @@ def test_a_trimmed_result_begins_at_zero_with_its_sound_moved_alike(tmp_path, co
         assert texts == [(0, b"into"), (Fraction(1, 2), b"inside")]
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_track_with_nothing_in_the_chosen_span_is_dropped_with_the_reason(tmp_path, container):
+    """Guards against mp4 leaving the empty track out and every later one standing in its place."""
+    clip = make_clip(tmp_path / "clip.mp4", 50, sound=[Sound(seconds=0.2), Sound(seconds=2, language="deu")])
+    result = enlarge(clip, container=container, start_s=1.0, duration_s=0.5)
+    assert [lost.what for lost in result.report.dropped] == ["audio stream 1 (aac)"]
+    assert [stream.source_index for stream in result.report.copied] == [2]
+    with av.open(str(result.path)) as opened:
+        assert [stream.language for stream in opened.streams.audio] == ["deu"]
+
+
+def test_a_tag_that_mp4_has_no_name_for_is_reported(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", 3, tags={"title": "kept", "mood": "lost"})
+    assert [lost.what for lost in enlarge(clip, container="mp4").report.dropped] == ["tag 'MOOD'"]
+    assert enlarge(clip, container="mkv").report.dropped == ()
+
+
 def test_mp4_can_be_played_while_it_loads_and_names_hevc_as_apple_wants(tmp_path):
     data = enlarge(make_clip(tmp_path / "clip.mp4", 5), codec="hevc").path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
