@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import InvalidOption, NotMedia, UnsupportedMedia
-from worker.media.images import SUFFIXES, Picture, check_output, read_image, sniff, write_image
+from service.errors import InputError, InvalidOption, NotMedia, UnsupportedMedia
+from worker.media.container import PICTURES, sniff
+from worker.media.images import SUFFIXES, Picture, check_output, read_image, write_image
 
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]*$)")  # the last digits before the suffix
 
@@ -93,8 +94,10 @@ class FrameWriter:
 
 
 def _is_picture(path: Path) -> bool:
-    with path.open("rb") as file:
-        return sniff(file.read(16)) is not None
+    try:
+        return sniff(path) in PICTURES
+    except InputError:
+        return False
 
 
 def _notices(numbers: list[int], others: int) -> tuple[str, ...]:

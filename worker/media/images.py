@@ -7,7 +7,6 @@ Start at `read_image` and `write_image`.
 """
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, NotMedia, UnsupportedMedia
+from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
 from worker.media.atomic import written_whole
+from worker.media.container import PICTURES, sniff
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,15 +33,6 @@ QUALITY_DEFAULT = {
 }  # of 100, which makes WebP lossless as the others are
 SIDE_MAX = {"jpeg": 65_500, "webp": 16_383}  # what the format, or its library, can hold
 EXIF_BYTES_MAX = 65_000  # a JPEG segment holds 65,533
-
-_SIGNATURES = (
-    ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("jpeg", re.compile(rb"\xff\xd8\xff")),
-    ("webp", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
-    ("tiff", re.compile(rb"II[*+]\x00|MM\x00[*+]")),
-    ("gif", re.compile(rb"GIF8[79]a")),
-    ("bmp", re.compile(rb"BM.{13}\x00", re.DOTALL)),  # two letters prove little: the header must be small too
-)
 
 # Pillow's own limit warns, and a warning can't be caught safely in threads; ours is checked on every picture.
 Image.MAX_IMAGE_PIXELS = None
@@ -65,24 +56,15 @@ class Picture:
         return replace(self, rgb=rgb, alpha=alpha)
 
 
-def sniff(head: bytes) -> str | None:
-    """The picture format that the first 16 bytes of a file announce; "gif" is one we only read."""
-    for kind, signature in _SIGNATURES:
-        if signature.match(head):
-            return kind
-    return None
-
-
 def read_image(path: Path, *, pixels_max: int) -> Picture:
     """Read, set upright and split a picture.
 
-    Raises NotMedia, BrokenMedia (truncated or damaged), FrameTooLarge (before any pixel is decoded) and
-    UnsupportedMedia (animation, pages, samples of 32 bits).
+    Raises, besides what `sniff` does, BrokenMedia (truncated or damaged), FrameTooLarge (before any pixel is
+    decoded) and UnsupportedMedia (animation, pages, samples of 32 bits).
     """
-    with path.open("rb") as file:
-        sniffed = sniff(file.read(16))
-    if sniffed is None:
-        raise NotMedia("the file is no picture we know by its signature", field="file")
+    sniffed = sniff(path)
+    if sniffed not in PICTURES:
+        raise UnsupportedMedia("a video is not a picture", field="file", value=sniffed)
     with _damage_is_broken_media(sniffed), Image.open(path, formats=[sniffed.upper()]) as image:
         _check_size(image, pixels_max)
         notices = _check_kind(image, sniffed)

@@ -13,12 +13,12 @@ from typing import Any
 
 from worker.media.colour import RGB, encodable
 from worker.media.compare import CopiedStream, compare_stream
-from worker.media.container import PICTURES, sniff
+from worker.media.container import PICTURES, open_media, sniff
 from worker.media.images import read_image
 from worker.media.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 from worker.media.probe import probe
 from worker.media.timeline import scan
-from worker.media.tracks import Window
+from worker.media.tracks import Window, find_empty
 from worker.media.types import Colour, Limits, Source, StreamInfo, Timeline
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.
@@ -141,7 +141,12 @@ def _compare_streams(
     """Pair sound and subtitles in the order of the input, by codec; what finds no partner is missing."""
     free = [*after.audio, *after.subtitles]
     compared, missing = [], []
-    for info in (*before.audio, *before.subtitles):
+    wanted = (*before.audio, *before.subtitles)
+    with open_media(input_path) as origin:  # what has nothing in the span need not be there
+        empty = find_empty(origin, [origin.streams[info.index] for info in wanted], window)
+    for info in wanted:
+        if info.index in empty:
+            continue
         partner = next(
             (other for other in free if (other.kind, other.codec) == (info.kind, info.codec)), None
         )

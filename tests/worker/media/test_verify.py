@@ -36,7 +36,8 @@ def test_a_result_of_ours_has_no_problems(tmp_path, codec):
 
 
 def test_a_trimmed_result_is_compared_with_its_piece(tmp_path):
-    clip = full_clip(tmp_path / "clip.mp4", chapters=(), frames=50)
+    sound = [Sound(seconds=2), Sound(seconds=0.2)]
+    clip = full_clip(tmp_path / "clip.mp4", chapters=(), frames=50, sound=sound)
     result = enlarge(clip, start_s=0.5, duration_s=0.6)
     assert verify(clip, result.path, scale=2, start_s=0.5, duration_s=0.6)["problems"] == []
     assert verify(clip, result.path, scale=2)["problems"] != []
