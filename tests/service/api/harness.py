@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.api.app import create_app
 from service.jobs.store import JobStore, Step
@@ -68,7 +69,7 @@ class Service:
 class running:  # noqa: N801 - reads as `with running(app)`
     """A uvicorn in a thread, on a free port; also restartable, for tests of clients that live through it."""
 
-    def __init__(self, app: FastAPI, port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, port: int = 0) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
