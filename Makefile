@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_
 CODE := service worker model_core training tests $(wildcard benchmarks scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lint types imports format bench clean
+.PHONY: help install serve test check lint types imports format bench docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,11 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## measure speed on this machine
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## redraw and relist what documents take from the code
+	$(BIN)/python scripts/drawings.py
+	$(BIN)/python scripts/settings_docs.py
+	$(BIN)/python scripts/models_docs.py
 
 clean: ## remove the environment and every cache; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,10 +1,12 @@
-"""Documents that list what the code has: the lists must agree."""
+"""Documents that draw or list what the code has: they must agree with it."""
 
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from service.api import problems
 from service.errors import UpscaleError
@@ -14,10 +16,11 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def test_the_page_of_settings_is_what_the_script_writes():
-    command = [sys.executable, ROOT / "scripts" / "settings_docs.py", "--check"]
+@pytest.mark.parametrize("script", ["drawings.py", "models_docs.py", "settings_docs.py"])
+def test_what_a_script_writes_into_the_documents_is_up_to_date(script: str):
+    command = [sys.executable, ROOT / "scripts" / script, "--check"]
     check = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert check.returncode == 0, f"{check.stderr}\nrun: python scripts/settings_docs.py"
+    assert check.returncode == 0, f"{check.stderr}\nrun: make docs"
 
 
 def test_every_setting_says_what_it_is():
