@@ -5,6 +5,7 @@ the times of frames, so length costs little memory.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -15,6 +16,10 @@ from av.stream import Disposition
 
 from worker.media.container import open_media
 from worker.media.tracks import Packet, Window, packets, time_of
+
+
+def _nothing() -> None:
+    """For callers that need not hear of every packet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +46,17 @@ class CopiedStream:
     difference_s_max: Fraction  # largest between the times of two packets
 
 
-def read_times(path: Path) -> Times:
+def read_times(path: Path, *, on_packet: Callable[[], None] = _nothing) -> Times:
     """The times of the main video's packets."""
     with open_media(path) as container:
         stream = main_video(container.streams.video)
         assert stream.time_base is not None
-        times = sorted(time_of(packet) for packet in container.demux(stream) if packet.size)
-        return Times(time_base=stream.time_base, times=tuple(times), end_s=_end_s(stream))
+        times = []
+        for packet in container.demux(stream):
+            on_packet()
+            if packet.size:
+                times.append(time_of(packet))
+        return Times(time_base=stream.time_base, times=tuple(sorted(times)), end_s=_end_s(stream))
 
 
 def main_video(streams: tuple[av.VideoStream, ...]) -> av.VideoStream:
@@ -57,7 +66,13 @@ def main_video(streams: tuple[av.VideoStream, ...]) -> av.VideoStream:
 
 
 def compare_stream(
-    source_path: Path, source_index: int, path: Path, index: int, *, window: Window
+    source_path: Path,
+    source_index: int,
+    path: Path,
+    index: int,
+    *,
+    window: Window,
+    on_packet: Callable[[], None] = _nothing,
 ) -> CopiedStream:
     """Walk both streams side by side. The window is of the source; its copy is compared whole."""
     digest = hashlib.sha256()
@@ -68,6 +83,7 @@ def compare_stream(
         codec = original.codec_context.codec.canonical_name if original.codec_context else ""
         pairs = zip_longest(packets(source, [original], window), packets(result, [copy], Window()))
         for before, after in pairs:
+            on_packet()
             if before is not None:
                 counts[0] += 1
                 digest.update(bytes(before))

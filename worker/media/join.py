@@ -4,7 +4,7 @@ Nothing is re-encoded. The result is written aside, read back and compared with 
 only then gets its name. Not here: how a file is written (mux.py, timing.py, tracks.py). Start at `assemble`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ import av
 
 from service.errors import OutputInvalid
 from worker.media.atomic import aside_of, settle
-from worker.media.compare import CopiedStream, compare_stream, read_times
+from worker.media.compare import CopiedStream, Times, compare_stream, read_times
 from worker.media.container import open_media
 from worker.media.encode import Encoding
 from worker.media.mux import Part, Plan, file_tags, write
@@ -48,11 +48,13 @@ def assemble(
     container: Container,
     out: Path,
     is_trimmed: bool = False,
+    on_packet: Callable[[], None] = lambda: None,
 ) -> JoinReport:
     """Join `parts` to `out` with the sound, subtitles, chapters and tags of `source_path`.
 
     is_trimmed  the timeline is a piece of the source: the result begins at zero, and what is copied beside
                 the picture is cut and moved alike
+    on_packet   called for every packet written or read back; what it raises stops the work and leaves no file
     Raises OutputInvalid where parts and plan disagree, or where the file read back is not what was meant.
     """
     window = window_of(timeline, is_trimmed=is_trimmed)
@@ -67,10 +69,10 @@ def assemble(
     )
     aside = aside_of(out)
     try:
-        written = write(plan, aside)
-        difference_s = _check_times(aside, timeline, window, container)
+        written = write(plan, aside, on_packet=on_packet)
+        difference_s = _check_times(read_times(aside, on_packet=on_packet), timeline, window, container)
         copied = tuple(
-            compare_stream(source_path, before, aside, after, window=window)
+            compare_stream(source_path, before, aside, after, window=window, on_packet=on_packet)
             for before, after in written.copies
         )
         _check_copies(copied, times_moved=written.moved_count > 0)
@@ -119,9 +121,8 @@ def _measure(paths: Sequence[Path], timeline: Timeline) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _check_times(path: Path, timeline: Timeline, window: Window, container: Container) -> Fraction:
-    """Read the file back; returns the largest difference between a frame's time and its plan."""
-    found = read_times(path)
+def _check_times(found: Times, timeline: Timeline, window: Window, container: Container) -> Fraction:
+    """Compare the file as read back; returns the largest difference between a frame's time and its plan."""
     if len(found.times) != timeline.frame_count:
         message = f"the file holds {len(found.times)} frames, the plan has {timeline.frame_count}"
         raise OutputInvalid(message, field="frames", value=len(found.times))

@@ -5,7 +5,7 @@ Nothing is re-encoded and nothing is checked here; join.py does that. Start at `
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,8 +74,8 @@ class Written:
     moved_count: int  # copied packets whose times did not rise and had to be changed
 
 
-def write(plan: Plan, path: Path) -> Written:
-    """Write the whole file to `path`."""
+def write(plan: Plan, path: Path, *, on_packet: Callable[[], None]) -> Written:
+    """Write the whole file to `path`; `on_packet` is called for every packet, and may raise to stop."""
     kept, dropped = _sort_streams(plan)
     with ExitStack() as stack:
         origin = stack.enter_context(open_media(plan.source_path))
@@ -93,6 +93,7 @@ def write(plan: Plan, path: Path) -> Written:
         }
         picture = _video_packets(plan, video)
         for packet in heapq.merge(picture, _copied_packets(origin, copiers, plan.window), key=_due_s):
+            on_packet()
             output.mux(packet)
         copies = tuple((index, streams[index].index) for index in copiers)
     if _needs_display_size(plan):

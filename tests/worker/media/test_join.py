@@ -339,6 +339,49 @@ def make_encoding(made):
     return Encoding(codec="h264", width=source.width * 2, height=source.height * 2, colour=source.colour)
 
 
+def test_assembly_can_be_stopped_at_every_packet_and_leaves_nothing(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", 10, sound=[Sound()])
+    made = enlarge(clip)
+    made.path.unlink()
+    part = tmp_path / "part.mkv"
+    encoding = make_encoding(made)
+    with PartEncoder(part, encoding) as encoder:
+        for _ in range(10):
+            encoder.write(np.zeros((encoding.height, encoding.width, 3), np.uint8))
+    before = set(tmp_path.iterdir())
+    calls = 0
+
+    def stop_after(count):
+        def on_packet():
+            nonlocal calls
+            calls += 1
+            if calls > count:
+                raise InterruptedError
+
+        return on_packet
+
+    def run(on_packet):
+        assemble(
+            [part],
+            source_path=clip,
+            source=made.source,
+            timeline=made.timeline,
+            encoding=encoding,
+            container="mp4",
+            out=tmp_path / "out.mp4",
+            on_packet=on_packet,
+        )
+
+    run(stop_after(10**6))
+    assert calls >= 2 * (10 + 48)  # written and read back
+    (tmp_path / "out.mp4").unlink()
+    for count in (0, 30, calls - 1):
+        calls = 0
+        with pytest.raises(InterruptedError):
+            run(stop_after(count))
+        assert set(tmp_path.iterdir()) == before
+
+
 def test_a_missing_part_is_found_and_nothing_is_left(tmp_path):
     error = broken_parts(tmp_path, make_clip(tmp_path / "clip.mp4", 10), lambda paths, _: paths.pop())
     assert (error.field, error.value) == ("frames", 4)
