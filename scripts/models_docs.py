@@ -1,4 +1,4 @@
-"""Write the table of models in README.md from the shipped cards: `python scripts/models_docs.py [--check]`."""
+"""Write the table of models in README.md from the cards; with `--check`, say whether it is up to date."""
 
 import json
 import sys
