@@ -179,15 +179,21 @@ def _frame_samples(source: Stream) -> int | None:
 def packets(
     container: av.container.InputContainer, streams: Sequence[Stream], window: Window
 ) -> Iterator[Packet]:
-    """The packets of the given streams that carry anything, in the file's order."""
+    """The packets of the given streams that carry anything, in the file's order.
+
+    A part of the file that cannot be read ends them, as it ends the picture (decode.py).
+    """
     # No seeking to the window: a file need not be interleaved, and what a seek skips would be lost silently.
-    for packet in container.demux(streams):
-        if (packet.pts is None and packet.dts is None) or not window.holds(packet):
-            continue
-        # Empty text fills the gaps between subtitles in mp4; the muxer makes its own.
-        if packet.stream.type == "subtitle" and packet.size <= 2:
-            continue
-        yield packet
+    try:
+        for packet in container.demux(streams):
+            if (packet.pts is None and packet.dts is None) or not window.holds(packet):
+                continue
+            # Empty text fills the gaps between subtitles in mp4; the muxer makes its own.
+            if packet.stream.type == "subtitle" and packet.size <= 2:
+                continue
+            yield packet
+    except av.FFmpegError:
+        return
 
 
 def find_empty(

@@ -88,6 +88,15 @@ def test_every_audio_packet_is_copied_at_its_time(tmp_path, case, container):
     assert result.report.dropped == ()
 
 
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_late_start_between_two_frames_is_kept_to_the_sample(tmp_path, rate):
+    """Guards against edit lists counted in the picture's clock, which is coarser than sound."""
+    late = Sound(codec="aac", rate=rate, start_s=15_221 / rate)
+    exact = {"movie_timescale": str(rate)}
+    clip = make_clip(tmp_path / "clip.mp4", 25, sound=[late], container_options=exact)
+    assert packets_of(enlarge(clip).path, "audio")[0][0][0] == Fraction(15_221, rate)
+
+
 def test_sound_of_a_millisecond_clock_is_laid_end_to_end_in_mp4(tmp_path):
     """Guards against clicks: players of mp4 hear packets that overlap by what the clock rounded."""
     clip = make_clip(tmp_path / "clip.mkv", 25, sound=[Sound(codec="aac", rate=44_100)])
