@@ -94,7 +94,8 @@ def test_a_late_start_between_two_frames_is_kept_to_the_sample(tmp_path, rate):
     late = Sound(codec="aac", rate=rate, start_s=15_221 / rate)
     exact = {"movie_timescale": str(rate)}
     clip = make_clip(tmp_path / "clip.mp4", 25, sound=[late], container_options=exact)
-    assert packets_of(enlarge(clip).path, "audio")[0][0][0] == Fraction(15_221, rate)
+    priming = 1024
+    assert packets_of(enlarge(clip).path, "audio")[0][0][0] == Fraction(15_221 - priming, rate)
 
 
 def test_sound_of_a_millisecond_clock_is_laid_end_to_end_in_mp4(tmp_path):
