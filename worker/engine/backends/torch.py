@@ -24,6 +24,10 @@ from worker.engine.tiles import generate_in_tiles
 # G with 64 features holds about 2 kB a pixel at its widest, so this is 1 GB; 960x540 still runs whole.
 TILE_PIXELS_MAX = 1 << 19
 
+# On a CPU a batch beyond this goes through G in parts: what passes between layers then stays in the cache.
+# Eight frames of 180x144, fp32: 0.67 s of processor time each in one call, 0.49 s in eight (EPYC, one core).
+CPU_CALL_PIXELS_MAX = 1 << 15
+
 
 class TorchBackend:
     """See base.Backend. The model is moved to the device and belongs to this backend from then on."""
@@ -93,8 +97,12 @@ class TorchBackend:
         ]
 
     def _generate(self, inputs: Tensor) -> Tensor:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        height, width = inputs.shape[-2:]
+        rows = max(1, CPU_CALL_PIXELS_MAX // (height * width)) if self._device.type == "cpu" else len(inputs)
         with self._autocast():
-            return self._generate_in_tiles(inputs.contiguous(memory_format=torch.channels_last))
+            parts = [self._generate_in_tiles(inputs[row : row + rows]) for row in range(0, len(inputs), rows)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _autocast(self) -> torch.autocast:
         # Autocast and not a converted model: the bicubic skip must see the frame in fp32.
