@@ -39,36 +39,59 @@ class Damage:
     broken_frames: int = 0  # shown, as well as the decoder could patch them
     is_cut_short: bool = False
 
+    @property
+    def is_in_frames(self) -> bool:
+        return bool(self.broken_packets or self.broken_frames)
+
 
 def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[Rgb]:
     """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
 
-    Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for.
+    Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for;
+    from earlier ones only where damage makes that necessary.
     Raises BrokenMedia if the frames are not those that the timeline lists.
     """
     assert 0 <= start < stop <= timeline.frame_count
-    key = timeline.keys[bisect_right(timeline.keys, start, key=lambda k: k.frame_index) - 1]
     colour, codec = source.colour, source.codec
-    with (
-        open_media(path) as container,
-        to_rgb(source.width, source.height, pix_fmt=source.pix_fmt, codec=codec, colour=colour) as converter,
-    ):
-        stream = open_stream(container, source)
-        shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
-        thumbnails = Thumbnails()
+    with to_rgb(source.width, source.height, pix_fmt=source.pix_fmt, codec=codec, colour=colour) as converter:
         done = start
-        for frame_index, picture in _numbered(shown, timeline, key):
-            if frame_index < start:
-                continue
-            if frame_index != done or not _is_known(timeline, frame_index, picture, thumbnails):
-                break
-            yield _pixels(converter.convert(picture))
-            done += 1
+        for key in _keys_to_try(timeline, start):
+            for picture in _pictures_from(path, source, timeline, key, range(done, stop)):
+                yield _pixels(converter.convert(picture))
+                done += 1
             if done == stop:
                 return
         raise BrokenMedia(
             f"frame {done} was there when the file was read first and is not now", field="frame", value=done
         )
+
+
+def _keys_to_try(timeline: Timeline, start: int) -> Iterator[Key]:
+    """The last key at or before `start`; others for a file so damaged that it gives less than was seen."""
+    keys = timeline.keys[: bisect_right(timeline.keys, start, key=lambda k: k.frame_index)]
+    # Frames that are told by their times can also be looked for from the first byte, without any seeking.
+    last = keys[0] if timeline.is_counted else Key(keys[0].frame_index, Key.FILE_START)
+    return iter(dict.fromkeys((keys[-1], *keys[-2:-1], last)))
+
+
+def _pictures_from(
+    path: Path, source: Source, timeline: Timeline, key: Key, wanted: range
+) -> Iterator[av.VideoFrame]:
+    """The wanted frames in order, decoding from `key`; fewer, if one is missing or is not the one it was."""
+    thumbnails = Thumbnails()
+    with open_media(path) as container:
+        stream = open_stream(container, source)
+        shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
+        expected = wanted.start
+        for frame_index, picture in _numbered(shown, timeline, key):
+            if frame_index < expected:
+                continue
+            if frame_index != expected or not _is_known(timeline, frame_index, picture, thumbnails):
+                return
+            yield picture
+            expected += 1
+            if expected == wanted.stop:
+                return
 
 
 def _pixels(picture: av.VideoFrame) -> Rgb:
@@ -82,7 +105,7 @@ def _numbered(
     shown: Iterable[av.VideoFrame], timeline: Timeline, key: Key
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """The shown frames with their indexes. Those before the key's, which may be broken, get smaller ones."""
-    if timeline.prints:
+    if timeline.is_counted:
         # The key's frame is the first that is a key; at the beginning of the file it is the first of all.
         from_key = dropwhile(lambda p: not p.key_frame and key.stamp != Key.FILE_START, shown)
         yield from enumerate(from_key, start=key.frame_index)
@@ -128,7 +151,7 @@ def pictures(
     for packet in chain(packets, [None]):  # None drains the decoder
         try:
             shown = stream.decode(packet)
-        except av.error.InvalidDataError:
+        except av.FFmpegError:
             damage.broken_packets += 1
             continue
         for picture in shown:
@@ -156,15 +179,25 @@ def _packets_from(
         return read_packets(container, stream, Damage())
     earlier = [k.stamp for k in timeline.keys if k.stamp < key.stamp]
     for target in (key.stamp, *earlier[-1:], Key.FILE_START):
-        container.seek(target, stream=stream)
         packets = dropwhile(
             lambda packet: not _is_at_or_past(packet, key, timeline.clock),
-            read_packets(container, stream, Damage()),
+            packets_at(container, stream, target),
         )
         first = next(packets, None)
         if first is not None and stamp(first, timeline.clock) == key.stamp:
             return chain([first], packets)
-    raise BrokenMedia("a place in the file that was there at first cannot be found", value=key.stamp)
+    return iter(())
+
+
+def packets_at(
+    container: av.container.InputContainer, stream: av.VideoStream, target: int, damage: Damage | None = None
+) -> Iterator[Packet]:
+    """Packets from about `target` on, from wherever seeking lands; none if it fails."""
+    try:
+        container.seek(target, stream=stream)
+    except av.FFmpegError:
+        return iter(())
+    return read_packets(container, stream, damage or Damage())
 
 
 def _is_at_or_past(packet: Packet, key: Key, clock: Clock) -> bool:

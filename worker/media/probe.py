@@ -117,7 +117,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream)
                 for frame in packet.decode():
                     assert isinstance(frame, av.VideoFrame)
                     return frame
-            except av.error.InvalidDataError:
+            except av.FFmpegError:
                 broken += 1
             if count >= _PACKETS_TO_FIRST_FRAME_MAX:
                 break

@@ -18,7 +18,7 @@ import av.container
 
 from service.errors import BrokenMedia, InvalidOption, TooLong
 from worker.media.container import open_media
-from worker.media.decode import Clock, Damage, Packet, open_stream, pictures, read_packets
+from worker.media.decode import Clock, Damage, Packet, open_stream, packets_at, pictures, read_packets
 from worker.media.scenes import CutFinder
 from worker.media.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Limits, Source, Timeline
@@ -142,13 +142,14 @@ def _packets_to_scan(
     if span.start > 0 and seen.clock == "pts":
         for back_s in _SEEK_BACK_S:
             target = int(span.start - back_s / source.time_base)
-            container.seek(target, stream=stream)
-            packets = dropwhile(lambda p: not p.is_keyframe, read_packets(container, stream, seen.damage))
+            packets = dropwhile(
+                lambda p: not p.is_keyframe, packets_at(container, stream, target, seen.damage)
+            )
             first = next(packets, None)
             if first is not None and first.pts is not None and first.pts <= span.start:
                 seen.sought = True
                 return chain([first], packets)
-        container.seek(Key.FILE_START, stream=stream)
+        return packets_at(container, stream, Key.FILE_START, seen.damage)
     return read_packets(container, stream, seen.damage)
 
 
@@ -173,7 +174,8 @@ def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -
         keys=tuple(Key(k.frame_index - first, k.stamp) for k in keys if base <= k.frame_index < stop),
         cuts=tuple(cut - first for cut in cuts if first < cut < stop),
         clock=seen.clock,
-        prints=tuple(seen.prints[first:stop]) if is_counted else (),
+        is_counted=is_counted,
+        prints=tuple(seen.prints[first:stop]) if is_counted and not seen.damage.is_in_frames else (),
         notices=(*notices, *_damage_notices(source, span, seen, times)),
     )
 
@@ -198,7 +200,10 @@ def _is_rising(times: list[int]) -> bool:
 
 def _keys(seen: _Seen, *, is_counted: bool) -> list[Key]:
     """Where decoding may begin: packets marked as keys that did give a key frame, and the file's start."""
-    keys = _counted_keys(seen) if is_counted else _timed_keys(seen)
+    if is_counted and seen.damage.is_in_frames:
+        keys = _counted_keys(seen)[:1] if seen.sought else []  # counting is only safe from where it began
+    else:
+        keys = _counted_keys(seen) if is_counted else _timed_keys(seen)
     if not seen.sought and (not keys or keys[0].frame_index > 0):
         keys.insert(0, Key(0, Key.FILE_START))
     return keys

@@ -119,7 +119,8 @@ class Timeline(_Json):
     keys: tuple[Key, ...]  # rising; the first leads to a frame at or before 0
     cuts: tuple[int, ...] = ()  # frames that start a new shot; 0 is not among them
     clock: Literal["pts", "dts"] = "pts"  # what identifies a packet: AVI keeps decode times only
-    prints: tuple[int, ...] = ()  # of frames without good times of their own, which have to be counted
+    is_counted: bool = False  # frames have no good times of their own: they are counted from the key frame
+    prints: tuple[int, ...] = ()  # of counted frames, to check the count by; none where damage changes pixels
     notices: tuple[str, ...] = ()
 
     @property

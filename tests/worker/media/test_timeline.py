@@ -252,6 +252,20 @@ def test_a_frame_that_the_decoder_had_to_patch_is_noted(tmp_path, limits):
     assert any("as far as they decode" in notice for notice in timeline.notices)
 
 
+def test_a_damaged_avi_is_counted_from_its_beginning(tmp_path, limits):
+    """What a decoder makes of damage differs from run to run: no key and no fingerprint can be trusted."""
+    path = make_clip(tmp_path / "c.avi", 60, codec="mpeg4", options={"g": "10"})
+    with av.open(str(path)) as container:
+        payloads = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    half = len(payloads[25]) // 2
+    data = path.read_bytes().replace(payloads[25], payloads[25][:half] + bytes(len(payloads[25]) - half))
+    path.write_bytes(data.replace(payloads[33], bytes(len(payloads[33]))))
+    source, timeline = scanned(path, limits)
+    assert timeline.frame_count == 59
+    assert len(timeline.keys) == 1
+    assert [number_of(f) for f in decode(path, source, timeline, 45, 59)] == list(range(46, 60))
+
+
 def test_nothing_but_damage_is_broken(tmp_path, limits):
     path = make_clip(tmp_path / "c.mkv", 20, codec="ffv1")
     source = probe(path, limits=limits)
