@@ -141,11 +141,13 @@ def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName) 
 
 
 def play_order(rng: Generator, length: int, frames: int) -> list[int]:
-    """`frames` consecutive indices, forwards or backwards, turning round at the ends of the clip."""
+    """`frames` consecutive indices, turning round at the ends of a clip that is too short for them.
+
+    Never backwards from the start: the motion kept by Sequence would be needed both ways, which doubles its cost.
+    """
     ring = [*range(length), *range(length - 2, 0, -1)]
     start = int(rng.integers(max(1, length - frames + 1)))
-    order = [ring[(start + i) % len(ring)] for i in range(frames)]
-    return order[::-1] if rng.uniform() < 0.5 else order
+    return [ring[(start + i) % len(ring)] for i in range(frames)]
 
 
 def transform(row: Row, code: int) -> Row:

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_core.checkpoint import load as load_checkpoint
-from model_core.model import Model
+from model_core.config import ModelConfig
+from model_core.model import Model, build
 
 # The short names of the warm starts -> ours. Each key keeps its `.weight` or `.bias`.
 WARM_START_NAMES: Final = (
@@ -48,3 +49,16 @@ def _our_name(name: str) -> str:
         if pattern.match(name):
             return pattern.sub(ours, name, count=1)
     return name
+
+
+def model_from_file(file: Path) -> Model:
+    """The model of a warm start's file, which holds G for DIS; its size is read off the weights."""
+    tensors = _read_file(file)
+    try:
+        features = tensors["generator.conv_in.weight"].shape[0]
+        blocks = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("generator.blocks."))
+    except (KeyError, ValueError) as error:
+        raise InitError(f"{file}: holds no G: {error}") from error
+    model = build(ModelConfig(generator="frvsr", flow="dis", features=features, blocks=blocks))
+    load_initial(model, file)
+    return model

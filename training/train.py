@@ -84,8 +84,9 @@ def train(config: TrainingConfig, library: Library, out: Path, limits: Limits, *
     bar = progress_bar(config)
     first_step, saved_at, step_s = progress.step, time.monotonic(), 0.0
     with stop_on_signal() as stopped, contextlib.closing(batches):
-        while not schedule.is_over() and not stopped and time.monotonic() + 2 * step_s < ends_at:
-            if limits.steps is not None and progress.step - first_step >= limits.steps:
+        while not schedule.is_over():
+            last = limits.steps is not None and progress.step - first_step >= limits.steps
+            if any_rank(last or bool(stopped) or time.monotonic() + 2 * step_s > ends_at, ranks):
                 break
             began = time.monotonic()
             batch = next(batches)
@@ -106,7 +107,7 @@ def train(config: TrainingConfig, library: Library, out: Path, limits: Limits, *
             update_average(ema, model, min(config.ema_decay, (1 + progress.step) / (10 + progress.step)))
 
             progress.step += 1
-            step_s = time.monotonic() - began
+            step_s = slowest(time.monotonic() - began, ranks)
             progress.seconds += step_s
             bar.update(schedule)
             if journal and (progress.step % NOTE_EVERY == 0 or progress.step == first_step + 1):
@@ -199,6 +200,22 @@ def join_processes() -> tuple[int, int, torch.device]:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     local = int(os.environ.get("LOCAL_RANK", "0"))
     return dist.get_rank(), dist.get_world_size(), torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
+
+
+def slowest(value: float, ranks: int) -> float:
+    """The largest of all processes' values: they must agree on time, or their schedules part."""
+    if ranks == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64)
+    if dist.get_backend() == "nccl":
+        shared = shared.cuda()
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return float(shared.item())
+
+
+def any_rank(stopping: bool, ranks: int) -> bool:
+    """Whether any process wants to stop: one that stopped alone would leave the others waiting for ever."""
+    return slowest(float(stopping), ranks) > 0
 
 
 def choose_autocast(

@@ -29,7 +29,7 @@ def validation_psnr(model: Model, sequences: list[Sequence]) -> tuple[float, Ten
 
 def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:
     """(T, 3, H, W), not clamped, on the processor."""
-    device = next(model.parameters()).device
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))  # bicubic has none
     frames = to_float(torch.from_numpy(sequence.low)).to(device)
     height, width = frames.shape[-2:]
     dis = DisFlow() if model.config.flow == "dis" else None

@@ -1,0 +1,33 @@
+"""Pictures and shots that tests make for themselves."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.sources import is_held_out
+
+
+def shot_name(*, held_out: bool) -> str:
+    """A name whose hash puts the shot on that side."""
+    return next(name for name in (f"shot-{i}" for i in range(1000)) if is_held_out(name) == held_out)
+
+
+def textured(height: int, width: int, seed: int) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 with detail at every scale, so that motion can be seen and enlarging has work to do."""
+    rng = np.random.default_rng(seed)
+    levels = [cv2.resize(rng.uniform(0, 85, (height >> k, width >> k, 3)), (width, height)) for k in (1, 3, 4)]
+    return np.sum(levels, axis=0).astype(np.uint8)
+
+
+def panning(frames: int, height: int, width: int, seed: int) -> NDArray[np.uint8]:
+    """(T, H, W, 3): a texture that moves by two pixels a frame."""
+    scene = textured(height, width + 2 * frames, seed)
+    return np.stack([scene[:, 2 * t : 2 * t + width] for t in range(frames)])
+
+
+def write_frames(folder: Path, frames: NDArray[np.uint8]) -> None:
+    folder.mkdir(parents=True)
+    for index, frame in enumerate(frames):
+        cv2.imwrite(str(folder / f"{index:08d}.png"), frame[..., ::-1])

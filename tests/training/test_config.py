@@ -1,0 +1,51 @@
+"""Presets, overrides and what they refuse."""
+
+import pytest
+
+from training.config import PRESETS, ConfigError, TrainingConfig, parse_overrides
+
+
+def test_unknown_key_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigError, match="--learning-rat'"):
+        parse_overrides(["--learning-rat", "1e-3"])
+    with pytest.raises(ConfigError, match="bathc"):
+        TrainingConfig().override({"bathc": 2})
+
+
+def test_value_of_the_wrong_type_or_missing_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="four"):
+        parse_overrides(["--batch", "four"])
+    with pytest.raises(ConfigError, match="no value"):
+        parse_overrides(["--batch"])
+
+
+def test_overrides_are_read_with_the_type_of_their_field() -> None:
+    values = parse_overrides(["--learning-rate", "2e-4", "--late_crop", "44", "--flow", "fnet"])
+    assert values == {"learning_rate": 2e-4, "late_crop": 44, "flow": "fnet"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("flow", "raft"), ("protocol", "bx"), ("precision", "fp8"), ("frames", 1), ("features", 0)]
+)
+def test_impossible_value_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ConfigError):
+        TrainingConfig().override({key: value})
+
+
+def test_naming_one_length_of_the_schedule_withdraws_the_other() -> None:
+    by_time = TrainingConfig().override({"seconds": 60.0})
+    assert (by_time.iterations, by_time.seconds) == (0, 60.0)
+    assert by_time.override({"iterations": 5}).seconds == 0
+    with pytest.raises(ConfigError, match="exactly one"):
+        TrainingConfig(iterations=5, seconds=5.0)
+
+
+def test_config_survives_its_json() -> None:
+    for config in PRESETS.values():
+        assert TrainingConfig.from_json(config.to_json()) == config
+
+
+def test_clips_grow_at_the_late_part() -> None:
+    config = TrainingConfig(late_from=0.5, late_batch=2, late_frames=12, late_crop=44)
+    assert config.shape_at(0.49) == (4, 10, 32)
+    assert config.shape_at(0.5) == (2, 12, 44)

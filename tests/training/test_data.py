@@ -1,0 +1,96 @@
+"""Batches: the same for the same seed and step, and consistent in themselves."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.warping import upsample_flow, warp
+from training.config import TrainingConfig
+from training.data import Batch, Row, Sampler, collate, play_order, prefetch, transform, validation_sequences
+from training.degradations import degrade_frames
+from training.sources import load_library
+
+SHAPE = (2, 3, 16)
+
+
+@pytest.fixture
+def sampler(material: Path) -> Sampler:
+    return Sampler(load_library(material), TrainingConfig(photo_share=0.5))
+
+
+def test_batch_is_a_function_of_seed_and_step(sampler: Sampler, material: Path) -> None:
+    sampler.batch(0, SHAPE)  # what was drawn before must not matter
+    again = Sampler(load_library(material), TrainingConfig(photo_share=0.5))
+    one, two, other = sampler.batch(7, SHAPE), again.batch(7, SHAPE), sampler.batch(8, SHAPE)
+    assert torch.equal(one.target, two.target)
+    assert one.flow is not None
+    assert two.flow is not None
+    assert torch.equal(one.flow, two.flow)
+    assert not torch.equal(one.target, other.target)
+
+
+def test_two_processes_draw_the_halves_of_one_batch(sampler: Sampler) -> None:
+    whole = sampler.batch(3, SHAPE)
+    halves = [sampler.batch(3, SHAPE, rank=rank, ranks=2) for rank in range(2)]
+    assert torch.equal(whole.low, torch.cat([half.low for half in halves]))
+
+
+def test_shapes_and_ranges_are_as_the_recurrence_wants_them(sampler: Sampler) -> None:
+    batch = sampler.batch(0, SHAPE)
+    assert batch.low.shape == (2, 3, 3, 16, 16)
+    assert batch.target.shape == (2, 3, 3, 64, 64)
+    assert batch.flow is not None
+    assert batch.flow.shape == (2, 2, 2, 16, 16)
+    assert 0 <= batch.low.min() <= batch.low.max() <= 1
+
+
+def test_low_frames_are_the_degraded_target(sampler: Sampler) -> None:
+    batch = sampler.batch(1, SHAPE)
+    for low, target in zip(batch.low, batch.target, strict=True):
+        made = degrade_frames((target * 255).round().byte().permute(0, 2, 3, 1), "bd").permute(0, 3, 1, 2)
+        difference = (made.float() - low * 255)[..., 1:-1, 1:-1].abs()  # whole frames were blurred, so borders differ
+        assert difference.max() < 0.01
+
+
+@pytest.mark.parametrize("code", range(8))
+def test_flow_turns_with_the_picture(code: int) -> None:
+    """Guards against a flip that forgets the sign, or a transposition that forgets to swap x and y."""
+    rng = np.random.default_rng(0)
+    scene = np.repeat(np.repeat(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8), 4, 0), 4, 1)
+    target = np.stack([scene[4 * t : 4 * t + 64, 8 * t : 8 * t + 64] for t in range(3)])
+    flow = np.broadcast_to(np.array([2, 1], np.float32)[:, None, None], (2, 2, 16, 16))
+    batch = collate([transform(Row(target, target[:, ::4, ::4], flow), code)])
+    assert batch.flow is not None
+    moved = warp(batch.target[0, :-1], upsample_flow(batch.flow[0]))
+    assert (moved - batch.target[0, 1:])[..., 8:-8, 8:-8].abs().max() < 1e-4
+
+
+def test_clip_plays_consecutive_frames_and_turns_round_at_its_ends() -> None:
+    for seed in range(20):
+        order = play_order(np.random.default_rng(seed), 4, 9)
+        assert len(order) == 9
+        assert all(abs(a - b) == 1 for a, b in pairwise(order))
+        assert min(order) >= 0
+        assert max(order) <= 3
+
+
+def test_prefetch_keeps_the_order_from_where_it_starts_and_raises_what_the_maker_raised() -> None:
+    def make(step: int) -> Batch:
+        if step == 8:
+            raise ValueError("no step 8")
+        return Batch(torch.tensor(step), torch.tensor(0), None)
+
+    batches = prefetch(make, 5)
+    assert [int(next(batches).low) for _ in range(3)] == [5, 6, 7]
+    with pytest.raises(ValueError, match="no step 8"):
+        next(batches)
+
+
+def test_validation_takes_held_out_shots_and_a_photograph_without_them(material: Path) -> None:
+    library = load_library(material)
+    assert len(validation_sequences(library, "bd")) == 1
+    (tmp,) = validation_sequences(type(library)((), (), library.photos), "bd")
+    assert tmp.name == "photo"

@@ -1,0 +1,159 @@
+"""The loop: it learns, it goes on exactly where it was cut off, and it stops before it spoils its state."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_core.model import build
+from training.config import PRESETS, TrainingConfig
+from training.initial import InitError, load_initial
+from training.sources import Library, load_library
+from training.state import has_state, load_ema
+from training.train import Limits, Schedule, TrainingDivergedError, train, update_average
+from training.state import Progress
+
+TINY = TrainingConfig(
+    features=8, blocks=1, batch=2, frames=3, crop=16, late_batch=2, late_frames=3, late_crop=16,
+    iterations=6, warmup_iterations=2, precision="fp32", learning_rate=1e-3, photo_share=0.5, validate_every=3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def library(material: Path) -> Library:
+    return load_library(material)
+
+
+def losses(out: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_preset_trains(preset: str, library: Library, tmp_path: Path) -> None:
+    small = {"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "iterations": 2, "precision": "fp32"}
+    config = PRESETS[preset].override({**small, "late_from": 1.0})
+    before = build(config.model_config()).state_dict()
+    progress = train(config, library, tmp_path, Limits())
+    assert progress.step == 2
+    assert (tmp_path / "curves.png").is_file()
+    after = load_ema(tmp_path / "state")
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_training_lowers_the_loss(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.train.NOTE_EVERY", 1)
+    config = TINY.override({"iterations": 40, "learning_rate": 3e-3, "validate_every": 100})
+    train(config, library, tmp_path, Limits())
+    found = losses(tmp_path)
+    assert sum(found[i] for i in range(31, 41)) < 0.9 * sum(found[i] for i in range(1, 11))
+
+
+def test_three_budgets_equal_one_run(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.train.NOTE_EVERY", 1)
+    train(TINY, library, tmp_path / "one", Limits())
+    for _ in range(3):
+        progress = train(TINY, library, tmp_path / "cut", Limits(steps=2))
+    assert progress.step == 6
+    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    one, cut = load_ema(tmp_path / "one" / "state"), load_ema(tmp_path / "cut" / "state")
+    for name, value in one.items():
+        torch.testing.assert_close(cut[name], value, rtol=1e-5, atol=1e-7)
+
+
+def run_command(material: Path, out: Path, *extra: str) -> list[str]:
+    keys = {"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "precision": "fp32", "validate-every": 99999}
+    arguments = [part for key, value in keys.items() for part in (f"--{key}", str(value))]
+    return [sys.executable, "-m", "training", "train", "--data", str(material), "--out", str(out), *arguments, *extra]
+
+
+def test_killed_run_goes_on_from_its_last_state(material: Path, tmp_path: Path) -> None:
+    command = run_command(material, tmp_path, "--iterations", "100000")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*command, "--save-every", "0"], env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not has_state(tmp_path / "state") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    reached = json.loads((tmp_path / "state" / "state.json").read_text())["step"]
+    assert reached > 0
+    done = subprocess.run([*command, "--stop-steps", "2"], env=environment, capture_output=True, text=True, check=True)
+    assert f"step {reached + 2}," in done.stdout
+
+
+def test_two_processes_equal_one_with_the_double_batch(material: Path, library: Library, tmp_path: Path) -> None:
+    command = run_command(material, tmp_path / "two", "--iterations", "3")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, *command[1:]], env=environment, capture_output=True, check=True)
+    config = TrainingConfig(
+        features=8, blocks=1, batch=2, frames=2, crop=16, precision="fp32", validate_every=99999, iterations=3
+    )
+    train(config, library, tmp_path / "one", Limits())
+    two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_budgeted_run_ends_before_its_deadline_with_state_and_curves(library: Library, tmp_path: Path) -> None:
+    began = time.monotonic()
+    config = TINY.override({"seconds": 3600.0})
+    progress = train(config, library, tmp_path, Limits(seconds=4.0))
+    assert time.monotonic() - began < 4.0
+    assert 0 < progress.seconds < 4.0
+    assert has_state(tmp_path / "state")
+    assert (tmp_path / "curves.png").is_file()
+
+
+def test_diverged_run_stops_and_keeps_the_last_good_state(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(TINY, library, tmp_path, Limits(steps=2))
+    monkeypatch.setattr("training.train.charbonnier", lambda high, target: (high - target).mean() * torch.nan)
+    with pytest.raises(TrainingDivergedError, match="step 2"):
+        train(TINY, library, tmp_path, Limits(save_every_s=0.0))
+    assert all(value.isfinite().all() for value in load_ema(tmp_path / "state").values())
+
+
+def test_rate_warms_up_and_falls_to_a_hundredth() -> None:
+    config = TrainingConfig(iterations=1000, warmup_iterations=10, learning_rate=1.0)
+    rates = [Schedule(config, Progress(step)).learning_rate() for step in (0, 9, 500, 1000)]
+    assert rates == pytest.approx([0.1, 1.0, 0.505, 0.01], rel=1e-2)
+    by_time = TrainingConfig(iterations=0, seconds=10.0, warmup_iterations=0, learning_rate=1.0)
+    assert Schedule(by_time, Progress(77, 5.0)).learning_rate() == pytest.approx(0.505)
+
+
+def test_average_moves_by_one_minus_decay() -> None:
+    model = build(TINY.model_config())
+    ema = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    update_average(ema, model, 0.75)
+    name = "generator.conv_in.weight"
+    torch.testing.assert_close(ema[name], model.state_dict()[name] * 0.25)
+
+
+def test_warm_start_with_short_names_fills_the_whole_generator(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    made = build(TINY.model_config()).state_dict()
+    short = {"conv_in": "i", "head.0": "u", "blocks.0.conv1": "r.0.a", "blocks.0.conv2": "r.0.b"}
+    tensors = {
+        f"{name}.{kind}": made[f"generator.{ours}.{kind}"].half().contiguous()
+        for ours, name in short.items()
+        for kind in ("weight", "bias")
+    }
+    save_file(tensors, tmp_path / "warm.safetensors")
+    model = build(TINY.model_config())
+    load_initial(model, tmp_path / "warm.safetensors")
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, made[name].half().float())
+    del tensors["u.bias"]
+    save_file(tensors, tmp_path / "half.safetensors")
+    with pytest.raises(InitError, match=r"head\.0\.bias"):
+        load_initial(model, tmp_path / "half.safetensors")
