@@ -21,6 +21,7 @@ from worker.media import join
 from worker.media.images import SUFFIXES
 from worker.media.tracks import Container
 from worker.media.types import Source, Timeline
+from worker.notices import read_notices
 from worker.patience import patiently
 from worker.plan import encoding_of
 
@@ -36,17 +37,18 @@ def assemble(context: WorkerContext, held: Held) -> None:
     with tempfile.TemporaryDirectory(dir=context.scratch, prefix="assemble-") as folder:
         parts = _fetch_parts(context, held, found.plan, Path(folder))
         if found.plan.kind == "image":
-            target, details = parts[0], {"notices": _notices_so_far(context, job_id)}
+            target, details = parts[0], {}
             extension = SUFFIXES[found.plan.container].removeprefix(".")
         else:
             extension = found.plan.container
             target = Path(folder) / f"result.{extension}"
-            details = _join(context, found, found.plan, parts, target)
+            details = _join(context, held, found, parts, target)
         held.check()
         result_key = keys.result_key(job_id, extension)
         patiently(context.storage.put_file, result_key, target)
         report = _report(context, found, found.plan, target) | details
-        report["notices"] = [*found.plan.notices, *details["notices"]]
+        notices = [*found.plan.notices, *read_notices(context, job_id), *details.get("notices", [])]
+        report["notices"] = list(dict.fromkeys(notices))
     held.check()
     job = context.store.transition(job_id, JobEvent.SUCCEED, report=report, result_key=result_key)
     manifest.save(context.storage, found.model_copy(update={"job": job}))
@@ -69,30 +71,32 @@ def _fetch_parts(context: WorkerContext, held: Held, plan: Plan, folder: Path) -
 
 
 def _join(
-    context: WorkerContext, found: Manifest, plan: Plan, parts: list[Path], target: Path
+    context: WorkerContext, held: Held, found: Manifest, parts: list[Path], target: Path
 ) -> dict[str, Any]:
+    plan = found.plan
+    assert plan is not None
     container: Container = "mkv" if plan.container == "mkv" else "mp4"
-    options = found.job.options
+    options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
     with context.inputs.open(found.job.id) as path:
         joined = join.assemble(
             parts,
             source_path=path,
-            source=Source.from_json(plan.source),
+            source=source,
             timeline=Timeline.from_json(plan.timeline),
-            encoding=encoding_of(found),
+            encoding=encoding,
             container=container,
             out=target,
             is_trimmed=options.start is not None or options.duration is not None,
+            on_packet=lambda: held.advance(0),
         )
     return {
+        "codec": encoding.codec,
+        "pixel_aspect": str(source.sar),
+        "rotation": source.rotation,
+        "colour": encoding.written_colour.to_json(),
         "timestamp_difference_s": float(joined.difference_s_max),
         **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
     }
-
-
-def _notices_so_far(context: WorkerContext, job_id: str) -> list[str]:
-    report = context.store.get(job_id).report
-    return [] if report is None else list(report["notices"])
 
 
 def _report(context: WorkerContext, found: Manifest, plan: Plan, target: Path) -> dict[str, Any]:

@@ -24,14 +24,14 @@ class LeaseLost(Exception):
     """Another worker has the step, or the job has ended: stop and leave everything as it is."""
 
 
-class Drained(Exception):
-    """This process is about to end: give the step back."""
+class GivenBack(Exception):
+    """Another worker should do it, as this one is about to end or unsuited: give the step back."""
 
 
 class Held:
     """`with Held(...) as held`: call `advance` for each frame; it raises when the step must stop.
 
-    A step that stops because the process ends is given back; a failed one keeps its lease until that ends.
+    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends.
 
     on_stop   called once, from the renewing thread, so that a step that waits elsewhere wakes up
     """
@@ -56,17 +56,17 @@ class Held:
         self._thread = threading.Thread(target=self._renew, name=f"lease {lease.step}", daemon=True)
 
     def advance(self, frame_count: int = 1) -> None:
-        """Note that so many more frames are done; raises LeaseLost or Drained when the step must stop."""
+        """Note that so many more frames are done; raises LeaseLost or GivenBack when the step must stop."""
         self.frames_done += frame_count
         self._progress_at = time.monotonic()
         self.check()
 
     def check(self) -> None:
-        """Raise LeaseLost or Drained when the step must stop."""
+        """Raise LeaseLost or GivenBack when the step must stop."""
         if self._lost.is_set():
             raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
         if self._draining.is_set():
-            raise Drained(f"{self.lease.job_id} {self.lease.step}")
+            raise GivenBack(f"{self.lease.job_id} {self.lease.step}")
 
     def finish(self, *, part_key: str | None = None, state_key: str | None = None) -> None:
         """Mark the step done; raises LeaseLost when someone else may have it by now."""
@@ -83,7 +83,7 @@ class Held:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if kind is Drained:
+        if kind is GivenBack:
             self._store.release(self.lease)
 
     def _renew(self) -> None:

@@ -24,8 +24,8 @@ from service.settings import Settings
 from service.storage.files import FileStorage
 from worker import steps
 from worker.context import WorkerContext, open_context
-from worker.media import images
 from worker.media.atomic import written_whole
+from worker.media.container import PICTURES, sniff
 
 PROGRESS_S = 0.2
 
@@ -66,7 +66,7 @@ def upscale(
             storage=FileStorage(settings.objects_dir),
             queue=queue,
         ) as context:
-            job = _accept(context, source, options)
+            job = accept(context, source, options)
             with _reported(context, job.id, on_progress):
                 _run_all(context, queue, job.id)
             job = context.store.get(job.id)
@@ -79,11 +79,10 @@ def upscale(
             return job.report
 
 
-def _accept(context: WorkerContext, source: Path, options: Options) -> Job:
+def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     """What the API does with an upload."""
+    kind: Literal["video", "image"] = "image" if sniff(source) in PICTURES else "video"
     with source.open("rb") as file:
-        kind: Literal["video", "image"] = "video" if images.sniff(file.read(16)) is None else "image"
-        file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     now = time.time()
     job = Job(

@@ -3,12 +3,13 @@
 Celery only carries messages. On SIGTERM the steps give their leases back at the next frame.
 """
 
+import logging
 import secrets
 import socket
 import threading
 
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 
 from service.jobs.open import open_store
 from service.log import setup
@@ -52,8 +53,15 @@ def run() -> int:
 
 def _consume(app: Celery, name: str) -> int:
     """Run Celery's worker until it is told to stop; pool and concurrency are the app's own settings."""
-    quiet = ["--without-gossip", "--without-mingle", "--loglevel=WARNING"]
+    setup_logging.connect(_leave_logging_alone)
+    logging.getLogger("celery").setLevel(logging.WARNING)
     try:
-        app.worker_main(["worker", f"--hostname={name}@%h", *quiet])
+        app.worker_main(
+            ["--quiet", "worker", f"--hostname={name}@%h", "--without-gossip", "--without-mingle"]
+        )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+
+
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets the log up unless someone says that it is done."""

@@ -13,23 +13,23 @@ from worker.context import WorkerContext
 from worker.engine.engine import Engine
 from worker.held import Held
 from worker.media import images
+from worker.notices import add_notices
 from worker.reduce import reduced
 
 Plane = npt.NDArray[np.uint8]
 
 
-def upscale(context: WorkerContext, held: Held, found: Manifest) -> None:
+def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine) -> None:
     """Upscale the picture of a job whose only segment is held."""
     plan, options, job_id = found.plan, found.job.options, found.job.id
     assert plan is not None
     with context.inputs.open(job_id) as path:
         low = images.read_image(path, pixels_max=context.settings.pixels_max)
-    with context.models.acquire(plan.model, plan.version, precision=plan.precision) as model:
-        rgb = reduced(_enlarge(model.engine, low.rgb), options.scale)
-        alpha = None
-        if low.alpha is not None:
-            grey = np.repeat(low.alpha[..., None], 3, axis=2)
-            alpha = reduced(_enlarge(model.engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
+    rgb = reduced(_enlarge(engine, low.rgb), options.scale)
+    alpha = None
+    if low.alpha is not None:
+        grey = np.repeat(low.alpha[..., None], 3, axis=2)
+        alpha = reduced(_enlarge(engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
     metrics.FRAMES.inc()
     held.advance()
     part = context.scratch / f"{job_id}-{held.lease.fence}{images.SUFFIXES[plan.container]}"
@@ -41,7 +41,7 @@ def upscale(context: WorkerContext, held: Held, found: Manifest) -> None:
         context.storage.put_file(part_key, part)
     finally:
         part.unlink(missing_ok=True)
-    context.store.update(job_id, report={"notices": list(notices)})  # completed at assembly
+    add_notices(context, job_id, notices)
     held.finish(part_key=part_key)
 
 

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +26,18 @@ from worker import picture
 from worker.context import WorkerContext
 from worker.engine.stream import Stream, StreamClosed
 from worker.feeder import Feeder
-from worker.held import Held, LeaseLost
+from worker.held import GivenBack, Held, LeaseLost
 from worker.media.encode import Encoding, PartEncoder
 from worker.media.types import Source, Timeline
+from worker.models import Served
+from worker.notices import add_notices
 from worker.patience import patiently
 from worker.plan import encoding_of
 from worker.reduce import reduced
 
 log = logging.getLogger(__name__)
+
+SWITCH_AFTER_S: Final = 180.0  # without progress; a worker of the right kind would have come by
 
 Frame = npt.NDArray[np.uint8]
 
@@ -41,13 +46,36 @@ def upscale(context: WorkerContext, held: Held) -> None:
     """Run the segment that is held; of a video also its successors, while their leases are to be had."""
     found = manifest.load(context.storage, held.lease.job_id)
     assert found.plan is not None, "segments exist only after planning"
-    if found.plan.kind == "image":
-        picture.upscale(context, held, found)
-    else:
-        _upscale_chain(context, held, found, found.plan)
+    with _pinned_model(context, found.job.id, found.plan) as model:
+        if found.plan.kind == "image":
+            picture.upscale(context, held, found, model.engine)
+        else:
+            _upscale_chain(context, held, found, model)
 
 
-def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, plan: Plan) -> None:
+def _pinned_model(context: WorkerContext, job_id: str, plan: Plan) -> Served:
+    """The plan's model, run as the plan says.
+
+    Another backend rounds differently, so the step is left to a worker that has the right one; when none made
+    progress for a while, any will do, and the owner is told.
+    """
+    if context.models.honours(plan.backend, plan.precision):
+        return context.models.acquire(plan.model, plan.version, precision=plan.precision)
+    job = context.store.get(job_id)
+    if context.store.now() - job.updated_at < SWITCH_AFTER_S:
+        raise GivenBack(f"this worker does not run {plan.backend} in {plan.precision}")
+    model = context.models.acquire(plan.model, plan.version)
+    notice = (
+        f"from frame {job.frames_done} on {model.backend} in {model.precision} instead of {plan.backend} in "
+        f"{plan.precision}, because no worker had that"
+    )
+    add_notices(context, job_id, [notice])
+    return model
+
+
+def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: Served) -> None:
+    plan = found.plan
+    assert plan is not None
     index = segment_index(held.lease.step)
     assert index is not None
     chain = _chain_from(plan.segments, index)
@@ -55,7 +83,6 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, plan: Pl
     resume = _load_state(context, found.job.id, chain[0])
     with (
         context.inputs.open(found.job.id) as path,
-        context.models.acquire(plan.model, plan.version, precision=plan.precision) as model,
         model.engine.open(source.height, source.width, state=resume) as stream,
     ):
         feeder = Feeder(

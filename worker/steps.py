@@ -19,7 +19,7 @@ from service.log import bind
 from service.queue import dispatch
 from worker import assemble, plan, segment
 from worker.context import WorkerContext
-from worker.held import Drained, Held, LeaseLost
+from worker.held import GivenBack, Held, LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
         return _share_ready(context, job_id)
     except LeaseLost:
         log.info("step_left")
-    except Drained:
+    except GivenBack:
         log.info("step_given_back")
     except (InputError, FaultError) as error:
         log.info("step_refused", extra={"error": repr(error)})
@@ -72,7 +72,10 @@ def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
     ready = [step for step, queued_at in context.store.waiting(job_id).items() if queued_at is None]
     for step in ready[1:]:
         dispatch(context.store, context.queue, job_id, step)
-    return ready[0] if ready else None
+    if not ready:
+        return None
+    context.store.mark_queued(job_id, ready[0])  # or the sweeper would send a message for it
+    return ready[0]
 
 
 def _fail(context: WorkerContext, job_id: str, error: UpscaleError) -> None:

@@ -10,7 +10,7 @@ from service.jobs.model import Job, new_job_id
 from service.jobs.states import JobEvent
 from service.jobs.store import Lease
 from worker import held as held_module
-from worker.held import Drained, Held, LeaseLost
+from worker.held import GivenBack, Held, LeaseLost
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_a_finished_step_is_not_told_to_stop(store: MemoryStore, lease: Lease) -
 
 def test_a_drained_step_is_given_back_at_once(store: MemoryStore, lease: Lease) -> None:
     draining = threading.Event()
-    with pytest.raises(Drained), Held(store, lease, draining=draining) as held:  # noqa: PT012
+    with pytest.raises(GivenBack), Held(store, lease, draining=draining) as held:  # noqa: PT012
         draining.set()
         held.advance()
     again = store.acquire(lease.job_id, lease.step, "other")
