@@ -62,11 +62,7 @@ class MemoryStore:
                     )
                 return earlier
             # A sweeper may have seen the manifest and restored the job a moment before us.
-            entry = self._entries.setdefault(job.id, _new_entry(job))
-            if idempotency_key is not None:
-                entry.idempotency_key = idempotency_key
-                self._ids_by_key[idempotency_key] = job.id
-            return entry.job
+            return self._insert(job, idempotency_key).job
 
     def restore(
         self,
@@ -80,8 +76,7 @@ class MemoryStore:
         with self._lock:
             if job.id in self._entries:
                 return False
-            self.create(job, idempotency_key=idempotency_key)
-            entry = self._entries[job.id]
+            entry = self._insert(job, idempotency_key)
             entry.fence_floor = fence_floor
             entry.steps = {step: StepRecord(fence=fence_floor) for step in entry.steps}
             self._lay_out(entry, segments)
@@ -241,6 +236,14 @@ class MemoryStore:
         if job_id not in self._entries:
             raise UnknownJob("There is no such job.", field="id", value=job_id)
         return self._entries[job_id]
+
+    def _insert(self, job: Job, idempotency_key: str | None) -> _Entry:
+        entry = self._entries.setdefault(job.id, _new_entry(job))
+        # A key belongs to the job that came first, also when a later one's manifest is found.
+        if idempotency_key is not None and idempotency_key not in self._ids_by_key:
+            entry.idempotency_key = idempotency_key
+            self._ids_by_key[idempotency_key] = job.id
+        return entry
 
     def _held(self, lease: Lease) -> StepRecord | None:
         """The step's record when this lease is its newest; an expired one is good until superseded."""

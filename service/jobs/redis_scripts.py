@@ -142,8 +142,9 @@ local function insert(id, created_at, updated_at, digest, fence_floor, first)
   end
 end
 
+-- A key belongs to the job that came first, also when a later one's manifest is found.
 local function remember_key(id, key)
-  if key == '' then return end
+  if key == '' or redis.call('EXISTS', P .. 'key:' .. key) == 1 then return end
   redis.call('SET', P .. 'key:' .. key, id)
   redis.call('HSET', P .. 'job:' .. id, '_key', key)
 end

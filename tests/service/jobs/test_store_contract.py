@@ -456,6 +456,14 @@ def test_creating_a_job_that_a_sweeper_restored_a_moment_ago_keeps_it(store):
     assert store.create(a_job(), idempotency_key="key").id == job.id
 
 
+def test_a_restored_job_does_not_take_the_key_of_another(store):
+    first, second = store.create(a_job(), idempotency_key="key"), a_job()
+    assert store.restore(second, idempotency_key="key")
+    assert store.create(a_job(), idempotency_key="key").id == first.id
+    store.delete(second.id)
+    assert store.create(a_job(), idempotency_key="key").id == first.id
+
+
 def test_everything_of_a_deleted_job_is_gone(store):
     job_id = planned(store)
     lease = store.acquire(job_id, "segment/0", "worker")
