@@ -1,12 +1,12 @@
-"""Feeder: the thread that decodes frames, adds the flow that OpenCV finds, and fills the engine's stream.
+"""Feeder: the thread that draws frames, adds the flow that OpenCV finds, and fills the engine's stream.
 
-The stream's bounded queue slows it to the network's pace. Not here: what comes out (segment.py).
+The stream's bounded queue slows it to the network's pace. Not here: where frames come from (media/decode.py,
+media/folder.py) and what becomes of the outputs (segment.py, local.py).
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Generator
 from contextlib import closing
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,15 +16,16 @@ import numpy.typing as npt
 from model_core.config import FlowName
 from model_core.dis import DisFlow
 from worker.engine.stream import Stream, StreamClosed
-from worker.media.decode import decode
-from worker.media.types import Source, Timeline
 
 Frame = npt.NDArray[np.uint8]
 
 
 class Feeder:
-    """Feeds frames [start, stops[-1]); after each frame before a stop the state is rounded.
+    """`with Feeder(...)` feeds in the background; leaving the block closes the stream.
 
+    frames         low frames in order, drawn and closed on the feeder's thread
+    start          the index of the first
+    stops          after the frame before each of these, the state is rounded
     flow           the model's F: "dis" is computed here, all others by the engine
     frame_before   the frame before `start` where the stream goes on from a stored state
     """
@@ -32,18 +33,15 @@ class Feeder:
     def __init__(
         self,
         stream: Stream,
-        path: Path,
-        source: Source,
-        timeline: Timeline,
+        frames: Generator[Frame],
         *,
-        start: int,
-        stops: Sequence[int],
         flow: FlowName,
-        frame_before: Frame | None,
+        start: int = 0,
+        stops: Collection[int] = (),
+        frame_before: Frame | None = None,
     ) -> None:
         self._stream = stream
-        self._path, self._source, self._timeline = path, source, timeline
-        self._start, self._stops = start, frozenset(stops)
+        self._frames, self._start, self._stops = frames, start, frozenset(stops)
         self._dis = DisFlow() if flow == "dis" else None
         self._before = frame_before
         self._last_frames: dict[int, Frame] = {}  # the last frame of each segment, until it is asked for
@@ -81,9 +79,7 @@ class Feeder:
 
     def _feed(self) -> None:
         before = self._before
-        with closing(
-            decode(self._path, self._source, self._timeline, self._start, max(self._stops))
-        ) as frames:
+        with closing(self._frames) as frames:
             for index, frame in enumerate(frames, self._start):
                 flow = None if self._dis is None or before is None else self._dis(before, frame)
                 ends = index + 1 in self._stops

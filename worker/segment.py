@@ -27,6 +27,7 @@ from worker.context import WorkerContext
 from worker.engine.stream import Stream, StreamClosed
 from worker.feeder import Feeder
 from worker.held import GivenBack, Held, LeaseLost
+from worker.media.decode import decode
 from worker.media.encode import Encoding, PartEncoder
 from worker.media.types import Source, Timeline
 from worker.models import Served
@@ -87,9 +88,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     ):
         feeder = Feeder(
             stream,
-            path,
-            source,
-            timeline,
+            decode(path, source, timeline, chain[0].frame_start, chain[-1].frame_stop),
             start=chain[0].frame_start,
             stops=[segment.frame_stop for segment in chain],
             flow=model.config.flow,

@@ -19,12 +19,56 @@ STOP_S = 60.0
 JOB_S = 90.0
 
 
-class Running:
+class Client:
+    """Speaks to a service at `url` as its users do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=30)
+
+    @property
+    def log(self) -> str:
+        return ""
+
+    def post(self, path: Path, **options: object) -> str:
+        """Upload a file; the id of its job."""
+        with path.open("rb") as file:
+            answer = self.http.post("/upscale", files={"file": (path.name, file)}, data=_text(options))
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer = self.http.get(f"/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def finished(self, job_id: str, *, within_s: float = JOB_S) -> dict[str, Any]:
+        """The job once it has ended."""
+        ended = ("succeeded", "failed", "cancelled")
+        eventually(lambda: self.job(job_id)["state"] in ended, within_s, hint=lambda: str(self.job(job_id)))
+        return self.job(job_id)
+
+    def result(self, job_id: str, folder: Path) -> Path:
+        """Fetch the result of a job that must succeed."""
+        job = self.finished(job_id)
+        assert job["state"] == "succeeded", f"{job['error']}\n{self.log}"
+        answer = self.http.get(f"/jobs/{job_id}/result")
+        assert answer.status_code == 200, answer.text
+        name = re.search(r'filename="?([^";]+)', answer.headers["content-disposition"])
+        assert name
+        path = folder / f"{job_id}-{name[1]}"
+        path.write_bytes(answer.content)
+        return path
+
+
+class Running(Client):
     """`with Running(folder) as service`; stopping leaves the data, so that another can go on with it."""
 
     def __init__(self, folder: Path, port: int, **settings: object) -> None:
+        super().__init__(f"http://127.0.0.1:{port}")
         self.folder = folder
-        self.url = f"http://127.0.0.1:{port}"
         self._port = port
         self._environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._environment |= {f"UPSCALED_{name.upper()}": str(value) for name, value in settings.items()}
@@ -43,7 +87,6 @@ class Running:
         threading.Thread(target=self._read, daemon=True).start()
         eventually(lambda: f"ready at {self.url}" in self.log or self._process.poll() is not None, START_S)
         assert self._process.poll() is None, self.log
-        self.http = httpx.Client(base_url=self.url, timeout=30)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,38 +123,6 @@ class Running:
             if arguments[1:3] == [b"-m", b"worker"]:
                 return child
         raise AssertionError("no worker runs")
-
-    def post(self, path: Path, **options: object) -> str:
-        """Upload a file; the id of its job."""
-        with path.open("rb") as file:
-            answer = self.http.post("/upscale", files={"file": (path.name, file)}, data=_text(options))
-        assert answer.status_code == 202, answer.text
-        job_id: str = answer.json()["id"]
-        return job_id
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        answer = self.http.get(f"/jobs/{job_id}")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def finished(self, job_id: str, *, within_s: float = JOB_S) -> dict[str, Any]:
-        """The job once it has ended."""
-        ended = ("succeeded", "failed", "cancelled")
-        eventually(lambda: self.job(job_id)["state"] in ended, within_s, hint=lambda: str(self.job(job_id)))
-        return self.job(job_id)
-
-    def result(self, job_id: str, folder: Path) -> Path:
-        """Fetch the result of a job that must succeed."""
-        job = self.finished(job_id)
-        assert job["state"] == "succeeded", f"{job['error']}\n{self.log}"
-        answer = self.http.get(f"/jobs/{job_id}/result")
-        assert answer.status_code == 200, answer.text
-        name = re.search(r'filename="?([^";]+)', answer.headers["content-disposition"])
-        assert name
-        path = folder / f"{job_id}-{name[1]}"
-        path.write_bytes(answer.content)
-        return path
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -13,14 +13,14 @@ from tests.integration.test_main_job import frames_of
 from tests.worker.media.clips import Sound, make_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-FRAMES = 160
+FRAMES = 100
 LOSSLESS = {"codec": "ffv1", "format": "mkv", "model": MODEL}
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     """One shot, so that its segments are a chain."""
-    return make_clip(tmp_path / "clip.mp4", FRAMES, width=160, height=96, sound=[Sound()])
+    return make_clip(tmp_path / "clip.mp4", FRAMES, sound=[Sound()])
 
 
 def begun(service: Running, job_id: str, frames: int) -> None:
@@ -32,7 +32,7 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_and_the_frames_are_th
 ) -> None:
     undisturbed = own_service.result(own_service.post(clip, **LOSSLESS), tmp_path)
     job_id = own_service.post(clip, **LOSSLESS)
-    begun(own_service, job_id, 50)
+    begun(own_service, job_id, 30)
     own_service.kill_worker()
     killed_at = time.monotonic()
     done = own_service.job(job_id)["progress"]["frames_done"]
