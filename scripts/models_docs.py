@@ -11,7 +11,13 @@ from service.settings import Settings
 
 PAGE: Final = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- models: written by scripts/models_docs.py -->\n", "<!-- /models -->\n"
-SCORES: Final = {"psnr": "PSNR dB ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "tof": "tOF ↓", "tlp": "tLP ↓"}
+SCORES: Final = {
+    "psnr": ("PSNR dB ↑", ".2f"),
+    "ssim": ("SSIM ↑", ".3f"),
+    "lpips": ("LPIPS ↓", ".3f"),
+    "tof": ("tOF ↓", ".3f"),
+    "tlp": ("tLP ↓", ".2f"),
+}
 
 
 def page(text: str) -> str:
@@ -23,21 +29,28 @@ def page(text: str) -> str:
 
 
 def _rows() -> Iterator[str]:
-    yield f"| model | what it is | size | {' | '.join(SCORES.values())} | licence |\n"
+    titles = [title for title, _ in SCORES.values()]
+    yield f"| model | what it is | weights | {' | '.join(titles)} | licence |\n"
     yield f"|---|---|---|{'---|' * len(SCORES)}---|\n"
-    defaults = (
-        Settings.model_fields["default_video_model"].default,
-        Settings.model_fields["default_image_model"].default,
-    )
     for name, folder in shipped().items():
         card: dict[str, Any] = json.loads((folder / "card.json").read_text())
         scores = card.get("scores", {}).get("vid4_bd", {})
-        cells = [str(scores.get(key, "")) for key in SCORES]
-        kinds = [kind for kind, model in zip(("video", "pictures"), defaults, strict=True) if model == name]
-        note = f" Default for {' and '.join(kinds)}." if kinds else ""
+        cells = [_cell(scores.get(key), form) for key, (_, form) in SCORES.items()]
+        summary = f"{card.get('summary', '')} {_default_note(name)}".strip()
         size_bytes = (folder / "model.safetensors").stat().st_size
         size = f"{size_bytes / 1e6:.1f} MB" if size_bytes > 1e5 else "none"
-        yield f"| `{name}` | {card['summary']}{note} | {size} | {' | '.join(cells)} | {card['licence']} |\n"
+        yield f"| `{name}` | {summary} | {size} | {' | '.join(cells)} | {card.get('licence', 'see its card')} |\n"
+
+
+def _cell(score: float | None, form: str) -> str:
+    return "" if score is None else format(score, form)
+
+
+def _default_note(name: str) -> str:
+    fields = Settings.model_fields
+    kinds = {"video": "default_video_model", "pictures": "default_image_model"}
+    defaults = [kind for kind, field in kinds.items() if fields[field].default == name]
+    return f"Default for {' and '.join(defaults)}." if defaults else ""
 
 
 def main() -> int:
