@@ -39,7 +39,8 @@ def _rows() -> Iterator[str]:
         summary = f"{card.get('summary', '')} {_default_note(name)}".strip()
         size_bytes = (folder / "model.safetensors").stat().st_size
         size = f"{size_bytes / 1e6:.1f} MB" if size_bytes > 1e5 else "none"
-        yield f"| `{name}` | {summary} | {size} | {' | '.join(cells)} | {card.get('licence', 'see its card')} |\n"
+        row = (f"`{name}`", summary, size, *cells, str(card.get("licence", "see its card")))
+        yield f"| {' | '.join(row)} |\n"
 
 
 def _cell(score: float | None, form: str) -> str:
