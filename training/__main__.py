@@ -13,6 +13,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_train(commands.add_parser("train", help="begin a training, or go on with the one in --out"))
     _add_evaluate(commands.add_parser("evaluate", help="score a model by the frozen protocol"))
+    _add_pack(commands.add_parser("pack", help="write the training material as one file that travels"))
+    _add_publish(
+        commands.add_parser("publish", help="make a checkpoint of a training and give it to new jobs")
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "train":
         parser.error(f"unknown arguments: {' '.join(rest)}")
@@ -25,10 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="frvsr_lite")
-    parser.add_argument("--data", type=Path, required=True, help="folder of videos, frames and photographs, or a pack")
-    parser.add_argument("--out", type=Path, required=True, help="where state, log and curves lie; begun anew or gone on with")
-    parser.add_argument("--init", type=Path, help="weights to begin from: a checkpoint folder or a safetensors file")
-    parser.add_argument("--stop-seconds", type=float, help="end this run, state written, within so many seconds")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of videos, frames and photographs, or a pack"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="where state, log and curves lie; begun anew or gone on with"
+    )
+    parser.add_argument(
+        "--init", type=Path, help="weights to begin from: a checkpoint folder or a safetensors file"
+    )
+    parser.add_argument(
+        "--stop-seconds", type=float, help="end this run, state written, within so many seconds"
+    )
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds between two written states")
     parser.add_argument("--stop-steps", type=int, help="end this run after so many steps")
     parser.epilog = "Every field of TrainingConfig is a key as well: --learning-rate 2e-4, --crop 44, ..."
@@ -41,7 +53,9 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from training.train import Limits, train  # noqa: PLC0415
 
     state = options.out / "state"
-    config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(parse_overrides(rest))
+    config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
+        parse_overrides(rest)
+    )
     progress = train(
         config, load_library(options.data), options.out,
         Limits(seconds=options.stop_seconds, steps=options.stop_steps, save_every_s=options.save_every),
@@ -53,10 +67,14 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of clips (Vid4) or of images")
-    parser.add_argument("--model", required=True, help="a shipped name, a checkpoint's or a training's folder, or a file")
+    parser.add_argument(
+        "--model", required=True, help="a shipped name, a checkpoint's or a training's folder, or a file"
+    )
     parser.add_argument("--protocol", choices=("bd", "bi"), default="bd")
     parser.add_argument("--json", type=Path, help="write scores here and a sheet of crops beside it, as .png")
-    parser.add_argument("--weights", type=Path, help="folder of LPIPS weights; by default `weights` beside the data")
+    parser.add_argument(
+        "--weights", type=Path, help="folder of LPIPS weights; by default `weights` beside the data"
+    )
     parser.add_argument("--no-lpips", action="store_true", help="leave LPIPS and tLP out")
     parser.set_defaults(run=_evaluate)
 
@@ -74,7 +92,72 @@ def _evaluate(options: argparse.Namespace, _: Sequence[str]) -> int:
 def default_weights(data: Path) -> Path:
     """`weights` beside the data or one folder up, as the project's data lie."""
     folder = data.resolve()
-    return next((near / "weights" for near in folder.parents[:2] if (near / "weights").is_dir()), folder / "weights")
+    return next(
+        (near / "weights" for near in folder.parents[:2] if (near / "weights").is_dir()), folder / "weights"
+    )
+
+
+def _add_pack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder of videos, frames and photographs")
+    parser.add_argument(
+        "--max-mb", type=float, required=True, help="largest size of the file, in millions of bytes"
+    )
+    parser.add_argument(
+        "--warm-start", type=Path, action="append", default=[], help="weights to put inside; repeatable"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.set_defaults(run=_pack)
+
+
+def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from training.sources import pack_folder  # noqa: PLC0415
+
+    kept = pack_folder(options.data, options.out, options.warm_start, bytes_max=int(options.max_mb * 1e6))
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
+    return 0
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, help="the model's name, for example frvsr-lite")
+    parser.add_argument("--source", type=Path, required=True, help="a training's folder or a checkpoint's")
+    parser.add_argument(
+        "--folder", type=Path, help="only write the checkpoint there, as the ones that ship with the package"
+    )
+    parser.add_argument("--scores", type=Path, help="the JSON that `evaluate` wrote for these weights")
+    for key in ("summary", "data", "licence", "device"):
+        parser.add_argument(f"--{key}", default="", help="for the card")
+    parser.add_argument(
+        "--force", metavar="REASON", help="publish although scores are worse or absent; kept in the card"
+    )
+    parser.set_defaults(run=_publish)
+
+
+def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
+    import json  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    from service.settings import Settings  # noqa: PLC0415
+    from service.storage.open import open_storage  # noqa: PLC0415
+    from training.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415
+
+    facts = Facts(
+        name=options.name, summary=options.summary, data=options.data, licence=options.licence,
+        device=options.device,
+        scores=json.loads(options.scores.read_text()) if options.scores else None,
+    )  # fmt: skip
+    try:
+        if options.folder:
+            version = write_checkpoint(options.source, options.folder, facts)
+            check_sound(options.folder, version)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                write_checkpoint(options.source, Path(folder), facts)
+                version = publish(open_storage(Settings()), options.name, Path(folder), force=options.force)
+    except GateClosedError as error:
+        print(f"not published: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.name} {version}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -73,7 +73,9 @@ class TrainingConfig:
             ("precision", PrecisionName),
         ):
             if getattr(self, name) not in get_args(allowed):
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected"
+                )
         if (self.iterations > 0) == (self.seconds > 0):
             raise ConfigError(
                 f"iterations is {self.iterations} and seconds {self.seconds}: exactly one gives the length"
@@ -118,7 +120,7 @@ class TrainingConfig:
 
 
 PRESETS: Final = {
-    # F alone on synthetic motion; a start for joint training. Issue facts: 3,000 steps are 12 minutes of 2 cores.
+    # F alone on synthetic motion; a start for joint training. 3,000 steps take 12 minutes of 2 cores.
     "flow_pyramid": TrainingConfig(
         task="flow", flow="pyramid", batch=8, frames=2, crop=48, learning_rate=6e-4, iterations=3000,
         photo_share=1.0,

@@ -1,7 +1,8 @@
 """Batches: from a library in memory to (low, target, flow) clips, each a pure function of seed and step.
 
-Row r of step i is drawn by its own generator, seeded with (seed, i, r). So a resumed run sees the same data, two
-processes that share a batch see its two halves, and no random state needs storing. Start reading at `Sampler.batch`.
+Row r of step i is drawn by its own generator, seeded with (seed, i, r). So a resumed run sees the same data,
+two processes that share a batch see its two halves, and no random state needs storing. Start reading at
+`Sampler.batch`.
 
 Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving does it, and kept: a pair is
 estimated once however often its crops are drawn. On a crop alone it would cost as much and know less.
@@ -9,14 +10,14 @@ estimated once however often its crops are drawn. On a crop alone it would cost 
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import torch
-from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from model_core.dis import DisFlow
 from model_core.pixels import to_float
 from training.config import ProtocolName, TrainingConfig
 from training.degradations import degrade_frames
-from training.motion import draw_path, render
+from training.motion import draw_path, render, render_two_layers
 from training.sources import Clip, Library
 
 PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
@@ -42,6 +43,10 @@ class Batch:
     low: Tensor
     target: Tensor
     flow: Tensor | None
+
+    def to(self, device: torch.device) -> "Batch":
+        flow = None if self.flow is None else self.flow.to(device)
+        return Batch(self.low.to(device), self.target.to(device), flow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +84,21 @@ class Sampler:
         self._clips = [make_sequence(clip.name, clip.frames, config.protocol) for clip in library.clips]
         self._photos = library.photos
         self._rendered: dict[tuple[int, int], Sequence] = {}
+        if config.task == "flow" and not library.photos:
+            raise ValueError("flow is learned from photographs, and there are none")
         self._photo_share = 1.0 if not self._clips else config.photo_share if self._photos else 0.0
 
     def batch(self, step: int, shape: tuple[int, int, int], *, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of this process; `shape` is (batch, frames, crop) over all of them."""
         count, frames, crop = shape
         share = range(rank * count // ranks, (rank + 1) * count // ranks)
-        return collate([self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share])
+        return collate(
+            [self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share]
+        )
 
-    def _row(self, rng: Generator, frames: int, crop: int) -> Row:
+    def _row(self, rng: np.random.Generator, frames: int, crop: int) -> Row:
+        if self._config.task == "flow":
+            return transform(self._flow_row(rng, frames, crop), int(rng.integers(8)))
         sequence = self._sequence(rng, crop)
         y, x = detailed_place(rng, sequence, crop)
         order = play_order(rng, len(sequence.low), frames)
@@ -95,14 +106,23 @@ class Sampler:
         low = slice(y, y + crop), slice(x, x + crop)
         flow = None
         if self._dis is not None:
-            pairs = zip(order[:-1], order[1:], strict=True)
+            pairs = pairwise(order)
             flow = np.stack([sequence.flow(self._dis, a, b)[:, *low] for a, b in pairs]).astype(np.float32)
         row = Row(
-            np.stack([sequence.target[t][high] for t in order]), np.stack([sequence.low[t][low] for t in order]), flow
+            np.stack([sequence.target[t][high] for t in order]),
+            np.stack([sequence.low[t][low] for t in order]),
+            flow,
         )
         return transform(row, int(rng.integers(8)))
 
-    def _sequence(self, rng: Generator, crop: int) -> Sequence:
+    def _flow_row(self, rng: np.random.Generator, frames: int, crop: int) -> Row:
+        """Two photographs in known motion; rendered afresh, since here every pair should be a new one."""
+        one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
+        target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
+        low = degrade_frames(torch.from_numpy(target), self._config.protocol).numpy()
+        return Row(target, low, flow)
+
+    def _sequence(self, rng: np.random.Generator, crop: int) -> Sequence:
         fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
         if fitting and rng.uniform() >= self._photo_share:
             return fitting[rng.integers(len(fitting))]
@@ -117,7 +137,7 @@ class Sampler:
         return make_sequence(f"photo {photo_index}", frames, self._config.protocol)
 
 
-def detailed_place(rng: Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
+def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
     """(y, x) of a random crop, the most detailed of a few."""
     ys, xs = (rng.integers(side - crop + 1, size=CANDIDATES) for side in sequence.low.shape[1:3])
     d = sequence.detail
@@ -125,7 +145,9 @@ def detailed_place(rng: Generator, sequence: Sequence, crop: int) -> tuple[int, 
     return int(ys[best]), int(xs[best])
 
 
-def photo_clip(rng: Generator, photo: NDArray[np.uint8], frames: int, side: int) -> NDArray[np.uint8]:
+def photo_clip(
+    rng: np.random.Generator, photo: NDArray[np.uint8], frames: int, side: int
+) -> NDArray[np.uint8]:
     """(T, H, W, 3) uint8: a photograph under a random camera path."""
     path = draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
     return render(photo, path)
@@ -134,16 +156,20 @@ def photo_clip(rng: Generator, photo: NDArray[np.uint8], frames: int, side: int)
 def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName) -> Sequence:
     height, width = (side // SCALE * SCALE for side in frames.shape[1:3])
     target = np.ascontiguousarray(frames[:, :height, :width])
-    low = np.concatenate([degrade_frames(torch.from_numpy(frame[None]), protocol).numpy() for frame in target])
+    low = np.concatenate(
+        [degrade_frames(torch.from_numpy(frame[None]), protocol).numpy() for frame in target]
+    )
     luma = cv2.cvtColor(target[len(target) // 2], cv2.COLOR_RGB2GRAY)
-    detail = cv2.resize(np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+    detail = cv2.resize(
+        np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA
+    )
     return Sequence(name, target, low, cv2.integral(detail))
 
 
-def play_order(rng: Generator, length: int, frames: int) -> list[int]:
+def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
     """`frames` consecutive indices, turning round at the ends of a clip that is too short for them.
 
-    Never backwards from the start: the motion kept by Sequence would be needed both ways, which doubles its cost.
+    Never backwards from the start: the motion that Sequence keeps would be needed both ways, at double cost.
     """
     ring = [*range(length), *range(length - 2, 0, -1)]
     start = int(rng.integers(max(1, length - frames + 1)))
@@ -153,7 +179,7 @@ def play_order(rng: Generator, length: int, frames: int) -> list[int]:
 def transform(row: Row, code: int) -> Row:
     """One of the eight flips and transpositions; the flow's components move with the axes."""
 
-    def turn(array: NDArray[np.generic], y: int) -> NDArray[np.generic]:
+    def turn(array: NDArray[Any], y: int) -> NDArray[Any]:
         x = y + 1
         if code & 1:
             array = np.flip(array, x)
@@ -163,7 +189,10 @@ def transform(row: Row, code: int) -> Row:
 
     flow = row.flow
     if flow is not None:
-        flow = turn(flow, 2) * np.array([-1 if code & 1 else 1, -1 if code & 2 else 1], np.float32)[:, None, None]
+        flow = (
+            turn(flow, 2)
+            * np.array([-1 if code & 1 else 1, -1 if code & 2 else 1], np.float32)[:, None, None]
+        )
         flow = flow[:, ::-1] if code & 4 else flow
     return Row(turn(row.target, 1), turn(row.low, 1), flow)
 
@@ -174,8 +203,11 @@ def collate(rows: list[Row]) -> Batch:
         for arrays in ([row.low for row in rows], [row.target for row in rows])
     )
     flows = [row.flow for row in rows if row.flow is not None]
-    # Clips from video have no true flow; a batch with one of them has none either.
-    flow = torch.stack([torch.from_numpy(np.ascontiguousarray(f)) for f in flows]) if len(flows) == len(rows) else None
+    flow = (
+        torch.stack([torch.from_numpy(np.ascontiguousarray(f)) for f in flows])
+        if len(flows) == len(rows)
+        else None
+    )
     return Batch(low, target, flow)
 
 
@@ -192,7 +224,7 @@ def validation_sequences(library: Library, protocol: ProtocolName) -> list[Seque
     return [make_sequence(clip.name, clip.frames[:VALIDATION_FRAMES], protocol) for clip in clips]
 
 
-def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Iterator[Batch]:
+def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Generator[Batch, None, None]:
     """Batches of steps start, start + 1, ... made in a thread; what it raises is raised here."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(depth)
     stopped = threading.Event()

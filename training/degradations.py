@@ -1,10 +1,10 @@
 """How the low-resolution frames are made from the true ones: `bd` and `bi` of the frozen protocol.
 
-Both are separable and linear, so each is one matrix per axis: low = A_h · target · A_wᵀ. The matrices hold the
-border rule too, and the same code runs on a crop, a whole frame, a processor or a GPU. Nothing is random here.
+Both are separable and linear, so each is one matrix per axis: low = A_h · target · A_wᵀ. The matrices hold
+the border rule too, and the same code runs on a crop, a whole frame, a processor or a GPU. Nothing is random.
 
-bd  Gaussian of sigma 1.5 sampled at the centre of each 4x4 block (high-resolution coordinate 4i + 1.5): an even
-    kernel of 12 taps at -5.5 .. 5.5, normalised; reflected borders.
+bd  Gaussian of sigma 1.5 sampled at the centre of each 4x4 block (high-resolution coordinate 4i + 1.5): an
+    even kernel of 12 taps at -5.5 .. 5.5, normalised; reflected borders.
 bi  antialiased bicubic, same phase.
 """
 

@@ -1,13 +1,14 @@
-"""`python -m training evaluate`: the frozen Vid4 protocol for videos, PSNR, SSIM and LPIPS for folders of images.
+"""`python -m training evaluate`: the frozen protocol for videos; PSNR, SSIM and LPIPS for folders of images.
 
-A clip is degraded, upscaled in order from a clean state and rounded to uint8. The first and last two frames are
-skipped, borders cropped (whole frames for tOF's motion), each metric averaged over the frames of a clip and then over
-clips. Metrics: metrics.py and lpips.py. Tables and pictures: report.py. Start reading at `evaluate`.
+A clip is degraded, upscaled in order from a clean state and rounded to uint8. The first and last two frames
+are skipped, borders cropped (whole frames for tOF's motion), each metric averaged over the frames of a clip
+and then over clips. Metrics: metrics.py and lpips.py. Tables and pictures: report.py. Begin at `evaluate`.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,9 +52,15 @@ class Scores:
 
 
 def evaluate(
-    data: Path, model: Model, name: str, *, protocol: ProtocolName, lpips: Lpips | None, json_path: Path | None
+    data: Path,
+    model: Model,
+    name: str,
+    *,
+    protocol: ProtocolName,
+    lpips: Lpips | None,
+    json_path: Path | None,
 ) -> str:
-    """Score a model on every clip or image of a folder; returns the markdown table, writes JSON and a crop sheet."""
+    """Score a model on every clip or image of a folder: a markdown table; JSON and a crop sheet beside it."""
     by_clip: dict[str, Scores] = {}
     sheet: list[tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] = []
     bicubic: dict[str, Scores] = {}
@@ -67,11 +74,14 @@ def evaluate(
             bicubic[sequence.name] = score(sequence.target, plain, lpips)
         middle = len(output) // 2
         sheet.append((sequence.name, plain[middle], output[middle], sequence.target[middle]))
-    rows: dict[str, Scores | dict[str, Any]] = dict(PUBLISHED_VID4_BD) if known else {"bicubic": mean(bicubic.values())}
+    rows: dict[str, Scores | dict[str, Any]] = (
+        dict(PUBLISHED_VID4_BD) if known else {"bicubic": mean(bicubic.values())}
+    )
     rows[name] = mean(by_clip.values())
     if json_path is not None:
         report = {
-            "metrics_version": METRICS_VERSION, "protocol": protocol, "model": name, "mean": asdict(mean(by_clip.values())),
+            "metrics_version": METRICS_VERSION, "protocol": protocol, "model": name,
+            "mean": asdict(mean(by_clip.values())),
             "clips": {clip: asdict(found) for clip, found in by_clip.items()},
         }  # fmt: skip
         json_path.write_text(json.dumps(report, indent=1) + "\n")
@@ -82,7 +92,9 @@ def evaluate(
 
 def read_sequences(data: Path, protocol: ProtocolName) -> Iterable[Sequence]:
     """Videos as clips, images as clips of one frame; sides cut to multiples of 4."""
-    files = [file for file in sorted(data.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    files = [
+        file for file in sorted(data.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    ]
     if not files:
         raise EvaluationError(f"{data}: no videos and no images")
     for file in files:
@@ -106,16 +118,20 @@ def score(truth: NDArray[np.uint8], output: NDArray[np.uint8], lpips: Lpips | No
     moving = len(truth) > 2 * SKIPPED_FRAMES + 1
     frames = range(SKIPPED_FRAMES, len(truth) - SKIPPED_FRAMES) if moving else range(len(truth))
     inner = centre_crop(*truth.shape[1:3]) if moving else (slice(None), slice(None))
-    planes = [(luma(torch.from_numpy(output[t][inner])), luma(torch.from_numpy(truth[t][inner]))) for t in frames]
+    planes = [
+        (luma(torch.from_numpy(output[t][inner])), luma(torch.from_numpy(truth[t][inner]))) for t in frames
+    ]
     found = Scores(_mean(psnr(*pair) for pair in planes), _mean(ssim(*pair) for pair in planes))
     lpips_value = tlp = None
     if lpips is not None:
-        seen = [tuple(lpips.features(torch.from_numpy(clip[t][inner])) for clip in (output, truth)) for t in frames]
+        seen = [
+            tuple(lpips.features(torch.from_numpy(clip[t][inner])) for clip in (output, truth))
+            for t in frames
+        ]
         lpips_value = _mean(lpips.distance(high, target) for high, target in seen)
         if moving:
             tlp = _mean(
-                100 * abs(lpips.distance(a[0], b[0]) - lpips.distance(a[1], b[1]))
-                for a, b in zip(seen[:-1], seen[1:], strict=True)
+                100 * abs(lpips.distance(a[0], b[0]) - lpips.distance(a[1], b[1])) for a, b in pairwise(seen)
             )
     tof = None
     if moving:
@@ -142,11 +158,12 @@ def mean(scores: Iterable[Scores]) -> Scores:
     """Each metric over those that have it."""
     rows = [asdict(found) for found in scores]
     columns = {key: [row[key] for row in rows if row[key] is not None] for key in rows[0]}
-    return Scores(**{key: sum(values) / len(values) if values else None for key, values in columns.items()})
+    means = {key: sum(values) / len(values) if values else None for key, values in columns.items()}
+    return Scores(**means)  # type: ignore[arg-type]  # psnr and ssim are never None
 
 
 def load_model(source: str) -> tuple[Model, str]:
-    """By the name of a shipped checkpoint, its folder, a training's folder (averaged weights) or a warm start's file."""
+    """By a shipped name, a checkpoint's folder, a training's (averaged weights) or a warm start's file."""
     if source in shipped():
         return load_checkpoint(shipped()[source]).model, source
     path = Path(source)
@@ -164,5 +181,3 @@ def load_model(source: str) -> tuple[Model, str]:
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found)
-
-

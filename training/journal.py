@@ -3,7 +3,9 @@
 Curves are drawn with OpenCV, so a bare machine draws them too.
 """
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +51,23 @@ class Journal:
         cv2.imwrite(str(self._folder / "curves.png"), np.concatenate(panels))
 
 
+class Bar:
+    """Per cent of the schedule with the time left, by tqdm where it is installed and someone watches."""
+
+    def __init__(self, title: str) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm  # noqa: PLC0415 (optional)
+
+                self._bar = tqdm(total=100.0, desc=title, bar_format="{l_bar}{bar}| {elapsed}<{remaining}")
+
+    def update(self, part: float) -> None:
+        if self._bar is not None:
+            self._bar.n = round(100 * part, 2)
+            self._bar.refresh()
+
+
 def draw_curve(name: str, points: list[tuple[int, float]]) -> NDArray[np.uint8]:
     """One panel (H, W, 3) with the curve's name, range and last value."""
     panel = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
@@ -60,8 +79,12 @@ def draw_curve(name: str, points: list[tuple[int, float]]) -> NDArray[np.uint8]:
     place = np.stack(
         [MARGIN + unit[:, 0] * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN / 2 - unit[:, 1] * (HEIGHT - MARGIN)], 1
     )
-    cv2.polylines(panel, [place.round().astype(np.int32)], isClosed=False, color=(160, 60, 20), lineType=cv2.LINE_AA)
-    title = f"{name}: {low[1]:.5g} to {high[1]:.5g}, last {xy[-1, 1]:.5g}; steps {low[0]:.0f} to {high[0]:.0f}"
+    cv2.polylines(
+        panel, [place.round().astype(np.int32)], isClosed=False, color=(160, 60, 20), lineType=cv2.LINE_AA
+    )
+    title = (
+        f"{name}: {low[1]:.5g} to {high[1]:.5g}, last {xy[-1, 1]:.5g}; steps {low[0]:.0f} to {high[0]:.0f}"
+    )
     cv2.putText(panel, title, (MARGIN, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     return panel
 
@@ -71,4 +94,4 @@ def _tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (optional)
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"))

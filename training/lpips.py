@@ -1,4 +1,4 @@
-"""LPIPS 0.1 on AlexNet features: how different two pictures look. Weights come from files, never from a network.
+"""LPIPS 0.1 on AlexNet features: how different two pictures look. Its weights come from files.
 
 Source: Zhang et al. 2018 (arXiv:1801.03924). Files: `alexnet_features.safetensors` (torchvision's keys) and
 `lpips_alex_lin.safetensors` (the authors' heads).
@@ -14,7 +14,13 @@ from torch import Tensor
 
 FEATURES_FILE: Final = "alexnet_features.safetensors"
 HEADS_FILE: Final = "lpips_alex_lin.safetensors"
-LAYERS: Final = ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1))  # index in `features`, stride, padding
+LAYERS: Final = (
+    (0, 4, 2),
+    (3, 1, 2),
+    (6, 1, 1),
+    (8, 1, 1),
+    (10, 1, 1),
+)  # index in `features`, stride, padding
 POOLED_BEFORE: Final = (3, 6)
 SHIFT: Final = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for inputs in [-1, 1]
 SPREAD: Final = (0.458, 0.448, 0.450)
@@ -30,7 +36,9 @@ class Lpips:
     def __init__(self, folder: Path) -> None:
         for name in (FEATURES_FILE, HEADS_FILE):
             if not (folder / name).is_file():
-                raise LpipsWeightsError(f"LPIPS needs {folder / name}; give its folder as --weights, or --no-lpips")
+                raise LpipsWeightsError(
+                    f"LPIPS needs {folder / name}; give its folder as --weights, or --no-lpips"
+                )
         self._features = {name: value.float() for name, value in load_file(folder / FEATURES_FILE).items()}
         heads = load_file(folder / HEADS_FILE)
         self._heads = [heads[f"lin{level}.model.1.weight"].float() for level in range(len(LAYERS))]
@@ -44,7 +52,10 @@ class Lpips:
         for index, stride, padding in LAYERS:
             if index in POOLED_BEFORE:
                 x = F.max_pool2d(x, 3, stride=2)
-            weight, bias = self._features[f"features.{index}.weight"], self._features[f"features.{index}.bias"]
+            weight, bias = (
+                self._features[f"features.{index}.weight"],
+                self._features[f"features.{index}.bias"],
+            )
             x = F.relu(F.conv2d(x, weight, bias, stride=stride, padding=padding))
             found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
         return found

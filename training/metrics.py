@@ -1,6 +1,6 @@
 """Metrics of the frozen protocol, each a function of pictures. Version 1.
 
-PSNR and SSIM see Y (BT.601 limited range, float64); tOF sees OpenCV's grey; LPIPS, which sees RGB, is in lpips.py.
+PSNR and SSIM see Y (BT.601 limited range, float64); tOF sees OpenCV's grey. LPIPS, which sees RGB: lpips.py.
 Not here: which frames and which crop (evaluate.py).
 """
 
@@ -32,7 +32,7 @@ def psnr(output: Tensor, truth: Tensor) -> float:
 
 
 def ssim(output: Tensor, truth: Tensor) -> float:
-    """Structural similarity of two (H, W) luma planes; data range max - min of the output, as in the protocol.
+    """Structural similarity of two (H, W) luma planes; the data range is max - min of the output.
 
     Source: Wang et al. 2004, eq. 13, with a plain window and sample covariance (scikit-image's default).
     """
@@ -41,16 +41,18 @@ def ssim(output: Tensor, truth: Tensor) -> float:
     planes = torch.stack((output, truth, output * output, truth * truth, output * truth))[:, None]
     x, y, xx, yy, xy = F.avg_pool2d(planes, SSIM_WINDOW, stride=1)[:, 0]
     unbiased = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
-    variance_x, variance_y, covariance = ((a - b) * unbiased for a, b in ((xx, x * x), (yy, y * y), (xy, x * y)))
+    variance_x, variance_y, covariance = (
+        (a - b) * unbiased for a, b in ((xx, x * x), (yy, y * y), (xy, x * y))
+    )
     value = (2 * x * y + c1) * (2 * covariance + c2) / ((x * x + y * y + c1) * (variance_x + variance_y + c2))
     return float(value.mean().item())
 
 
 def motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 2) Farneback flow between two (H, W, 3) RGB frames, with the parameters of the protocol."""
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, frame)]
-    start = np.zeros((*grey[0].shape, 2), np.float32)
-    return np.asarray(cv2.calcOpticalFlowFarneback(*grey, start, 0.5, 3, 15, 3, 5, 1.2, 0), np.float32)
+    behind, here = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, frame))
+    start = np.zeros((*here.shape, 2), np.float32)
+    return np.asarray(cv2.calcOpticalFlowFarneback(behind, here, start, 0.5, 3, 15, 3, 5, 1.2, 0), np.float32)
 
 
 def motion_difference(output: NDArray[np.float32], truth: NDArray[np.float32]) -> float:

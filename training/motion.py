@@ -1,7 +1,7 @@
 """A photograph becomes a clip: a smooth camera path with pan, zoom, rotation and known motion.
 
-Not here: which photograph and how long (data.py). A pose is the affine map from a pixel of the shown frame to a
-place in the photograph; between two poses the true flow is known exactly.
+Not here: which photograph and how long (data.py). A pose is the affine map from a pixel of the shown frame to
+a place in the photograph; between two poses the true flow is known exactly.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ PAN_MAX: Final = 8.0  # high-resolution pixels a frame; two low-resolution ones,
 TURN_MAX: Final = 0.008  # radians a frame
 ZOOM_MAX: Final = 0.012  # part of the size a frame
 SHAKE_MAX: Final = 1.0  # high-resolution pixels
+BLOB_GRID: Final = 32  # pixels of the photograph between the seeds of a blob
 BASE_ZOOM: Final = (0.8, 1.25)  # photograph pixels per shown pixel
 
 
@@ -36,7 +37,11 @@ def draw_path(rng: Generator, *, frames: int, height: int, width: int, photo: tu
     time = np.arange(frames) - (frames - 1) / 2
     # Speeds are squared draws: still and slow cameras are common, fast ones rare.
     heading, speed = rng.uniform(0, 2 * np.pi), PAN_MAX * rng.uniform() ** 2
-    shake = SHAKE_MAX * rng.uniform() ** 2 * np.sin(np.outer(time, rng.uniform(0.3, 1.5, 2)) + rng.uniform(0, 6, 2))
+    shake = (
+        SHAKE_MAX
+        * rng.uniform() ** 2
+        * np.sin(np.outer(time, rng.uniform(0.3, 1.5, 2)) + rng.uniform(0, 6, 2))
+    )
     pan = np.outer(time, speed * np.array([np.cos(heading), np.sin(heading)])) + shake  # (T, 2)
     angle = time * TURN_MAX * rng.uniform(-1, 1) ** 3
     scale = zoom * np.exp(time * ZOOM_MAX * rng.uniform(-1, 1) ** 3)
@@ -80,3 +85,28 @@ def true_flow(path: Path) -> NDArray[np.float32]:
 
 def _square(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     return pose if pose.shape == (3, 3) else np.vstack([pose, [0.0, 0.0, 1.0]])
+
+
+def render_two_layers(
+    rng: Generator, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], frames: int, side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A photograph under one camera path, and part of a second one that moves its own way in front of it.
+
+    The second shows through a soft blob that moves with it, so the motion has edges, and ground is hidden.
+    Returns (T, H, W, 3) uint8 and the true flow (T-1, 2, h, w).
+    """
+    back, front = (
+        draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
+        for photo in photos
+    )
+    blob = np.zeros(photos[1].shape[:2], np.float32)
+    blob[::BLOB_GRID, ::BLOB_GRID] = rng.standard_normal(blob[::BLOB_GRID, ::BLOB_GRID].shape)
+    smooth = np.asarray(cv2.GaussianBlur(blob, (0, 0), BLOB_GRID))
+    spread = max(1e-6, float(smooth.std()))
+    soft = np.clip(0.5 + 2 * smooth / spread, 0, 1)  # its edges are about a dozen pixels wide
+    mask = render((soft * 255).astype(np.uint8), front)[..., None] / 255  # (T, H, W, 1)
+    shown = mask * render(photos[1], front) + (1 - mask) * render(photos[0], back)
+    # A low pixel moves with the layer that shows most at its centre.
+    centre = SCALE // 2
+    in_front = mask[1:, None, centre::SCALE, centre::SCALE, 0] > 0.5
+    return shown.round().astype(np.uint8), np.where(in_front, true_flow(front), true_flow(back))

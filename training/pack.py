@@ -47,7 +47,7 @@ def write_pack(
     }
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
-        np.savez(file, **members, **rest)
+        np.savez(file, **members, **rest)  # type: ignore[arg-type]  # numpy's stub forgets keyword arrays
     partial.replace(path)
     return length
 
@@ -92,7 +92,10 @@ def _encode(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _decode(encoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("a picture of the pack is damaged")
+    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
 def _stored_bytes(item: NDArray[np.uint8]) -> int:

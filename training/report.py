@@ -7,10 +7,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS: Final = {"psnr": ("PSNR", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".3f"), "tof": ("tOF", ".3f"), "tlp": ("tLP", ".2f")}
+METRICS: Final = {
+    "psnr": ("PSNR", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "lpips": ("LPIPS", ".3f"),
+    "tof": ("tOF", ".3f"),
+    "tlp": ("tLP", ".2f"),
+}
 CROP: Final = (128, 160)  # height and width of one crop, shown twice enlarged
 
-# Vid4, BD. Bicubic and the frames of DUF and RLSP were scored by this protocol; the rest are their authors' tables.
+# Vid4, BD. Bicubic and the frames of DUF and RLSP were scored by this protocol; the rest are authors' tables.
 PUBLISHED_VID4_BD: Final[dict[str, dict[str, float | None]]] = {
     "bicubic": {"psnr": 23.61, "ssim": 0.607, "lpips": 0.514, "tof": 0.548, "tlp": 2.38},
     "DUF 16L": {"psnr": 26.82, "ssim": 0.820, "lpips": 0.273, "tof": 0.181, "tlp": 1.33},
@@ -24,14 +30,21 @@ PUBLISHED_VID4_BD: Final[dict[str, dict[str, float | None]]] = {
 
 
 def markdown_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = ["| | " + " | ".join(title for title, _ in METRICS.values()) + " |", "|---" * (len(METRICS) + 1) + "|"]
+    lines = [
+        "| | " + " | ".join(title for title, _ in METRICS.values()) + " |",
+        "|---" * (len(METRICS) + 1) + "|",
+    ]
     for name, values in rows.items():
-        cells = ("" if values[key] is None else format(values[key], form) for key, (_, form) in METRICS.items())
+        cells = (
+            "" if values[key] is None else format(values[key], form) for key, (_, form) in METRICS.items()
+        )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def crop_sheet(clips: list[tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+def crop_sheet(
+    clips: list[tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]],
+) -> NDArray[np.uint8]:
     """One row a clip: bicubic, model, truth at the place with most detail, (H, W, 3) uint8 RGB."""
     rows = []
     for name, *pictures in clips:
@@ -53,6 +66,8 @@ def most_detailed(picture: NDArray[np.uint8]) -> tuple[int, int]:
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     total = cv2.integral(np.abs(cv2.Laplacian(luma, cv2.CV_32F)))
     height, width = min(CROP[0], luma.shape[0]), min(CROP[1], luma.shape[1])
-    found = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+    found = (
+        total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+    )
     y, x = np.unravel_index(int(found.argmax()), found.shape)
     return int(y), int(x)

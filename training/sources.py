@@ -6,7 +6,7 @@ pack (pack.py). Not here: crops, motion and degradation (data.py). Start reading
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.pack import is_pack, read_pack
+from training.pack import is_pack, read_pack, write_pack
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm"})
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
@@ -59,6 +59,12 @@ def load_library(path: Path) -> Library:
         raise SourceError(f"{path}: neither videos, nor folders of frames, nor images")
     held_out = tuple(clip for clip in clips if is_held_out(clip.name))
     return Library(tuple(clip for clip in clips if not is_held_out(clip.name)), held_out, tuple(photos))
+
+
+def pack_folder(data: Path, out: Path, weights: Sequence[Path], *, bytes_max: int) -> int:
+    """Write all material of a folder, held-out shots included, as one pack; -> frames kept per shot."""
+    photos = (_read_image(file) for file in _photo_files(data))
+    return write_pack(out, _shots(data), photos, weights, bytes_max=bytes_max)
 
 
 def is_held_out(name: str) -> bool:

@@ -8,7 +8,7 @@ state to keep: batches are functions of seed and step (data.py).
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
+from model_core.model import Model
 from training.config import TrainingConfig
 
 FORMAT: Final = 1
@@ -39,12 +40,21 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_state(
-    folder: Path, config: TrainingConfig, progress: Progress, model: nn.Module, ema: dict[str, Tensor], adam: Adam
-) -> None:
+@dataclass(slots=True, eq=False)
+class Learner:
+    """What a step changes: weights, optimiser, averaged weights (detached, by name) and progress."""
+
+    model: Model
+    adam: Adam
+    ema: dict[str, Tensor]
+    progress: Progress = field(default_factory=Progress)
+
+
+def save_state(folder: Path, config: TrainingConfig, learner: Learner) -> None:
     """Write all of it, then drop what the previous state left. Raises StateError if it can't travel."""
+    progress = learner.progress
     folder.mkdir(parents=True, exist_ok=True)
-    groups = _divide(_flatten(model, ema, adam))
+    groups = _divide(_flatten(learner))
     pieces = []
     for index, group in enumerate(groups):
         content = save_tensors(group)
@@ -73,8 +83,13 @@ def read_config(folder: Path) -> TrainingConfig:
     return TrainingConfig(**_manifest(folder)["config"])
 
 
-def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], adam: Adam) -> Progress:
-    """Put a saved state into model, EMA and optimiser. Raises StateError."""
+def read_progress(folder: Path) -> Progress:
+    manifest = _manifest(folder)
+    return Progress(manifest["step"], manifest["seconds"])
+
+
+def load_state(folder: Path, learner: Learner) -> None:
+    """Put a saved state into a learner of the same model. Raises StateError."""
     manifest = _manifest(folder)
     tensors: dict[str, Tensor] = {}
     for piece in manifest["pieces"]:
@@ -85,8 +100,8 @@ def load_state(folder: Path, model: nn.Module, ema: dict[str, Tensor], adam: Ada
             tensors |= load_tensors(content)
         except (OSError, SafetensorError) as error:
             raise StateError(f"{folder / piece['file']}: {error}") from error
-    _restore(tensors, model, ema, adam, where=folder)
-    return Progress(manifest["step"], manifest["seconds"])
+    _restore(tensors, learner, where=folder)
+    learner.progress.step, learner.progress.seconds = manifest["step"], manifest["seconds"]
 
 
 def load_ema(folder: Path) -> dict[str, Tensor]:
@@ -97,28 +112,28 @@ def load_ema(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("ema."): value for name, value in found.items() if name.startswith("ema.")}
 
 
-def _flatten(model: nn.Module, ema: dict[str, Tensor], adam: Adam) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"ema.{name}": value for name, value in ema.items()}
-    for name, parameter in model.named_parameters():
-        for key, value in adam.state.get(parameter, {}).items():
+def _flatten(learner: Learner) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in learner.ema.items()}
+    for name, parameter in learner.model.named_parameters():
+        for key, value in learner.adam.state.get(parameter, {}).items():
             tensors[f"adam.{key}.{name}"] = value
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _restore(
-    tensors: dict[str, Tensor], model: nn.Module, ema: dict[str, Tensor], adam: Adam, *, where: Path
-) -> None:
+def _restore(tensors: dict[str, Tensor], learner: Learner, *, where: Path) -> None:
+    weights = {n.removeprefix("model."): value for n, value in tensors.items() if n.startswith("model.")}
     try:
-        model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
-        for name, value in ema.items():
+        learner.model.load_state_dict(weights)
+        for name, value in learner.ema.items():
             value.copy_(tensors[f"ema.{name}"])
     except (RuntimeError, KeyError) as error:
         raise StateError(f"{where}: of another model: {error}") from error
-    for name, parameter in model.named_parameters():
+    for name, parameter in learner.model.named_parameters():
         keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
         if keys:
-            adam.state[parameter] = {key: _like(tensors[f"adam.{key}.{name}"], parameter) for key in keys}
+            found = {key: _like(tensors[f"adam.{key}.{name}"], parameter) for key in keys}
+            learner.adam.state[parameter] = found
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:

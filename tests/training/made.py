@@ -17,7 +17,9 @@ def shot_name(*, held_out: bool) -> str:
 def textured(height: int, width: int, seed: int) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 with detail at every scale, so that motion can be seen and enlarging has work to do."""
     rng = np.random.default_rng(seed)
-    levels = [cv2.resize(rng.uniform(0, 85, (height >> k, width >> k, 3)), (width, height)) for k in (1, 3, 4)]
+    levels = [
+        cv2.resize(rng.uniform(0, 85, (height >> k, width >> k, 3)), (width, height)) for k in (1, 3, 4)
+    ]
     return np.sum(levels, axis=0).astype(np.uint8)
 
 

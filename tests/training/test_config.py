@@ -25,7 +25,8 @@ def test_overrides_are_read_with_the_type_of_their_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("flow", "raft"), ("protocol", "bx"), ("precision", "fp8"), ("frames", 1), ("features", 0)]
+    ("key", "value"),
+    [("flow", "raft"), ("protocol", "bx"), ("precision", "fp8"), ("frames", 1), ("features", 0)],
 )
 def test_impossible_value_is_refused(key: str, value: object) -> None:
     with pytest.raises(ConfigError):

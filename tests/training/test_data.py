@@ -51,7 +51,9 @@ def test_low_frames_are_the_degraded_target(sampler: Sampler) -> None:
     batch = sampler.batch(1, SHAPE)
     for low, target in zip(batch.low, batch.target, strict=True):
         made = degrade_frames((target * 255).round().byte().permute(0, 2, 3, 1), "bd").permute(0, 3, 1, 2)
-        difference = (made.float() - low * 255)[..., 1:-1, 1:-1].abs()  # whole frames were blurred, so borders differ
+        difference = (made.float() - low * 255)[
+            ..., 1:-1, 1:-1
+        ].abs()  # whole frames were blurred, so borders differ
         assert difference.max() < 0.01
 
 

@@ -39,7 +39,9 @@ def test_bd_equals_the_blur_written_out() -> None:
     padded = np.pad(frame.astype(float), 4, mode="reflect")
     taps = np.exp(-((np.arange(12) - 5.5) ** 2) / 4.5)
     kernel = np.outer(taps, taps) / taps.sum() ** 2
-    expected = [[(padded[4 * i : 4 * i + 12, 4 * j : 4 * j + 12] * kernel).sum() for j in range(8)] for i in range(6)]
+    expected = [
+        [(padded[4 * i : 4 * i + 12, 4 * j : 4 * j + 12] * kernel).sum() for j in range(8)] for i in range(6)
+    ]
     low = degrade(torch.from_numpy(frame), "bd")
     assert np.abs(low.numpy() - np.array(expected)).max() <= 0.501
 

@@ -37,7 +37,9 @@ def test_ssim_is_one_for_equal_pictures_and_equals_the_formula_written_out() -> 
             x, y = output[i : i + 7, j : j + 7], truth[i : i + 7, j : j + 7]
             covariance = np.cov(x.ravel(), y.ravel())
             top = (2 * x.mean() * y.mean() + c1) * (2 * covariance[0, 1] + c2)
-            values.append(top / ((x.mean() ** 2 + y.mean() ** 2 + c1) * (covariance[0, 0] + covariance[1, 1] + c2)))
+            values.append(
+                top / ((x.mean() ** 2 + y.mean() ** 2 + c1) * (covariance[0, 0] + covariance[1, 1] + c2))
+            )
     assert ssim(torch.from_numpy(output), torch.from_numpy(truth)) == pytest.approx(np.mean(values))
 
 
@@ -71,7 +73,9 @@ def test_clip_too_small_for_the_crop_is_refused() -> None:
 def test_lpips_is_zero_for_equal_pictures_and_grows_with_noise(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = {0: (4, 3, 11, 11), 3: (4, 4, 5, 5), 6: (4, 4, 3, 3), 8: (4, 4, 3, 3), 10: (4, 4, 3, 3)}
-    features = {f"features.{i}.weight": torch.randn(shape, generator=generator) for i, shape in shapes.items()}
+    features = {
+        f"features.{i}.weight": torch.randn(shape, generator=generator) for i, shape in shapes.items()
+    }
     features |= {f"features.{i}.bias": torch.zeros(4) for i in shapes}
     save_file(features, tmp_path / "alexnet_features.safetensors")
     heads = {f"lin{i}.model.1.weight": torch.ones(1, 4, 1, 1) for i in range(len(LAYERS))}
@@ -79,7 +83,9 @@ def test_lpips_is_zero_for_equal_pictures_and_grows_with_noise(tmp_path: Path) -
     lpips = Lpips(tmp_path)
     truth = torch.from_numpy(textured(64, 64, 0))
     noise = torch.randint(0, 24, truth.shape, generator=generator)
-    seen = [lpips.features(picture) for picture in (truth, (truth + noise // 4).byte(), (truth + noise).byte())]
+    seen = [
+        lpips.features(picture) for picture in (truth, (truth + noise // 4).byte(), (truth + noise).byte())
+    ]
     same, little, much = (lpips.distance(seen[0], other) for other in seen)
     assert same == 0
     assert 0 < little < much

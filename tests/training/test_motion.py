@@ -6,7 +6,7 @@ import torch
 from model_core.pixels import to_float
 from model_core.warping import upsample_flow, warp
 from tests.training.made import textured
-from training.motion import Path, draw_path, render, true_flow
+from training.motion import Path, draw_path, render, render_two_layers, true_flow
 
 
 def pan(step: tuple[float, float], frames: int = 3, side: int = 64) -> Path:
@@ -35,5 +35,17 @@ def test_frame_before_moved_by_the_true_flow_is_the_frame() -> None:
 
 
 def test_equal_seeds_draw_equal_paths() -> None:
-    one, two = (draw_path(np.random.default_rng(5), frames=6, height=64, width=64, photo=(99, 120)) for _ in range(2))
+    one, two = (
+        draw_path(np.random.default_rng(5), frames=6, height=64, width=64, photo=(99, 120)) for _ in range(2)
+    )
     assert np.array_equal(one.poses, two.poses)
+
+
+def test_two_layers_move_as_their_flow_says_but_for_the_edges() -> None:
+    photos = (textured(200, 200, 0), textured(200, 200, 1))
+    rendered, flow = render_two_layers(np.random.default_rng(0), photos, 3, 128)
+    frames = to_float(torch.from_numpy(rendered))
+    error = (warp(frames[:-1], upsample_flow(torch.from_numpy(flow))) - frames[1:]).abs()[..., 16:-16, 16:-16]
+    still = (frames[:-1] - frames[1:]).abs()[..., 16:-16, 16:-16]
+    assert error.median() < 0.25 * still.median()
+    assert np.ptp(flow[0, 0]) > 0.3, "the layers move differently"

@@ -14,14 +14,15 @@ import torch
 from model_core.model import build
 from training.config import PRESETS, TrainingConfig
 from training.initial import InitError, load_initial
+from training.schedule import Schedule
 from training.sources import Library, load_library
-from training.state import has_state, load_ema
-from training.train import Limits, Schedule, TrainingDivergedError, train, update_average
-from training.state import Progress
+from training.state import Progress, has_state, load_ema
+from training.train import Limits, TrainingDivergedError, train, update_average
 
 TINY = TrainingConfig(
     features=8, blocks=1, batch=2, frames=3, crop=16, late_batch=2, late_frames=3, late_crop=16,
-    iterations=6, warmup_iterations=2, precision="fp32", learning_rate=1e-3, photo_share=0.5, validate_every=3,
+    iterations=6, warmup_iterations=2, precision="fp32", learning_rate=1e-3, photo_share=0.5,
+    validate_every=3,
 )  # fmt: skip
 
 
@@ -37,7 +38,15 @@ def losses(out: Path) -> dict[int, float]:
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_preset_trains(preset: str, library: Library, tmp_path: Path) -> None:
-    small = {"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "iterations": 2, "precision": "fp32"}
+    small = {
+        "features": 8,
+        "blocks": 1,
+        "batch": 2,
+        "frames": 2,
+        "crop": 16,
+        "iterations": 2,
+        "precision": "fp32",
+    }
     config = PRESETS[preset].override({**small, "late_from": 1.0})
     before = build(config.model_config()).state_dict()
     progress = train(config, library, tmp_path, Limits())
@@ -55,7 +64,9 @@ def test_training_lowers_the_loss(library: Library, tmp_path: Path, monkeypatch:
     assert sum(found[i] for i in range(31, 41)) < 0.9 * sum(found[i] for i in range(1, 11))
 
 
-def test_three_budgets_equal_one_run(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_budgets_equal_one_run(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("training.train.NOTE_EVERY", 1)
     train(TINY, library, tmp_path / "one", Limits())
     for _ in range(3):
@@ -68,9 +79,28 @@ def test_three_budgets_equal_one_run(library: Library, tmp_path: Path, monkeypat
 
 
 def run_command(material: Path, out: Path, *extra: str) -> list[str]:
-    keys = {"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "precision": "fp32", "validate-every": 99999}
+    keys = {
+        "features": 8,
+        "blocks": 1,
+        "batch": 2,
+        "frames": 2,
+        "crop": 16,
+        "precision": "fp32",
+        "validate-every": 99999,
+    }
     arguments = [part for key, value in keys.items() for part in (f"--{key}", str(value))]
-    return [sys.executable, "-m", "training", "train", "--data", str(material), "--out", str(out), *arguments, *extra]
+    return [
+        sys.executable,
+        "-m",
+        "training",
+        "train",
+        "--data",
+        str(material),
+        "--out",
+        str(out),
+        *arguments,
+        *extra,
+    ]
 
 
 def test_killed_run_goes_on_from_its_last_state(material: Path, tmp_path: Path) -> None:
@@ -84,11 +114,15 @@ def test_killed_run_goes_on_from_its_last_state(material: Path, tmp_path: Path) 
         process.send_signal(signal.SIGKILL)
     reached = json.loads((tmp_path / "state" / "state.json").read_text())["step"]
     assert reached > 0
-    done = subprocess.run([*command, "--stop-steps", "2"], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--stop-steps", "2"], env=environment, capture_output=True, text=True, check=True
+    )
     assert f"step {reached + 2}," in done.stdout
 
 
-def test_two_processes_equal_one_with_the_double_batch(material: Path, library: Library, tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_the_double_batch(
+    material: Path, library: Library, tmp_path: Path
+) -> None:
     command = run_command(material, tmp_path / "two", "--iterations", "3")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -102,12 +136,14 @@ def test_two_processes_equal_one_with_the_double_batch(material: Path, library: 
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
 
 
-def test_budgeted_run_ends_before_its_deadline_with_state_and_curves(library: Library, tmp_path: Path) -> None:
+def test_budgeted_run_ends_before_its_deadline_with_state_and_curves(
+    library: Library, tmp_path: Path
+) -> None:
     began = time.monotonic()
     config = TINY.override({"seconds": 3600.0})
-    progress = train(config, library, tmp_path, Limits(seconds=4.0))
-    assert time.monotonic() - began < 4.0
-    assert 0 < progress.seconds < 4.0
+    progress = train(config, library, tmp_path, Limits(seconds=8.0))
+    assert time.monotonic() - began < 8.0
+    assert 0 < progress.seconds < 8.0
     assert has_state(tmp_path / "state")
     assert (tmp_path / "curves.png").is_file()
 
@@ -116,7 +152,9 @@ def test_diverged_run_stops_and_keeps_the_last_good_state(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(TINY, library, tmp_path, Limits(steps=2))
-    monkeypatch.setattr("training.train.charbonnier", lambda high, target: (high - target).mean() * torch.nan)
+    monkeypatch.setattr(
+        "training.objective.charbonnier", lambda high, target: (high - target).mean() * torch.nan
+    )
     with pytest.raises(TrainingDivergedError, match="step 2"):
         train(TINY, library, tmp_path, Limits(save_every_s=0.0))
     assert all(value.isfinite().all() for value in load_ema(tmp_path / "state").values())

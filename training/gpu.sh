@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# bash training/gpu.sh SECONDS PRESET [--key value ...]
+#
+# Trains on a bare machine for at most SECONDS, from the source tree, with torch, numpy, OpenCV and safetensors alone;
+# nothing is installed and nothing is fetched. Takes in: this tree, PACK (a file that `python -m training pack` wrote;
+# by default pack.npz beside this tree's README) and, to go on with a training, OUT/state. Leaves state, curves and log
+# under OUT (by default runs/PRESET): at most five files of 15 MiB each and two small ones, ready to travel back.
+set -euo pipefail
+
+seconds=${1:?SECONDS} preset=${2:?PRESET}
+shift 2
+cd "$(dirname "$0")/.."
+out=${OUT:-runs/$preset} pack=${PACK:-pack.npz} python=${PYTHON:-python}
+mkdir -p "$out"
+
+devices=$("$python" -c 'import torch; print(max(1, torch.cuda.device_count()))')
+launch=("$python" -m)
+[ "$devices" -gt 1 ] && launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "$devices" -m)
+
+# Starting Python and reading the pack count as well: the run ends with its state written before the caller's deadline.
+"${launch[@]}" training train --preset "$preset" --data "$pack" --out "$out" --stop-seconds "$((seconds - SECONDS - 3))" "$@" 2>&1 |
+  tee -a "$out/train.out"
