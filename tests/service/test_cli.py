@@ -1,0 +1,113 @@
+"""The command line: one clear line when it goes wrong, and the right exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service import cli, client
+from service.jobs.model import Options
+from tests.service.api.samples import CLIP
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(CLIP)
+    return path
+
+
+WRONG = {
+    "no input": (["upscale", "missing.mp4", "out.mp4"], "missing.mp4: no such file"),
+    "no folder": (["upscale", "clip.mp4", "nowhere/out.mp4"], "nowhere: no such folder"),
+    "onto itself": (["upscale", "clip.mp4", "clip.mp4"], "the result would replace the input"),
+    "no format": (["upscale", "clip.mp4", "out"], "must end in one of"),
+    "unknown format": (["submit", "clip.mp4", "-o", "out.gif"], "must end in one of"),
+    "quality 0": (["upscale", "clip.mp4", "out.mp4", "--quality", "0"], "--quality 0"),
+    "start before the start": (["submit", "clip.mp4", "-o", "out.mp4", "--start", "-1"], "--start -1"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), WRONG.values(), ids=WRONG.keys())
+@pytest.mark.usefixtures("clip")
+def test_wrong_arguments_are_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("upscaled: ")
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["dance"], ["upscale"], ["upscale", "a.mp4", "b.mp4", "--scale", "3"], ["submit", "a.mp4"]],
+)
+def test_arguments_that_cannot_be_read_show_the_usage(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "usage: upscaled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["eighty", "0", "65536", ""])
+def test_a_port_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    monkeypatch.setenv("PORT", port)
+    assert cli.main(["serve"]) == 2
+    assert "PORT must be a port number" in capsys.readouterr().err
+
+
+def test_a_setting_nobody_declared_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UPSCALED_SHARPNESS", "11")
+    assert cli.main(["serve"]) == 2
+    assert "UPSCALED_SHARPNESS" in capsys.readouterr().err
+
+
+def test_a_server_that_is_away_is_one_line_and_status_1(
+    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_PATIENCE_S", 0.0)
+    assert cli.main(["submit", str(clip), "-o", "large.mp4", "--server", "http://127.0.0.1:1"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("upscaled: http://127.0.0.1:1")
+    assert error.count("\n") == 1
+
+
+def test_only_what_was_given_is_sent_with_the_format_of_the_results_name(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, object] = {}
+
+    def submit(_source: Path, _target: Path, **how: object) -> dict[str, object]:
+        sent.update(how)
+        return {}
+
+    monkeypatch.setattr(client, "submit", submit)
+    assert cli.main(["submit", str(clip), "-o", "large.mkv", "--scale", "2", "--start", "1.5"]) == 0
+    assert sent["options"] == {"scale": "2", "format": "mkv", "start": "1.5"}
+    assert Options.model_validate({**sent["options"], "scale": 2}).start == 1.5  # type: ignore[dict-item]
+
+
+def test_the_notices_of_a_report_are_shown(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = {"notices": ["the subtitles were dropped"]}
+    monkeypatch.setattr(client, "submit", lambda *_files, **_how: {"report": report})
+    cli.main(["submit", str(clip), "-o", "large.mp4"])
+    assert capsys.readouterr().err == "upscaled: note: the subtitles were dropped\n"
+
+
+def test_the_command_line_loads_neither_torch_nor_the_server_until_asked() -> None:
+    heavy = ["torch", "av", "cv2", "fastapi", "uvicorn", "httpx", "celery"]
+    code = f"import sys, service.cli; print([name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
