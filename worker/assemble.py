@@ -5,6 +5,8 @@ The parts and states are deleted only when the job has succeeded: until then ano
 
 import hashlib
 import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,17 +39,19 @@ def assemble(context: WorkerContext, held: Held) -> None:
     with tempfile.TemporaryDirectory(dir=context.scratch, prefix="assemble-") as folder:
         parts = _fetch_parts(context, held, found.plan, Path(folder))
         if found.plan.kind == "image":
-            target, details = parts[0], {}
+            target, details = parts[0], {"frames_out": 1}
             extension = SUFFIXES[found.plan.container].removeprefix(".")
         else:
             extension = found.plan.container
             target = Path(folder) / f"result.{extension}"
-            details = _join(context, held, found, parts, target)
+            with held.timed("assemble"):
+                details = _join(context, held, found, parts, target)
         held.check()
         result_key = keys.result_key(job_id, extension)
-        patiently(context.storage.put_file, result_key, target)
-        report = _report(context, found, found.plan, target) | details
-        notices = [*found.plan.notices, *read_notices(context, job_id), *details.get("notices", [])]
+        with held.timed("upload"):
+            patiently(context.storage.put_file, result_key, target)
+        report = _report(context, held, found, target) | details
+        notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
         report["notices"] = list(dict.fromkeys(notices))
     held.check()
     job = context.store.transition(job_id, JobEvent.SUCCEED, report=report, result_key=result_key)
@@ -90,6 +94,7 @@ def _join(
             on_packet=lambda: held.advance(0),
         )
     return {
+        "frames_out": joined.frame_count,
         "codec": encoding.codec,
         "pixel_aspect": str(source.sar),
         "rotation": source.rotation,
@@ -99,8 +104,10 @@ def _join(
     }
 
 
-def _report(context: WorkerContext, found: Manifest, plan: Plan, target: Path) -> dict[str, Any]:
+def _report(context: WorkerContext, held: Held, found: Manifest, target: Path) -> dict[str, Any]:
     """What is known of any result, picture or video: who made it from what, and how long it took."""
+    plan = found.plan
+    assert plan is not None
     wall_s = context.store.now() - found.job.created_at
     steps = context.store.steps(found.job.id)
     with target.open("rb") as file:
@@ -110,12 +117,21 @@ def _report(context: WorkerContext, found: Manifest, plan: Plan, target: Path) -
         "version": plan.version,
         "backend": plan.backend,
         "precision": plan.precision,
-        "frames": plan.frame_count,
+        "frames_in": plan.frame_count,
         "segments": len(plan.segments),
         "attempts": sum(step.attempts for step in steps.values()),
         "input_sha256": found.job.sha256,
         "result_sha256": sha256,
         "result_bytes": target.stat().st_size,
+        "seconds_by_stage": _seconds_by_stage([step.seconds for step in steps.values()] + [held.seconds]),
         "wall_s": round(wall_s, 3),
         "frames_per_s": round(plan.frame_count / wall_s, 3) if wall_s > 0 else None,
     }
+
+
+def _seconds_by_stage(of_steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Sums over all steps; stages of different segments overlap, so they may exceed the wall's."""
+    sums: Counter[str] = Counter()
+    for seconds in of_steps:
+        sums.update(seconds)
+    return {stage: round(total, 3) for stage, total in sums.items()}

@@ -6,10 +6,12 @@ Not here: who may hold what (service/jobs/store.py), what a step does (plan.py, 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
+from service import metrics
 from service.errors import StoreUnavailable
 from service.jobs.store import JobStore, Lease
 from worker.patience import patiently
@@ -46,6 +48,7 @@ class Held:
     ) -> None:
         self.lease = lease
         self.frames_done = 0
+        self.seconds: dict[str, float] = {}  # by stage
         self._fields = {"job": lease.job_id, "step": lease.step}  # contexts do not follow threads
         self._store = store
         self._draining = draining
@@ -68,9 +71,22 @@ class Held:
         if self._draining.is_set():
             raise GivenBack(f"{self.lease.job_id} {self.lease.step}")
 
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the time inside as spent on this stage, for the job's report and the metrics."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+
     def finish(self, *, part_key: str | None = None, state_key: str | None = None) -> None:
         """Mark the step done; raises LeaseLost when someone else may have it by now."""
-        if not patiently(self._store.finish, self.lease, part_key=part_key, state_key=state_key):
+        if not patiently(
+            self._store.finish, self.lease, part_key=part_key, state_key=state_key, seconds=self.seconds
+        ):
             raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
         self._ended.set()
 

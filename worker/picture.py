@@ -14,6 +14,7 @@ from worker.engine.engine import Engine
 from worker.held import Held
 from worker.media import images
 from worker.notices import add_notices
+from worker.patience import patiently
 from worker.reduce import reduced
 
 Plane = npt.NDArray[np.uint8]
@@ -25,20 +26,21 @@ def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine)
     assert plan is not None
     with context.inputs.open(job_id) as path:
         low = images.read_image(path, pixels_max=context.settings.pixels_max)
-    rgb = reduced(_enlarge(engine, low.rgb), options.scale)
-    alpha = None
-    if low.alpha is not None:
-        grey = np.repeat(low.alpha[..., None], 3, axis=2)
-        alpha = reduced(_enlarge(engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
+    with held.timed("wait for the network"):
+        rgb = reduced(_enlarge(engine, low.rgb), options.scale)
+        alpha = None
+        if low.alpha is not None:
+            grey = np.repeat(low.alpha[..., None], 3, axis=2)
+            alpha = reduced(_enlarge(engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
     metrics.FRAMES.inc()
     held.advance()
     part = context.scratch / f"{job_id}-{held.lease.fence}{images.SUFFIXES[plan.container]}"
     try:
-        notices = images.write_image(
-            low.with_pixels(rgb, alpha), part, kind=plan.container, quality=options.quality
-        )
-        part_key = keys.part_key(job_id, 0, held.lease.fence)
-        context.storage.put_file(part_key, part)
+        high, part_key = low.with_pixels(rgb, alpha), keys.part_key(job_id, 0, held.lease.fence)
+        with held.timed("encode"):
+            notices = images.write_image(high, part, kind=plan.container, quality=options.quality)
+        with held.timed("upload"):
+            patiently(context.storage.put_file, part_key, part)
     finally:
         part.unlink(missing_ok=True)
     add_notices(context, job_id, notices)

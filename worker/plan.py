@@ -35,7 +35,8 @@ def plan(context: WorkerContext, held: Held) -> None:
     found = manifest.load(context.storage, job_id)
     with context.inputs.open(job_id) as path:
         make = _plan_picture if found.job.kind == "image" else _plan_video
-        planned = make(context, held, path, found.job.options)
+        with held.timed("plan"):
+            planned = make(context, held, path, found.job.options)
     held.check()
     manifest.save(context.storage, found.model_copy(update={"plan": planned}))
     context.store.set_segments(job_id, planned.segments)

@@ -12,11 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
-
 from service import metrics
 from service.errors import OutputInvalid
 from service.jobs import keys, manifest
@@ -26,6 +21,7 @@ from worker import picture
 from worker.context import WorkerContext
 from worker.engine.stream import Stream, StreamClosed
 from worker.feeder import Feeder
+from worker.handover import Frame, delete_state_before, load_state, store_state
 from worker.held import GivenBack, Held, LeaseLost
 from worker.media.decode import decode
 from worker.media.encode import Encoding, PartEncoder
@@ -39,8 +35,6 @@ from worker.reduce import reduced
 log = logging.getLogger(__name__)
 
 SWITCH_AFTER_S: Final = 180.0  # without progress; a worker of the right kind would have come by
-
-Frame = npt.NDArray[np.uint8]
 
 
 def upscale(context: WorkerContext, held: Held) -> None:
@@ -81,7 +75,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     assert index is not None
     chain = _chain_from(plan.segments, index)
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
-    resume = _load_state(context, found.job.id, chain[0])
+    resume = load_state(context, found.job.id, chain[0])
     with (
         context.inputs.open(found.job.id) as path,
         model.engine.open(source.height, source.width, state=resume) as stream,
@@ -120,27 +114,26 @@ class _ChainWork:
         try:
             with PartEncoder(part, self._encoding) as encoder:
                 last = self._encode(held, segment, encoder)
-            storage, state_key = self._context.storage, None
+            state_key = None
             if has_successor:
                 state_key = keys.state_key(job_id, segment.index, fence)
                 before = self._feeder.frame_at(segment.frame_stop - 1)
-                patiently(storage.put, state_key, save_arrays({"frame": before, "output": last}))
+                store_state(self._context, state_key, before, last)
             part_key = keys.part_key(job_id, segment.index, fence)
-            with metrics.STAGE_SECONDS.labels("upload").time():
-                patiently(storage.put_file, part_key, part)
+            with held.timed("upload"):
+                patiently(self._context.storage.put_file, part_key, part)
             held.finish(part_key=part_key, state_key=state_key)
         finally:
             part.unlink(missing_ok=True)
         log.info("segment_done", extra={"frame_count": segment.frame_count})
-        if segment.follows is not None:
-            _delete_state(self._context, job_id, segment.follows)
+        delete_state_before(self._context, job_id, segment)
 
     def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> Frame:
         """Write the segment's frames; returns the last output at its full size."""
         high: Frame | None = None
         for _ in range(segment.frame_count):
             high = self._next_output(held)
-            with metrics.STAGE_SECONDS.labels("encode").time():
+            with held.timed("encode"):
                 encoder.write(reduced(high, self._found.job.options.scale))
             metrics.FRAMES.inc()
             held.advance()
@@ -149,7 +142,8 @@ class _ChainWork:
 
     def _next_output(self, held: Held) -> Frame:
         try:
-            high = self._stream.get()
+            with held.timed("wait for the network"):
+                high = self._stream.get()
         except StreamClosed:
             held.check()  # closed because the lease is lost
             self._feeder.check()  # closed because decoding failed
@@ -179,18 +173,3 @@ def _next_held(context: WorkerContext, held: Held, segment: Segment, stream: Str
         return
     with Held(context.store, lease, draining=context.draining, on_stop=stream.close) as successor:
         yield successor
-
-
-def _load_state(context: WorkerContext, job_id: str, segment: Segment) -> tuple[Frame, Frame] | None:
-    if segment.follows is None:
-        return None
-    key = context.store.steps(job_id)[segment_step(segment.follows)].state_key
-    assert key is not None, "a segment with a successor stores its state"
-    state = load_arrays(context.storage.get(key))
-    return state["frame"], state["output"]
-
-
-def _delete_state(context: WorkerContext, job_id: str, index: int) -> None:
-    key = context.store.steps(job_id)[segment_step(index)].state_key
-    if key is not None:
-        context.storage.delete(key)

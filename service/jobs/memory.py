@@ -160,7 +160,14 @@ class MemoryStore:
                     record, owner=None, expires_at=0.0, attempts=record.attempts - 1, queued_at=None
                 )
 
-    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
+    def finish(
+        self,
+        lease: Lease,
+        *,
+        part_key: str | None = None,
+        state_key: str | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> bool:
         with self._lock:
             record = self._held(lease)
             if record is None:
@@ -170,6 +177,8 @@ class MemoryStore:
                 return False
             if not record.done:
                 self._mark_done(entry, lease.step, part_key, state_key)
+                record = entry.steps[lease.step]
+                entry.steps[lease.step] = replace(record, seconds=dict(seconds or {}))
             return True
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:

@@ -161,8 +161,16 @@ class RedisStore:
     def release(self, lease: Lease) -> None:
         self._run(self._release, *_held(lease))
 
-    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
-        return bool(self._run(self._finish, *_held(lease), part_key or "", state_key or ""))
+    def finish(
+        self,
+        lease: Lease,
+        *,
+        part_key: str | None = None,
+        state_key: str | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> bool:
+        stages = json.dumps(dict(seconds or {}))
+        return bool(self._run(self._finish, *_held(lease), part_key or "", state_key or "", stages))
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         with _answering():
@@ -316,4 +324,5 @@ def _step_record(fields: Mapping[str, str]) -> StepRecord:
         state_key=fields.get("state_key") or None,
         queued_at=float(fields["queued_at"]) if fields.get("queued_at") else None,
         frames_done=int(fields.get("frames_done") or 0),
+        seconds=json.loads(fields.get("seconds") or "{}"),
     )

@@ -283,6 +283,7 @@ if not is_newest(id, step, owner, fence) then return 0 end
 if get(id, step, 'done') then return 1 end
 if ENDED_BADLY[state_of(id)] then return 0 end
 mark_done(id, step, part_key, state_key)
+set(id, step, 'seconds', ARGV[7])
 return 1
 """
 )

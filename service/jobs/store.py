@@ -14,7 +14,7 @@ no longer run because its state moved on, never a job that waits for a step that
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.jobs.manifest import Segment
@@ -77,6 +77,7 @@ class StepRecord:
     state_key: str | None = None
     queued_at: float | None = None  # last put into the queue and not begun since
     frames_done: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, of the attempt that ended it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,14 @@ class JobStore(Protocol):
     def release(self, lease: Lease) -> None:
         """Give the lease back: the attempt does not count and the step can be queued again at once."""
 
-    def finish(self, lease: Lease, *, part_key: str | None = None, state_key: str | None = None) -> bool:
+    def finish(
+        self,
+        lease: Lease,
+        *,
+        part_key: str | None = None,
+        state_key: str | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> bool:
         """Mark the step done; False when the lease is not the newest, or the job has failed or was cancelled.
 
         Asked twice by the same holder it says True twice, so a lost answer can be asked for again.

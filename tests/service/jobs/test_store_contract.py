@@ -298,7 +298,8 @@ def test_a_lease_that_is_not_renewed_goes_to_the_next_with_a_larger_fence(make_s
     assert not store.finish(dead, part_key="late")
     store.release(dead)
     assert store.renew(alive)
-    assert store.finish(alive, part_key="right")
+    assert store.finish(alive, part_key="right", seconds={"encode": 1.5})
+    assert store.steps(alive.job_id)[alive.step].seconds == {"encode": 1.5}
     assert not store.finish(dead, part_key="later")
     assert store.steps(job_id)["segment/0"].part_key == "right"
 
