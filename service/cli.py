@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_serve)
 
-    command = commands.add_parser("upscale", help="upscale one file here, without a server")
+    command = commands.add_parser(
+        "upscale", help="upscale a file, or a folder of numbered frames, without a server"
+    )
     _add_files_and_options(command, target="positional")
     command.set_defaults(run=_upscale)
 
@@ -122,6 +124,8 @@ def _port_of_environment() -> int | None:
 
 
 def _upscale(parsed: argparse.Namespace) -> int:
+    if parsed.source.is_dir():
+        return _upscale_folder(parsed)
     options = _options(parsed)
     _check_files(parsed)
     from worker.local import UpscaleFailed, upscale  # noqa: PLC0415 - torch and PyAV, only here
@@ -131,6 +135,17 @@ def _upscale(parsed: argparse.Namespace) -> int:
             report = upscale(parsed.source, parsed.target, options, on_progress)
     except UpscaleFailed as error:
         return _fail(str(error), 1)
+    _show_notices(report)
+    return 0
+
+
+def _upscale_folder(parsed: argparse.Namespace) -> int:
+    """Frames keep their names and their kind, so nothing is read from the name of the result."""
+    options = _options(parsed, takes_format=False)
+    from worker.frames import upscale_folder  # noqa: PLC0415 - torch, only here
+
+    with _progress(parsed.source.name) as on_progress:
+        report = upscale_folder(parsed.source, parsed.target, options, on_progress)
     _show_notices(report)
     return 0
 
@@ -171,10 +186,10 @@ def _worker(_parsed: argparse.Namespace) -> int:
     return run()
 
 
-def _options(parsed: argparse.Namespace) -> Options:
+def _options(parsed: argparse.Namespace, *, takes_format: bool = True) -> Options:
     """What was given, checked as the API checks it; a format is taken from the name of the result."""
     given = {name: getattr(parsed, name, None) for name in Options.model_fields}
-    given["format"] = _format_of(parsed.target)
+    given["format"] = _format_of(parsed.target) if takes_format else None
     try:
         return Options.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
 
     # How work is cut, leased and repeated
     lease_s: float = Field(
-        default=15.0,
+        default=10.0,
         gt=0,
         description="Seconds without a sign of life after which a step may go to another worker.",
     )
@@ -70,8 +70,10 @@ class Settings(BaseSettings):
         default=15.0, gt=0, description="Seconds after which a step whose message seems lost is queued again."
     )
     attempts_max: int = Field(default=4, gt=0, description="Times one step is begun before its job fails.")
-    segment_frames_max: int = Field(default=300, gt=0, description="Most frames of one segment.")
-    segment_s_max: float = Field(default=10.0, gt=0, description="Most seconds of one segment.")
+    segment_frames_max: int = Field(
+        default=100, gt=0, description="Most frames of one segment: what a lost worker may cost."
+    )
+    segment_s_max: float = Field(default=4.0, gt=0, description="Most seconds of one segment.")
     result_ttl_s: float = Field(
         default=7 * 86400.0, gt=0, description="Seconds a finished job and its result are kept."
     )

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from service import cli, client
 from service.jobs.model import Options
@@ -111,3 +112,14 @@ def test_the_command_line_loads_neither_torch_nor_the_server_until_asked() -> No
     code = f"import sys, service.cli; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_a_folder_of_frames_is_upscaled_into_another(tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number in (7, 8):
+        Image.new("RGB", (6, 4), (number, 0, 0)).save(source / f"{number}.png")
+    assert cli.main(["upscale", str(source), str(target), "--scale", "2", "--model", "bicubic"]) == 0
+    for number in (7, 8):
+        with Image.open(target / f"{number}.png") as frame:
+            assert frame.size == (12, 8)
