@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_serve)
 
     command = commands.add_parser(
-        "upscale", help="upscale a file, or a folder of numbered frames, without a server"
+        "upscale", help="upscale a file or numbered frames without a server"
     )
     _add_files_and_options(command, target="positional")
     command.set_defaults(run=_upscale)
