@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 from model_core.config import FlowName, HeadName, ModelConfig
 
 ProtocolName = Literal["bd", "bi"]
+PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["frvsr", "flow"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
@@ -35,7 +36,8 @@ class TrainingConfig:
     iterations       length of the schedule in steps; 0 where `seconds` measures it
     seconds          length of the schedule in seconds of running, over all runs; 0 where `iterations` does
     clip_norm        longest gradient; longer ones are scaled down to it
-    pixel_weight     Charbonnier distance of output and target
+    pixel_loss       distance of output and target: "charbonnier", or "log_square" once that is near its end
+    pixel_weight     its weight
     warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
     precision        "auto" times bf16 autocast against fp32 at the start and takes the faster
     """
@@ -60,6 +62,7 @@ class TrainingConfig:
     seconds: float = 0.0
     ema_decay: float = 0.999
     clip_norm: float = 0.5
+    pixel_loss: PixelLossName = "charbonnier"
     pixel_weight: float = 1.0
     warp_weight: float = 0.0
     precision: PrecisionName = "auto"
@@ -71,6 +74,7 @@ class TrainingConfig:
             ("task", TaskName),
             ("protocol", ProtocolName),
             ("precision", PrecisionName),
+            ("pixel_loss", PixelLossName),
         ):
             if getattr(self, name) not in get_args(allowed):
                 raise ConfigError(

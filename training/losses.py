@@ -8,6 +8,7 @@ from torch import Tensor
 from model_core.warping import warp
 
 CHARBONNIER_EPSILON: Final = 1e-3  # a quarter of a level; below it the distance turns from linear to square
+LOG_SQUARE_EPSILON: Final = 1e-4  # 40 dB; clips that are nearly flat must not outweigh the others
 END_POINT_EPSILON: Final = 0.01  # low-resolution pixels
 END_POINT_POWER: Final = 0.4
 
@@ -18,6 +19,16 @@ def charbonnier(high: Tensor, target: Tensor) -> Tensor:
     Source: Lai et al. 2017, LapSRN (arXiv:1704.03915), eq. 2.
     """
     return torch.sqrt((high - target) ** 2 + CHARBONNIER_EPSILON**2).mean()
+
+
+def log_square(high: Tensor, target: Tensor) -> Tensor:
+    """Mean over clips (the first axis) of log(mean square error + ε): PSNR itself, turned round and unscaled.
+
+    Charbonnier aims at the median of what is possible, this at the mean, as PSNR does; and each clip counts
+    by the part of its error that goes, not by how large that error was.
+    Source: the PSNR loss of NAFNet, Chen et al. 2022 (arXiv:2204.04676), per clip.
+    """
+    return torch.log(((high - target) ** 2).flatten(1).mean(1) + LOG_SQUARE_EPSILON).mean()
 
 
 def warping(previous: Tensor, frame: Tensor, flow_low: Tensor) -> Tensor:

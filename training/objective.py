@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
 from training.config import TrainingConfig
-from training.losses import charbonnier, robust_end_point, warping
+from training.losses import charbonnier, log_square, robust_end_point, warping
 
 
 class Objective(nn.Module):
@@ -29,7 +29,8 @@ class Objective(nn.Module):
             estimated = estimate_flow(self.model, previous, current)
             losses["warp"] = warping(previous, current, estimated)
             flow = estimated.view(count, length - 1, 2, height, width)
-        return {"pixel": charbonnier(unroll(self.model, low, flow), target), **losses}
+        distance = charbonnier if self._config.pixel_loss == "charbonnier" else log_square
+        return {"pixel": distance(unroll(self.model, low, flow), target), **losses}
 
 
 def total(losses: dict[str, Tensor], config: TrainingConfig) -> Tensor:

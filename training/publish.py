@@ -1,7 +1,7 @@
 """`python -m training publish`: from averaged weights to a version that new jobs get, by way of the gate.
 
 A training's folder or a checkpoint's becomes a checkpoint with a card (what it was trained on, by which code,
-how long, on what, its scores and its known answer). The gate reads it back and lets it through or says why not.
+how long, on what, its scores and known answer). The gate reads it back and lets it through, or says why not.
 Not here: where versions lie in storage (service/storage/models.py), scores (evaluate.py).
 """
 

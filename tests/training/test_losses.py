@@ -5,13 +5,21 @@ import math
 import pytest
 import torch
 
-from training.losses import charbonnier, robust_end_point, warping
+from training.losses import charbonnier, log_square, robust_end_point, warping
 
 
 def test_charbonnier_is_epsilon_at_zero_and_the_distance_far_away() -> None:
     target = torch.zeros(1, 2, 3, 4, 4)
     assert charbonnier(target, target).item() == pytest.approx(1e-3)
     assert charbonnier(target + 0.5, target).item() == pytest.approx(math.sqrt(0.25 + 1e-6))
+
+
+def test_log_square_counts_each_clip_by_its_own_error() -> None:
+    target = torch.zeros(2, 3, 3, 4, 4)
+    high = target.clone()
+    high[0], high[1] = 0.1, 0.01
+    expected = (math.log(0.01 + 1e-4) + math.log(0.0001 + 1e-4)) / 2
+    assert log_square(high, target).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_warping_is_zero_for_the_true_motion_and_the_mean_square_without() -> None:
