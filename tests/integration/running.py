@@ -47,7 +47,11 @@ class Client:
     def finished(self, job_id: str, *, within_s: float = JOB_S) -> dict[str, Any]:
         """The job once it has ended."""
         ended = ("succeeded", "failed", "cancelled")
-        eventually(lambda: self.job(job_id)["state"] in ended, within_s, hint=lambda: str(self.job(job_id)))
+        eventually(
+            lambda: self.job(job_id)["state"] in ended,
+            within_s,
+            hint=lambda: f"{self.job(job_id)}\n{self.log[-4000:]}",
+        )
         return self.job(job_id)
 
     def result(self, job_id: str, folder: Path) -> Path:
