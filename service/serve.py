@@ -51,6 +51,7 @@ class _Serve:
         self._settings = settings
         self._signals = 0  # a second one stops at once
         self._children: list[Child] = []  # in the order in which they stop
+        self._reservations: list[socket.socket] = []
 
     def run(self) -> int:
         _refuse_taken_port(self._settings.host, self._settings.port)
@@ -74,10 +75,8 @@ class _Serve:
 
     def _start(self, folder: Path, lock: int) -> int:
         """Bottom up; the worker's metrics port."""
-        valkey_port = _free_port()
-        metrics_port = self._settings.metrics_port
-        if not _is_free("127.0.0.1", metrics_port):
-            metrics_port = _free_port()
+        valkey_port = self._reserve("127.0.0.1", 0)
+        metrics_port = self._metrics_port()
         overrides = {
             "DATA_DIR": str(folder),
             "REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
@@ -105,6 +104,39 @@ class _Serve:
         self._await(worker, READY_S_MAX, lambda: _is_ready("127.0.0.1", metrics_port))
         return metrics_port
 
+    def _metrics_port(self) -> int:
+        """The one that was asked for. Nobody depends on the default: where it is taken, another will do."""
+        port = self._settings.metrics_port
+        if "metrics_port" in self._settings.model_fields_set:
+            if not _is_free("", port):
+                raise CannotServe(f"port {port}, for the worker's metrics, is taken")
+            return port
+        try:
+            return self._reserve("", port)
+        except OSError:
+            return self._reserve("", 0)
+
+    def _reserve(self, host: str, port: int) -> int:
+        """Take a port (0: any) for a child that will listen on it; OSError where it is taken.
+
+        To see that it is free would not do: seconds pass until the child listens, and when it died again, and
+        of two services that start at once the second would take the first one's worker for its own.
+        """
+        reservation = socket.socket()
+        try:
+            reservation.bind((host, port))
+        except OSError:
+            reservation.close()
+            raise
+        taken: int = reservation.getsockname()[1]
+        if sys.platform == "linux":
+            # Set after binding: nobody else can bind, but Linux lets a child share what does not listen.
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._reservations.append(reservation)
+        else:
+            reservation.close()
+        return taken
+
     def _tend(self) -> None:
         for child in self._children:
             status = child.tend()
@@ -129,6 +161,8 @@ class _Serve:
             )
         for child in self._children:
             child.stop(hurry=lambda: self._signals > 1)
+        for reservation in self._reservations:
+            reservation.close()
 
     def _pause(self) -> None:
         time.sleep(_LOOK_S)
@@ -201,13 +235,6 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers_ping(port: int) -> bool:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -74,6 +75,28 @@ def test_the_folder_of_a_serve_that_was_killed_is_waited_for(tmp_path: Path) -> 
     holder.join()
 
 
+def test_two_services_that_start_at_once_never_share_a_metrics_port(tmp_path: Path) -> None:
+    """Guards against the second taking the first one's worker for its own, as both saw the port free."""
+    first, second = (module._Serve(Settings(data_dir=tmp_path)) for _ in range(2))
+    try:
+        ports = [first._metrics_port(), second._metrics_port()]
+        assert ports[0] != ports[1]
+        for port in ports:  # and yet the worker itself can listen there
+            ThreadingHTTPServer(("", port), BaseHTTPRequestHandler).server_close()
+    finally:
+        for reservation in first._reservations + second._reservations:
+            reservation.close()
+
+
+def test_a_metrics_port_that_was_asked_for_is_that_or_none(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(data_dir=tmp_path, metrics_port=port)
+        with pytest.raises(CannotServe, match=f"port {port}, for the worker's metrics, is taken"):
+            module._Serve(settings)._metrics_port()
+    assert module._Serve(settings)._metrics_port() == port
+
+
 # The whole, as a person runs it
 
 
@@ -87,7 +110,7 @@ class Serving:
         self._log = log.open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--data", str(folder)],
-            env=os.environ | {"PORT": str(port), "UPSCALED_METRICS_PORT": str(free_port())},
+            env=os.environ | {"PORT": str(port)},
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
