@@ -1,7 +1,9 @@
 """`python -m training`: train, evaluate, pack, publish."""
 
 import argparse
+import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    # Reading Python's packages and the data counts as well: the caller has a deadline.
+    ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
     from training.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
     from training.state import has_state, read_config  # noqa: PLC0415
     from training.train import Limits, train  # noqa: PLC0415
@@ -58,7 +62,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     )
     progress = train(
         config, load_library(options.data), options.out,
-        Limits(seconds=options.stop_seconds, steps=options.stop_steps, save_every_s=options.save_every),
+        Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
         init=options.init,
     )  # fmt: skip
     print(f"step {progress.step}, {progress.seconds:.0f} s of training; state in {state}")

@@ -18,5 +18,5 @@ launch=("$python" -m)
 [ "$devices" -gt 1 ] && launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "$devices" -m)
 
 # Starting Python and reading the pack count as well: the run ends with its state written before the caller's deadline.
-"${launch[@]}" training train --preset "$preset" --data "$pack" --out "$out" --stop-seconds "$((seconds - SECONDS - 3))" "$@" 2>&1 |
+"${launch[@]}" training train --preset "$preset" --data "$pack" --out "$out" --stop-seconds "$((seconds - SECONDS - 5))" "$@" 2>&1 |
   tee -a "$out/train.out"

@@ -41,9 +41,13 @@ class TrainingDivergedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When this run (not the training) ends: so many seconds or steps after it began; None is never."""
+    """When this run (not the training) ends.
 
-    seconds: float | None = None
+    ends_at   of time.monotonic(); state and curves are on disk by then
+    steps     after so many; None for no such limit
+    """
+
+    ends_at: float = math.inf
     steps: int | None = None
     save_every_s: float = 60.0
 
@@ -52,7 +56,6 @@ def train(
     config: TrainingConfig, library: Library, out: Path, limits: Limits, *, init: Path | None = None
 ) -> Progress:
     """Begin or go on with a training in `out`; returns where it stands. Raises TrainingDivergedError."""
-    ends_at = time.monotonic() + limits.seconds if limits.seconds else math.inf
     processes = join_processes()
     cv2.setNumThreads(1)  # the loader's thread must not take the cores from the network
     learner = begin(config, out / "state", init, processes.device)
@@ -70,7 +73,7 @@ def train(
     step_s, saved_at = 0.0, time.monotonic()
     with stop_on_signal() as stopped, contextlib.closing(prefetch(draw, progress.step)) as batches:
         while not schedule.is_over():
-            late = time.monotonic() + 2 * step_s + ENDING_S > ends_at
+            late = time.monotonic() + 2 * step_s + ENDING_S > limits.ends_at
             if processes.any(late or bool(stopped) or progress.step >= steps_end):
                 break
             began = time.monotonic()

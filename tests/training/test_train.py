@@ -141,7 +141,7 @@ def test_budgeted_run_ends_before_its_deadline_with_state_and_curves(
 ) -> None:
     began = time.monotonic()
     config = TINY.override({"seconds": 3600.0})
-    progress = train(config, library, tmp_path, Limits(seconds=8.0))
+    progress = train(config, library, tmp_path, Limits(ends_at=began + 8.0))
     assert time.monotonic() - began < 8.0
     assert 0 < progress.seconds < 8.0
     assert has_state(tmp_path / "state")
