@@ -127,6 +127,9 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, help="only write the checkpoint there, as the ones that ship with the package"
     )
+    parser.add_argument(
+        "--held-out", type=Path, help="training data; measures bf16's loss on its held-out clips"
+    )
     parser.add_argument("--scores", type=Path, help="the JSON that `evaluate` wrote for these weights")
     for key in ("summary", "data", "licence", "device"):
         parser.add_argument(f"--{key}", default="", help="for the card")
@@ -142,11 +145,15 @@ def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from service.settings import Settings  # noqa: PLC0415
     from service.storage.open import open_storage  # noqa: PLC0415
+    from training.data import validation_sequences  # noqa: PLC0415
     from training.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415
+    from training.sources import load_library  # noqa: PLC0415
 
+    library = load_library(options.held_out) if options.held_out else None
     facts = Facts(
         name=options.name, summary=options.summary, data=options.data, licence=options.licence,
         device=options.device,
+        sequences=validation_sequences(library, "bd") if library else (),
         scores=json.loads(options.scores.read_text()) if options.scores else None,
     )  # fmt: skip
     try:

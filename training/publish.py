@@ -9,7 +9,7 @@ import json
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,9 @@ from model_core.checkpoint import CheckpointError
 from model_core.model import Model, build
 from service.storage import models as published
 from service.storage.base import NotFound, Storage
+from training.data import Sequence as Clip
 from training.state import has_state, load_ema, read_config, read_progress
+from training.validate import precision_loss_db
 
 PSNR_SLACK_DB: Final = 0.005  # what rounding in the reports may move
 
@@ -40,7 +42,7 @@ class Facts:
     licence: str = ""
     device: str = ""
     scores: Mapping[str, Any] | None = None  # of evaluate's JSON
-    precision_loss_db: Mapping[str, float] | None = None
+    sequences: Sequence[Clip] = ()  # held out; on these the loss of narrower formats is measured
 
 
 def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
@@ -64,8 +66,8 @@ def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
             f"vid4_{facts.scores['protocol']}": facts.scores["mean"],
             "clips": facts.scores["clips"],
         }
-    if facts.precision_loss_db:
-        card["precision_loss_db"] = dict(facts.precision_loss_db)
+    if facts.sequences:
+        card["precision_loss_db"] = precision_loss_db(model.eval(), list(facts.sequences))
     card[known_answer.CARD_KEY] = known_answer.answer(_halved(model))
     return checkpoint.save(folder, model, card, dtype=torch.float16)
 

@@ -27,6 +27,14 @@ def validation_psnr(model: Model, sequences: list[Sequence]) -> tuple[float, Ten
     return sum(scores) / len(scores), sample
 
 
+def precision_loss_db(model: Model, sequences: list[Sequence]) -> dict[str, float]:
+    """What bf16 autocast takes from the PSNR of those clips, by the name of the format; for a card."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16):
+        narrow, _ = validation_psnr(model, sequences)
+    return {"bfloat16": round(validation_psnr(model, sequences)[0] - narrow, 4)}
+
+
 def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:
     """(T, 3, H, W), not clamped, on the processor."""
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))  # bicubic has none

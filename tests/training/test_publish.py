@@ -12,6 +12,8 @@ from model_core.known_answer import CARD_KEY
 from model_core.model import build
 from service.storage import models as published
 from service.storage.files import FileStorage
+from tests.training.made import panning
+from training.data import make_sequence
 from training.publish import Facts, GateClosedError, publish, write_checkpoint
 
 
@@ -40,6 +42,14 @@ def test_first_version_is_published_with_its_card(storage: FileStorage, tmp_path
     assert card["licence"] == "research only"
     assert card["steps"] == 3
     assert card[CARD_KEY]
+
+
+def test_loss_of_bf16_is_measured_for_the_card(tmp_path: Path) -> None:
+    sequence = make_sequence("clip", panning(4, 64, 64, 0), "bd")
+    write_checkpoint(make(tmp_path, 26.0), tmp_path / "again", Facts(name="tiny", sequences=[sequence]))
+    loss = checkpoint.load(tmp_path / "again").card["precision_loss_db"]["bfloat16"]
+    assert loss != 0
+    assert abs(loss) < 0.5
 
 
 def test_worse_version_does_not_move_latest(storage: FileStorage, tmp_path: Path) -> None:
