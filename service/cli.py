@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_serve)
 
-    command = commands.add_parser(
-        "upscale", help="upscale a file or numbered frames without a server"
-    )
+    command = commands.add_parser("upscale", help="upscale a file or numbered frames without a server")
     _add_files_and_options(command, target="positional")
     command.set_defaults(run=_upscale)
 
