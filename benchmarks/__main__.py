@@ -1,6 +1,6 @@
 """`python -m benchmarks`: every measurement that runs on a processor, one after the other.
 
-Figures are of this machine and this moment; quote ratios of one run only. Each can be run alone, with options.
+Figures are of this machine and this moment; quote ratios of one run only. Each runs alone too, with options.
 """
 
 import subprocess
