@@ -1,6 +1,7 @@
 """Settings: every number and place two deployments may set differently, read once from the environment.
 
 `Settings()` reads `UPSCALED_*`; a name nobody declared raises, so a misspelt setting is no silent default.
+What the environment does not say may stand in a file, such as /run/secrets/upscaled_s3_secret_key.
 Not here: constants with one right value (they stand beside their use). docs/settings.md lists them.
 """
 
@@ -12,13 +13,18 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "UPSCALED_"
+SECRETS_DIR = Path("/run/secrets")  # where containers find them; not having it is no mistake
 
 
 class Settings(BaseSettings):
     """Frozen; built once when a process starts and handed down by value."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
     )
 
     # Where things live

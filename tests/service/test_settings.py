@@ -77,3 +77,13 @@ def test_everything_of_one_machine_lies_below_one_folder(tmp_path):
     places = {settings.objects_dir, settings.cache_dir, settings.valkey_dir}
     assert len(places) == 3
     assert all(place.parent == tmp_path for place in places)
+
+
+def test_a_secret_may_stand_in_a_file_and_the_environment_goes_before_it(tmp_path, monkeypatch):
+    (tmp_path / "upscaled_s3_access_key").write_text("key-of-file\n")
+    (tmp_path / "upscaled_s3_secret_key").write_text("secret-of-file")
+    (tmp_path / "s3.json").write_text("what others keep there")
+    read = Settings(_secrets_dir=tmp_path)
+    assert read.s3_access_key.get_secret_value() == "key-of-file"
+    monkeypatch.setenv("UPSCALED_S3_SECRET_KEY", "secret-of-environment")
+    assert Settings(_secrets_dir=tmp_path).s3_secret_key.get_secret_value() == "secret-of-environment"
