@@ -1,30 +1,35 @@
 """ModelConfig: the one frozen description from which a network is built, saved and drawn.
 
-Not here: layers (networks.py, flow.py), files (checkpoint.py).
+Not here: layers (generator.py, single_image.py, flow.py), files (checkpoint.py).
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Final, Literal, get_args
 
 SCALE: Final = 4  # every network enlarges four times; a scale of 2 is that output, area-averaged
 FORMAT_VERSION: Final = 1
 
-GeneratorName = Literal["frvsr", "bicubic"]
+GeneratorName = Literal["frvsr", "bicubic", "srresnet", "rrdb", "compact"]
 FlowName = Literal["none", "fnet", "pyramid", "dis"]
 HeadName = Literal["subpixel", "transposed"]
+UpsamplingName = Literal["bicubic", "bilinear", "corner"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """What a checkpoint's weights are weights of.
 
-    generator  "frvsr": the recurrent G of FRVSR and TecoGAN; "bicubic": no network at all
-    flow       F: "fnet" (paper), "pyramid" (local cost volumes), "dis" (OpenCV, outside the network),
-               "none" for single-image models, whose state stays empty
-    features   channels of G's body
-    blocks     residual blocks of G (published: 10 or 16)
-    head       "transposed": two transposed convolutions (paper); "subpixel": one pixel shuffle, lighter
+    generator   "frvsr": the recurrent G of FRVSR and TecoGAN; "bicubic": no network at all; "srresnet",
+                "rrdb" (ESRGAN), "compact" (Real-ESRGAN's small one): a picture at a time
+    flow        F: "fnet" (paper), "pyramid" (local cost volumes), "dis" (OpenCV, outside the network),
+                "none" for single-image models, whose state stays empty
+    features    channels of G's body
+    blocks      residual blocks of G (published: 10 or 16; rrdb 23 or 6); convolutions of a compact body
+    head        of frvsr: "transposed", two transposed convolutions (paper); "subpixel", one pixel shuffle
+    upsampling  how frvsr enlarges frame and flow: "bicubic" (the flow bilinear), "bilinear", or "corner",
+                both bicubic and sampled at the corner of each 4x4 block; the last two are imported networks'
+    growth      channels that each convolution of an rrdb's dense block adds
 
     Raises ValueError, naming the value, for anything else.
     """
@@ -34,20 +39,24 @@ class ModelConfig:
     features: int = 64
     blocks: int = 10
     head: HeadName = "subpixel"
+    upsampling: UpsamplingName = "bicubic"
+    growth: int = 32
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        for name, allowed in (("generator", GeneratorName), ("flow", FlowName), ("head", HeadName)):
+        for name, allowed in _NAMES.items():
             if getattr(self, name) not in get_args(allowed):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected")
         if self.format_version != FORMAT_VERSION:
             raise ValueError(f"format_version is {self.format_version!r}; this code reads {FORMAT_VERSION}")
-        if not (isinstance(self.features, int) and 1 <= self.features <= 512):
-            raise ValueError(f"features is {self.features!r}; 1 to 512 is expected")
-        if not (isinstance(self.blocks, int) and 1 <= self.blocks <= 64):
-            raise ValueError(f"blocks is {self.blocks!r}; 1 to 64 is expected")
+        for name, largest in _LARGEST.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int) and 1 <= value <= largest):
+                raise ValueError(f"{name} is {value!r}; 1 to {largest} is expected")
         if (self.generator == "frvsr") != (self.flow != "none"):
             raise ValueError(f"generator {self.generator!r} does not go with flow {self.flow!r}")
+        if self.generator != "frvsr" and self.upsampling != "bicubic":
+            raise ValueError(f"generator {self.generator!r} does not go with upsampling {self.upsampling!r}")
 
     @property
     def recurrent(self) -> bool:
@@ -58,13 +67,25 @@ class ModelConfig:
     def receptive_radius(self) -> int:
         """How far, in low-resolution pixels, an output of G depends on its input; the halo of a tile.
 
-        One for each 3x3 convolution at low resolution; the heads' last layers and the bicubic skip
-        (radius 2) lie within two more.
+        One for each 3x3 convolution at low resolution; the layers after enlarging and the skip (bicubic has
+        radius 2) lie within one or two more.
         """
-        return 2 if self.generator == "bicubic" else 2 * self.blocks + 1 + 2
+        match self.generator:
+            case "bicubic":
+                return 2
+            case "frvsr" | "srresnet":
+                return 1 + 2 * self.blocks + 2
+            case "rrdb":  # a block has three dense blocks of five convolutions
+                return 1 + 15 * self.blocks + 1 + 2
+            case "compact":
+                return 1 + self.blocks + 1
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        """Fields younger than the format stand there only if they say something: old weights keep their
+        version, and older workers read whatever they can run."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {name: value for name, value in said.items() if _YOUNGER.get(name) != value}
+        return json.dumps(said, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -78,3 +99,10 @@ class ModelConfig:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"incomplete model config: {error}") from error
+
+
+_NAMES: Final = {
+    "generator": GeneratorName, "flow": FlowName, "head": HeadName, "upsampling": UpsamplingName,
+}  # fmt: skip
+_LARGEST: Final = {"features": 512, "blocks": 64, "growth": 512}
+_YOUNGER: Final = {"upsampling": "bicubic", "growth": 32}  # with their defaults

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_core.config import SCALE, ModelConfig
-from model_core.warping import bicubic4
+from model_core.warping import bicubic4, enlarge
 
 
 class ResidualBlock(nn.Module):
@@ -28,12 +28,13 @@ class FrvsrGenerator(nn.Module):
     """G of FRVSR (Sajjadi et al. 2018, fig. 3, right) and TecoGAN (Chu et al. 2020, eq. 2).
 
     Input (N, 51, h, w): the low frame and the warped last output with its 4x4 blocks folded into 48
-    channels. Output (N, 3, 4h, 4w): bicubic(low) + residual, not clamped.
+    channels. Output (N, 3, 4h, 4w): the low frame enlarged + residual, not clamped.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         features = config.features
+        self.upsampling = config.upsampling
         self.conv_in = nn.Conv2d(3 + 3 * SCALE**2, features, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(config.blocks)))
         if config.head == "subpixel":
@@ -51,7 +52,7 @@ class FrvsrGenerator(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         residual: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
-        return bicubic4(inputs[:, :3]) + residual
+        return enlarge(inputs[:, :3], self.upsampling) + residual
 
 
 class Bicubic(nn.Module):

@@ -6,6 +6,7 @@ from torch import nn
 from model_core.config import ModelConfig
 from model_core.flow import FlowPyramid, FNet
 from model_core.generator import Bicubic, FrvsrGenerator
+from model_core.single_image import Compact, Rrdb, SrResNet
 
 
 class Model(nn.Module):
@@ -14,7 +15,7 @@ class Model(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.generator: nn.Module = Bicubic() if config.generator == "bicubic" else FrvsrGenerator(config)
+        self.generator: nn.Module = _generator(config)
         self.flow_net: FNet | FlowPyramid | None = None
         if config.flow == "fnet":
             self.flow_net = FNet()
@@ -27,3 +28,17 @@ def build(config: ModelConfig) -> Model:
     # Channels-last keeps convolutions on the fast path of both CPU and CUDA.
     model: Model = Model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def _generator(config: ModelConfig) -> nn.Module:
+    match config.generator:
+        case "frvsr":
+            return FrvsrGenerator(config)
+        case "bicubic":
+            return Bicubic()
+        case "srresnet":
+            return SrResNet(config)
+        case "rrdb":
+            return Rrdb(config)
+        case "compact":
+            return Compact(config)

@@ -57,7 +57,7 @@ def generator_input(model: Model, state: State, frame: Tensor, flow_low: Tensor)
     """What G sees: frame and warped last output, (N, 51, h, w); the frame alone without recurrence."""
     if not model.config.recurrent:
         return frame
-    warped = warp(state.output, upsample_flow(flow_low))  # (N, 3, 4h, 4w)
+    warped = warp(state.output, upsample_flow(flow_low, model.config.upsampling))  # (N, 3, 4h, 4w)
     return torch.cat((frame, space_to_depth(warped)), dim=1)
 
 

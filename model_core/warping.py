@@ -1,13 +1,14 @@
 """Geometry shared by serving and training: enlarging, warping, folding space into channels.
 
-Pixel centres lie at half-pixels everywhere (`align_corners=False`), so nothing shifts when enlarged.
+Pixel centres lie at half-pixels (`align_corners=False`), so nothing shifts when enlarged. The exception is
+`corner4`, which is there for networks that were trained with it.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_core.config import SCALE
+from model_core.config import SCALE, UpsamplingName
 
 
 def bicubic4(low: Tensor) -> Tensor:
@@ -15,9 +16,32 @@ def bicubic4(low: Tensor) -> Tensor:
     return F.interpolate(low.float(), scale_factor=SCALE, mode="bicubic", align_corners=False)
 
 
-def upsample_flow(flow_low: Tensor) -> Tensor:
-    """(N, 2, h, w) in low-resolution pixels -> (N, 2, 4h, 4w) in high-resolution pixels, bilinear."""
-    return F.interpolate(flow_low.float(), scale_factor=SCALE, mode="bilinear", align_corners=False) * SCALE
+def bilinear4(low: Tensor) -> Tensor:
+    """The same by bilinear interpolation."""
+    return F.interpolate(low.float(), scale_factor=SCALE, mode="bilinear", align_corners=False)
+
+
+def corner4(low: Tensor) -> Tensor:
+    """Bicubic, but sampled at the corner of each 4x4 block: output i at i / 4, not at (i + 0.5) / 4 - 0.5.
+
+    Source: TecoGAN-PyTorch, net_utils.BicubicUpsample, after the resize of TensorFlow 1.
+    """
+    height, width = low.shape[-2:]
+    # Corner alignment over one more pixel puts the samples at exact quarters; the last one is of that pixel.
+    more = F.pad(low.float(), (0, 1, 0, 1), mode="replicate")
+    size = (height * SCALE + 1, width * SCALE + 1)
+    return F.interpolate(more, size=size, mode="bicubic", align_corners=True)[..., :-1, :-1]
+
+
+def enlarge(low: Tensor, upsampling: UpsamplingName) -> Tensor:
+    """(N, C, h, w) -> (N, C, 4h, 4w), fp32, as ModelConfig.upsampling says."""
+    return {"bicubic": bicubic4, "bilinear": bilinear4, "corner": corner4}[upsampling](low)
+
+
+def upsample_flow(flow_low: Tensor, upsampling: UpsamplingName = "bicubic") -> Tensor:
+    """(N, 2, h, w) in low-resolution pixels -> (N, 2, 4h, 4w) in high-resolution pixels."""
+    # Bilinear beside bicubic frames too: a flow has edges, and bicubic overshoots there.
+    return SCALE * (corner4(flow_low) if upsampling == "corner" else bilinear4(flow_low))
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
