@@ -26,6 +26,12 @@ STEPS_WAITING = Gauge(
     ["step"],
     multiprocess_mode="livemostrecent",
 )
+OLDEST_STEP_SECONDS = Gauge(
+    "upscaled_oldest_step_seconds",
+    "Time since the message of the longest waiting step was sent.",
+    ["step"],
+    multiprocess_mode="livemostrecent",
+)
 OLDEST_JOB_SECONDS = Gauge(
     "upscaled_oldest_job_seconds",
     "Age of the oldest job that has not ended.",
@@ -45,3 +51,29 @@ STAGE_SECONDS = Histogram(
 FRAMES = Counter("upscaled_frames", "Frames upscaled.")
 BATCH_SIZE = Histogram("upscaled_batch_size", "Frames in one pass of the network.", buckets=_BATCH_SIZES)
 MODEL_LOAD_FAILURES = Counter("upscaled_model_load_failures", "Versions refused at their gate.", ["model"])
+
+# Of a worker as it stands, written every few seconds by worker/observe.py.
+READY = Gauge("upscaled_ready", "1 while this worker takes jobs.", multiprocess_mode="livemostrecent")
+STREAMS = Gauge("upscaled_streams", "Streams open on the engines.", multiprocess_mode="livemostrecent")
+STREAMS_WAITING = Gauge(
+    "upscaled_streams_waiting",
+    "Streams of which a frame waits for the network.",
+    multiprocess_mode="livemostrecent",
+)
+DEVICE_MEMORY_BYTES = Gauge(
+    "upscaled_device_memory_bytes",
+    "Memory that PyTorch holds on the CUDA device; 0 on a processor.",
+    multiprocess_mode="livemostrecent",
+)
+DISK_FREE_RATIO = Gauge(
+    "upscaled_disk_free_ratio",
+    "Free share of the disk that data_dir lies on.",
+    multiprocess_mode="livemostrecent",
+)
+# `version` has as many values at a time as versions are loaded: what was freed is taken out.
+MODEL_INFO = Gauge(
+    "upscaled_model_info",
+    "1 for each model that is loaded.",
+    ["model", "version", "precision"],
+    multiprocess_mode="livemostrecent",
+)

@@ -16,7 +16,7 @@ from service.log import setup
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings
 from service.storage.open import open_storage
-from worker import health, tasks
+from worker import health, observe, tasks
 from worker.context import open_context
 from worker.scratch import own_folder
 
@@ -47,6 +47,7 @@ def run() -> int:
         condition = health.Health(context)
         tasks.register(app, context, condition)
         threading.Thread(target=condition.watch, name="health", daemon=True).start()
+        threading.Thread(target=observe.watch, args=(context, condition), name="observe", daemon=True).start()
         with health.serve(settings.metrics_port, condition):
             return _consume(app, name)
 

@@ -139,6 +139,13 @@ class Registry:
         with self._lock:
             return [entry.loaded.engine for entry in self._entries.values()]
 
+    def loaded(self) -> list[tuple[str, str, str]]:
+        """Name, version and precision of each model that is in memory."""
+        with self._lock:
+            return [
+                (key.name, key.version, entry.loaded.choice.precision) for key, entry in self._entries.items()
+            ]
+
     def names(self) -> list[str]:
         return list(published.names(self._storage))
 

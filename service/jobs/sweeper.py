@@ -96,7 +96,7 @@ class Sweeper:
             dispatch(self._store, self._queue, job_id, step)
             metrics.SWEEPER_ACTIONS.labels("requeue").inc()
             log.info("step_requeued", extra={"job": job_id, "step": step})
-        self._measure(active, [step for _, step, _ in waiting])
+        self._measure(active, [(step, queued_at) for _, step, queued_at in waiting])
 
     def expire(self) -> None:
         """Remove the objects of results past their time, and after as long again the record as well."""
@@ -156,11 +156,14 @@ class Sweeper:
             return False
         return True
 
-    def _measure(self, active: list[str], waiting: list[Step]) -> None:
+    def _measure(self, active: list[str], waiting: list[tuple[Step, float | None]]) -> None:
+        now = self._store.now()
         for kind in RUNNABLE_IN:
-            metrics.STEPS_WAITING.labels(kind).set(sum(kind_of(step) == kind for step in waiting))
+            ages_s = [now - (queued_at or now) for step, queued_at in waiting if kind_of(step) == kind]
+            metrics.STEPS_WAITING.labels(kind).set(len(ages_s))
+            metrics.OLDEST_STEP_SECONDS.labels(kind).set(max(ages_s, default=0.0))
         try:
-            age_s = self._store.now() - self._store.get(active[0]).created_at if active else 0.0
+            age_s = now - self._store.get(active[0]).created_at if active else 0.0
         except UnknownJob:
             return  # deleted since we asked; the next sweep measures again
         metrics.OLDEST_JOB_SECONDS.set(age_s)

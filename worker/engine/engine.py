@@ -107,6 +107,12 @@ class Engine:
         return len(self._streams)
 
     @property
+    def waiting_count(self) -> int:
+        """Streams of which a frame waits to be run."""
+        with self._lock:
+            return sum(stream.slot().is_ready for stream in self._streams.values())
+
+    @property
     def failure(self) -> DeviceLost | None:
         """Why the engine stopped; it won't recover, its owner makes another."""
         return self._failure
