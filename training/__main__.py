@@ -13,7 +13,8 @@ from training.config import PRESETS, ConfigError, parse_overrides
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_train(commands.add_parser("train", help="begin a training, or go on with the one in --out"))
+    # Abbreviations would let a mistyped key of the config pass for an option.
+    _add_train(commands.add_parser("train", help="begin or go on with a training", allow_abbrev=False))
     _add_evaluate(commands.add_parser("evaluate", help="score a model by the frozen protocol"))
     _add_pack(commands.add_parser("pack", help="write the training material as one file that travels"))
     _add_publish(
@@ -54,17 +55,21 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
     from training.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
     from training.state import has_state, read_config  # noqa: PLC0415
-    from training.train import Limits, train  # noqa: PLC0415
+    from training.train import Limits, TrainingDivergedError, train  # noqa: PLC0415
 
     state = options.out / "state"
     config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
         parse_overrides(rest)
     )
-    progress = train(
-        config, load_library(options.data), options.out,
-        Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
-        init=options.init,
-    )  # fmt: skip
+    try:
+        progress = train(
+            config, load_library(options.data), options.out,
+            Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
+            init=options.init,
+        )  # fmt: skip
+    except TrainingDivergedError as error:
+        print(f"stopped, the last good state is in {state}: {error}", file=sys.stderr)
+        return 3
     print(f"step {progress.step}, {progress.seconds:.0f} s of training; state in {state}")
     return 0
 

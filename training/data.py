@@ -8,6 +8,7 @@ Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving do
 estimated once however often its crops are drawn. On a crop alone it would cost as much and know less.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator
@@ -229,20 +230,20 @@ def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Gen
     ready: queue.Queue[Batch | BaseException] = queue.Queue(depth)
     stopped = threading.Event()
 
+    def offer(item: Batch | BaseException) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
+
     def work() -> None:
         step = start
         try:
             while not stopped.is_set():
-                item = make(step)
-                while not stopped.is_set():
-                    try:
-                        ready.put(item, timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
+                offer(make(step))
                 step += 1
         except BaseException as error:  # noqa: BLE001 (raised again by the consumer)
-            ready.put(error)
+            offer(error)
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()

@@ -28,7 +28,7 @@ PIECES_MAX: Final = 4  # and the manifest
 PIECE_BYTES_MAX: Final = 15 * 2**20 - 2**16  # leaves room for a piece's own header
 
 
-class StateError(Exception):
+class StateError(ValueError):
     """The state is incomplete, altered, or of another model."""
 
 

@@ -1,7 +1,10 @@
 """Presets, overrides and what they refuse."""
 
+from pathlib import Path
+
 import pytest
 
+from training.__main__ import main
 from training.config import PRESETS, ConfigError, TrainingConfig, parse_overrides
 
 
@@ -10,6 +13,14 @@ def test_unknown_key_is_an_error_that_names_it() -> None:
         parse_overrides(["--learning-rat", "1e-3"])
     with pytest.raises(ConfigError, match="bathc"):
         TrainingConfig().override({"bathc": 2})
+
+
+def test_command_refuses_an_unknown_key_before_it_reads_any_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(tmp_path / "absent"), "--out", str(tmp_path), "--learning-rat", "1e-3"]
+    assert main(["train", *arguments]) == 2
+    assert "--learning-rat'" in capsys.readouterr().err
 
 
 def test_value_of_the_wrong_type_or_missing_is_an_error() -> None:

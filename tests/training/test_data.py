@@ -1,5 +1,7 @@
 """Batches: the same for the same seed and step, and consistent in themselves."""
 
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -89,6 +91,19 @@ def test_prefetch_keeps_the_order_from_where_it_starts_and_raises_what_the_maker
     assert [int(next(batches).low) for _ in range(3)] == [5, 6, 7]
     with pytest.raises(ValueError, match="no step 8"):
         next(batches)
+
+
+def test_prefetch_ends_when_its_consumer_leaves_though_its_queue_is_full() -> None:
+    def make(step: int) -> Batch:
+        if step == 3:
+            raise ValueError("nobody waits for this any more")
+        return Batch(torch.tensor(step), torch.tensor(0), None)
+
+    batches = prefetch(make, 0, depth=1)
+    next(batches)
+    time.sleep(0.3)
+    batches.close()
+    assert all(thread.name != "prefetch" for thread in threading.enumerate())
 
 
 def test_validation_takes_held_out_shots_and_a_photograph_without_them(material: Path) -> None:
