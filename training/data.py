@@ -92,6 +92,8 @@ class Sampler:
     def batch(self, step: int, shape: tuple[int, int, int], *, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of this process; `shape` is (batch, frames, crop) over all of them."""
         count, frames, crop = shape
+        if count % ranks:
+            raise ValueError(f"batch is {count}: {ranks} processes can't share it evenly")
         share = range(rank * count // ranks, (rank + 1) * count // ranks)
         return collate(
             [self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share]
@@ -127,6 +129,8 @@ class Sampler:
         fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
         if fitting and rng.uniform() >= self._photo_share:
             return fitting[rng.integers(len(fitting))]
+        if not self._photos or crop * SCALE > PHOTO_SIDE:
+            raise ValueError(f"crop is {crop}: no clip and no photograph holds it")
         key = int(rng.integers(len(self._photos))), int(rng.integers(PHOTO_PATHS))
         if key not in self._rendered:
             self._rendered[key] = self._render(*key)

@@ -40,6 +40,13 @@ def test_two_processes_draw_the_halves_of_one_batch(sampler: Sampler) -> None:
     assert torch.equal(whole.low, torch.cat([half.low for half in halves]))
 
 
+def test_batch_that_cannot_be_shared_and_crop_that_fits_nowhere_are_refused(sampler: Sampler) -> None:
+    with pytest.raises(ValueError, match="3 processes"):
+        sampler.batch(0, SHAPE, ranks=3)
+    with pytest.raises(ValueError, match="crop is 65"):
+        sampler.batch(0, (1, 2, 65))
+
+
 def test_shapes_and_ranges_are_as_the_recurrence_wants_them(sampler: Sampler) -> None:
     batch = sampler.batch(0, SHAPE)
     assert batch.low.shape == (2, 3, 3, 16, 16)
