@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from service import cli_models
 from service.errors import UpscaleError
 from service.jobs.model import Options
 from service.settings import Settings
@@ -76,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--scale", type=int, choices=(2, 4), help="times it should be larger (default any)")
     _add_cut(command)
     command.set_defaults(run=_verify)
+
+    cli_models.add_commands(commands)
 
     command = commands.add_parser("worker", help="run a worker for a service on many machines")
     command.set_defaults(run=_worker)

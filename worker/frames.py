@@ -16,6 +16,7 @@ from service.settings import Settings
 from service.storage.files import FileStorage
 from worker.engine.stream import Stream, StreamClosed
 from worker.feeder import Feeder, Frame
+from worker.lending import lend
 from worker.media.folder import Folder, FrameWriter, list_frames, read_frames
 from worker.models import Registry
 from worker.reduce import reduced
@@ -36,10 +37,12 @@ def upscale_folder(
     writer = FrameWriter(target, found, kind=options.format, quality=options.quality)
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:
         settings = Settings(data_dir=Path(folder))
+        storage, name = FileStorage(settings.objects_dir), options.model or settings.default_video_model
+        lend(name, storage)
         first = next(read_frames(found, 0, 1, pixels_max=settings.pixels_max))
         with (
-            Registry(FileStorage(settings.objects_dir), settings) as models,
-            models.acquire(options.model or settings.default_video_model) as model,
+            Registry(storage, settings) as models,
+            models.acquire(name) as model,
             model.engine.open(*first.rgb.shape[:2]) as stream,
             Feeder(stream, _opaque(found, settings.pixels_max), flow=model.config.flow) as feeder,
         ):

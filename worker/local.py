@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.storage.files import FileStorage
 from worker import steps
 from worker.context import WorkerContext, open_context
+from worker.lending import lend
 from worker.media.atomic import written_whole
 from worker.media.container import PICTURES, sniff
 
@@ -58,12 +59,16 @@ def upscale(
     with tempfile.TemporaryDirectory(prefix="upscaled-") as name:
         folder, queue = Path(name), LocalQueue()
         settings = Settings(data_dir=folder)
+        storage = FileStorage(settings.objects_dir)
+        defaults = (settings.default_video_model, settings.default_image_model)
+        for model in {options.model} if options.model else set(defaults):
+            lend(model, storage)
         with open_context(
             "local",
             settings,
             folder,
             store=MemoryStore(attempts_max=settings.attempts_max, lease_s=settings.lease_s),
-            storage=FileStorage(settings.objects_dir),
+            storage=storage,
             queue=queue,
         ) as context:
             job = accept(context, source, options)

@@ -27,6 +27,18 @@ def make_model(flow: str = "dis", **config) -> Model:
     return model.eval().requires_grad_(False)
 
 
+def make_picture_model(generator: str, *, blocks: int) -> Model:
+    """A single-image network of random weights, scaled until its body weighs as much as its skip."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = ModelConfig(generator=generator, flow="none", features=8, blocks=blocks, growth=4)
+        model = build(config)
+    for name, weight in model.named_parameters():
+        if name.endswith("weight"):
+            weight.data *= 2
+    return model.eval().requires_grad_(False)
+
+
 class Clip:
     """Random frames with the flows that come with them, if any, and the frames after which to round."""
 

@@ -10,7 +10,7 @@ import torch
 
 from model_core.recurrence import State, estimate_flow, step
 from service.errors import UpscaleError
-from tests.worker.engine.judge import Clip, assert_levels_close, make_model, upscale_alone
+from tests.worker.engine.judge import Clip, assert_levels_close, make_model, make_picture_model, upscale_alone
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 from worker.engine.stream import StreamClosed
@@ -74,6 +74,22 @@ def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(flow, r
         assert_levels_close(found, upscale_alone(model, clip))
     assert sum(batches) == sum(lengths)
     assert max(batches) >= 2  # or this test has shown nothing
+
+
+@pytest.mark.parametrize("generator", ["srresnet", "rrdb", "compact"])
+def test_networks_for_pictures_are_streams_without_memory(generator):
+    """In a batch, in tiles, in streams that end anywhere: each output is that of its frame alone."""
+    model = make_picture_model(generator, blocks=1)
+    clips = [Clip(seed, shape, 8, flow="none") for seed, shape in enumerate([(60, 50), (60, 50), (16, 24)])]
+    backend = TorchBackend(model, tile_pixels_max=55 * 55)
+    with Engine(backend) as engine:
+        outputs = run_alongside(engine, clips, seed=6, cuts={0: 4})
+    for found, clip in zip(outputs, clips, strict=True):
+        assert_levels_close(found, upscale_alone(model, clip))
+    batch = backend.step([None] * 2, [clip.frames[3] for clip in clips[:2]], [None] * 2, [False] * 2)
+    assert all(row.state is None for row in batch)
+    for row, found in zip(batch, outputs, strict=False):
+        assert_levels_close([row.output], found[3][None])
 
 
 @pytest.mark.parametrize("flow", ["dis", "fnet"])

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,15 +8,22 @@ from hypothesis import strategies as st
 
 from model_core.config import ModelConfig
 from model_core.model import build
-from model_core.pixels import to_uint8
-from tests.worker.engine.judge import make_model
+from model_core.pixels import to_float, to_uint8
+from tests.worker.engine.judge import make_model, make_picture_model
+from worker.engine.backends.torch import HALO_MAX, TorchBackend
 from worker.engine.tiles import KEPT_SIDE_MIN, generate_in_tiles, grid
 
 
-@pytest.fixture(scope="module", params=["subpixel", "transposed", "bicubic"])
+@pytest.fixture(
+    scope="module", params=["subpixel", "transposed", "corner", "bicubic", "srresnet", "rrdb", "compact"]
+)
 def model(request):
     if request.param == "bicubic":
         return build(ModelConfig(generator="bicubic", flow="none")).eval()
+    if request.param in ("srresnet", "rrdb", "compact"):
+        return make_picture_model(request.param, blocks=1)
+    if request.param == "corner":
+        return make_model("dis", upsampling="corner")
     return make_model("dis", head=request.param)
 
 
@@ -50,6 +58,20 @@ def test_no_output_depends_on_input_beyond_the_halo(model):
     moved = (model.generator(inputs) != model.generator(changed)).any(dim=(0, 1)).nonzero()
     assert moved.min() // 4 >= at - side
     assert moved.max() // 4 <= at + side
+
+
+@torch.inference_mode()
+def test_a_network_that_could_see_beyond_the_largest_halo_shows_no_seams():
+    model = make_picture_model("rrdb", blocks=6)  # as deep as the smallest published one
+    assert model.config.receptive_radius > HALO_MAX
+    backend = TorchBackend(model, tile_pixels_max=168 * 168)
+    frame = np.random.default_rng(1).integers(0, 256, (170, 200, 3), dtype=np.uint8)
+    assert grid(170, 200, halo=HALO_MAX, tile_pixels_max=168 * 168) != (1, 1)
+    [tiled] = backend.step([None], [frame], [None], [False])
+    whole = to_uint8(model.generator(to_float(torch.from_numpy(frame[None]))))[0].numpy()
+    difference = np.abs(tiled.output.astype(int) - whole)
+    assert difference.max() <= 1
+    assert (difference != 0).mean() <= 0.001
 
 
 @settings(deadline=None)

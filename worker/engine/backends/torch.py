@@ -28,6 +28,11 @@ TILE_PIXELS_MAX = 1 << 19
 # Eight frames of 180x144, fp32: 0.67 s of processor time each in one call, 0.49 s in eight (EPYC, one core).
 CPU_CALL_PIXELS_MAX = 1 << 15
 
+# A deep network could see further, 23 RRDB blocks 349 pixels: such halos leave a tile no centre, and a
+# 1920x1080 frame would be computed a thousand times over. The farther, the fainter: with 6 blocks of random
+# weights nothing beyond 64 moves a level (test_tiles). No published weights were at hand to measure.
+HALO_MAX = 64
+
 
 class TorchBackend:
     """See base.Backend. The model is moved to the device and belongs to this backend from then on."""
@@ -50,7 +55,7 @@ class TorchBackend:
         self._generate_in_tiles = partial(
             generate_in_tiles,
             self._model.generator,
-            halo=self.config.receptive_radius,
+            halo=min(self.config.receptive_radius, HALO_MAX),
             tile_pixels_max=tile_pixels_max,
         )
 

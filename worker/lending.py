@@ -1,0 +1,26 @@
+"""Lending: work without a server may use what was published to the settings' storage.
+
+Such work keeps its own files in a temporary storage, so one model is copied there before it begins.
+"""
+
+from model_core import checkpoint
+from service.settings import Settings
+from service.storage import models as published
+from service.storage.base import InvalidKey, NotFound, Storage
+from service.storage.open import open_storage
+
+
+def lend(name: str, borrower: Storage) -> None:
+    """Copy the latest version of a model; nothing happens where there is none, or it comes with us."""
+    settings = Settings()
+    if name in checkpoint.shipped() or (settings.storage == "files" and not settings.objects_dir.is_dir()):
+        return
+    lender = open_storage(settings)
+    try:
+        version = published.read_latest(lender, name).version
+    except (NotFound, InvalidKey):
+        return  # whoever asks for the model says so
+    for file in published.FILES:
+        key = published.file_key(name, version, file)
+        borrower.put(key, lender.open(key))
+    published.move_latest(borrower, name, version)
