@@ -1,6 +1,8 @@
 """The three steps of a job in one process: what they make, and what interrupts them."""
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.worker.media.clips import make_clip
 from worker import held as held_module
 from worker import local, segment, steps
 from worker.context import WorkerContext, open_context
+from worker.handover import Frame
 from worker.local import LocalQueue
 from worker.media.decode import decode
 from worker.media.probe import probe
@@ -40,7 +43,9 @@ LOSSLESS = Options(model="small", codec="ffv1", format="mkv")
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, width=72, height=48)  # rows padded in memory
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, width=72, height=48
+    )  # rows padded in memory
 
 
 @pytest.fixture
@@ -89,19 +94,16 @@ def result_frames(context: WorkerContext, job: Job, folder: Path) -> np.ndarray:
     return frames_of(folder / "result.mkv")
 
 
-def at_progress(
-    context: WorkerContext, job_id: str, frames: int, act: Callable[[], None]
-) -> threading.Thread:
-    """Do something once so many frames are done."""
+def after_frames(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
+    """Do something once, while the next frame after so many is being written."""
+    written, reduced = itertools.count(1), segment.reduced
 
-    def watch() -> None:
-        while context.store.get(job_id).frames_done < frames:
-            threading.Event().wait(0.002)
-        act()
+    def counting(high: Frame, scale: int) -> Frame:
+        if next(written) == count + 1:
+            act()
+        return reduced(high, scale)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
+    monkeypatch.setattr(segment, "reduced", counting)
 
 
 def test_a_chain_of_segments_equals_one_pass_rounded_at_the_same_places(
@@ -138,11 +140,11 @@ def test_nothing_but_input_manifest_and_result_is_left(context: WorkerContext, c
 
 
 def test_work_given_back_in_mid_segment_goes_on_with_the_same_frames(
-    context: WorkerContext, clip: Path, tmp_path: Path
+    context: WorkerContext, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = result_frames(context, run(context, accept(context, clip)), tmp_path)
     job_id = accept(context, clip)
-    at_progress(context, job_id, SEGMENT + 2, context.draining.set)
+    after_frames(monkeypatch, SEGMENT + 2, context.draining.set)
     assert run(context, job_id).state is JobState.RUNNING
     assert context.store.steps(job_id)["segment/0"].done
     assert not context.store.steps(job_id)["segment/1"].done
@@ -155,13 +157,18 @@ def test_work_given_back_in_mid_segment_goes_on_with_the_same_frames(
 
 
 def test_a_cancelled_job_stops_between_two_frames_and_leaves_no_part(
-    context: WorkerContext, clip: Path
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = accept(context, clip)
-    at_progress(context, job_id, 2, lambda: context.store.transition(job_id, JobEvent.CANCEL) and None)
+
+    def cancel() -> None:
+        context.store.transition(job_id, JobEvent.CANCEL)
+        time.sleep(20 * held_module.RENEW_S)  # the network is faster than news of the end
+
+    after_frames(monkeypatch, 2, cancel)
     job = run(context, job_id)
     assert job.state is JobState.CANCELLED
-    assert job.frames_done < FRAMES
+    assert job.frames_done < SEGMENT
     assert list(context.scratch.iterdir()) == []
 
 
