@@ -7,7 +7,7 @@ import torch
 from model_core.config import ModelConfig
 from model_core.model import build
 from model_core.warping import warp
-from tests.worker.engine.judge import make_model
+from tests.worker.engine.judge import make_model, make_picture_model
 from worker.engine.backends import precision
 from worker.engine.backends.torch import TorchBackend
 
@@ -61,6 +61,18 @@ def test_without_a_network_there_is_nothing_to_choose():
         precision.choose(lambda chosen: TorchBackend(model, precision=chosen), "cpu", {}).precision
         == "float32"
     )
+
+
+def test_a_network_without_memory_is_tried_on_one_frame():
+    model, steps = make_picture_model("rrdb", blocks=1), []
+
+    class Counted(TorchBackend):
+        def step(self, *args):
+            steps.append(self.precision)
+            return super().step(*args)
+
+    precision.choose(lambda chosen: Counted(model, precision=chosen), "cpu", {})
+    assert steps.count("float32") == steps.count("bfloat16") == 3  # once to warm up, twice timed
 
 
 def test_the_bound_of_the_loss_follows_the_difference():
