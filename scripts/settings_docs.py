@@ -20,7 +20,8 @@ INTRODUCTION: Final = f"""\
 
 Every process reads these once, when it starts, from the environment; all begin with `{ENVIRONMENT_PREFIX}`.
 A name that is not in this table, or a value that does not fit, stops the process with a message. An empty
-value is none.
+value is none. What the environment does not say may stand in a file under `/run/secrets` that has the
+variable's name in lower case.
 
 | variable | values | default | what it is |
 |---|---|---|---|

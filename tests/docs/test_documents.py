@@ -1,5 +1,7 @@
 """Documents that draw or list what the code has: they must agree with it."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import service
 from service.api import problems
 from service.errors import UpscaleError
 from service.settings import Settings
@@ -48,7 +51,9 @@ def test_every_link_between_pages_leads_somewhere():
 
 
 def errors_that_are_raised() -> Iterator[type[UpscaleError]]:
-    """The leaves of the tree, those of HTTP included, and the base, which stands for what nobody foresaw."""
+    """The leaves of the tree, wherever declared, and the base, which stands for what nobody foresaw."""
+    for module in pkgutil.walk_packages(service.__path__, "service."):
+        importlib.import_module(module.name)
     yield UpscaleError
     for error in problems.known_errors():
         if error.__module__.startswith("service.") and not error.__subclasses__():
