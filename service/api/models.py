@@ -10,6 +10,8 @@ from service.api.dependencies import UsedServices, in_thread
 from service.api.problems import problem_responses
 from service.settings import Settings
 
+KNOWN_ANSWER = "known_answer"  # in a card, but of use to the workers' gate alone
+
 router = APIRouter(tags=["models"])
 
 
@@ -45,5 +47,5 @@ def _view(entry: Entry, settings: Settings) -> ModelView:
         version=entry.version,
         summary=None if summary is None else str(summary),
         default_for=default_for,
-        card=entry.card,
+        card={name: value for name, value in entry.card.items() if name != KNOWN_ANSWER},
     )

@@ -69,8 +69,8 @@ def test_a_job_spread_over_two_workers_survives_the_loss_of_one(
         for url in (service.url, *(f"http://127.0.0.1:{number}" for number in metrics_ports)):
             eventually(lambda url=url: is_ready(url), START_S)
 
-        alone = service.result(service.post(clip, codec="ffv1", format="mkv"), tmp_path)
-        job_id = service.post(clip, codec="ffv1", format="mkv")
+        alone = service.result(service.post(clip, codec="ffv1", format="mkv", model="bicubic"), tmp_path)
+        job_id = service.post(clip, codec="ffv1", format="mkv", model="bicubic")
         eventually(lambda: service.job(job_id)["progress"]["frames_done"] >= SHOT, 60)
         workers[0].send_signal(signal.SIGKILL)
         result = service.result(job_id, tmp_path)

@@ -67,12 +67,18 @@ def test_requests_are_counted_by_route_and_never_by_path(service: Service) -> No
 
 def test_bicubic_is_offered_before_anything_was_published(service: Service) -> None:
     (only,) = service.ask("GET", "/models").json()["models"]
-    assert (only["name"], only["default_for"]) == ("bicubic", ["video", "image"])
+    assert (only["name"], only["default_for"]) == ("bicubic", [])
     assert only["summary"]
 
 
 def test_a_published_model_is_offered_with_its_card(service: Service, tmp_path: Path) -> None:
-    publish(service, "tecogan", "abc123", {"summary": "sharp", "psnr": 31.2}, tmp_path / "checkpoint")
+    publish(
+        service,
+        "tecogan",
+        "abc123",
+        {"summary": "sharp", "psnr": 31.2, "known_answer": [1, 2]},
+        tmp_path / "checkpoint",
+    )
     service.settings = service.settings.model_copy(update={"default_video_model": "tecogan"})
     by_name = {model["name"]: model for model in service.ask("GET", "/models").json()["models"]}
     assert by_name["tecogan"] == {
