@@ -23,6 +23,11 @@ Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def random_weights(shapes: Shapes, seed: int = 0) -> Weights:
     """Of a size that keeps a signal's size from layer to layer; biases small but not zero."""
     random = torch.Generator().manual_seed(seed)

@@ -10,6 +10,11 @@ from model_core.recurrence import State, step, unroll
 GENERATORS = ("srresnet", "rrdb", "compact")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def small_model(generator: GeneratorName, blocks: int = 1) -> Model:
     torch.manual_seed(5)
     config = ModelConfig(generator=generator, flow="none", features=6, blocks=blocks, growth=3)
