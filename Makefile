@@ -22,6 +22,7 @@ serve: $(VENV)/.serve ## run the whole service here; PORT=8001 picks another por
 	@exec $(BIN)/upscaled serve
 
 test: $(VENV)/.dev ## run all tests
+	@scripts/promtool
 	$(BIN)/python -m pytest -n 2
 
 check: lint types imports ## lint, formatting, types and import directions
@@ -46,10 +47,11 @@ bench: $(VENV)/.dev ## measure speed on this machine
 docs: $(VENV)/.dev ## redraw and relist what documents take from the code
 	$(BIN)/python scripts/drawings.py
 	$(BIN)/python scripts/settings_docs.py
+	$(BIN)/python scripts/env_example.py
 	$(BIN)/python scripts/models_docs.py
 
 clean: ## remove the environment and every cache; data/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tools
 
 # A stamp is newer than pyproject.toml exactly when the environment has what pyproject.toml asks for.
 $(VENV)/.python:
