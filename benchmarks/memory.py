@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--size", default="180x144")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
+    torch.set_num_threads(1)  # beside a service at work, two threads would spend their time waiting
     for frame_count in arguments.frames:
         with tempfile.TemporaryDirectory(prefix="upscaled-memory-") as folder:
             measure(Path(folder), frame_count, width, height)

@@ -35,37 +35,53 @@ class InputError(UpscaleError):
 
 
 class EmptyUpload(InputError):
+    """The file has no bytes, or the form has no file."""
+
     code = "empty_upload"
 
 
 class UploadTooLarge(InputError):
+    """The upload is larger than the server takes."""
+
     code = "upload_too_large"
     http_status = 413
 
 
 class UploadTruncated(InputError):
+    """The upload ended, or fell silent, before its end."""
+
     code = "upload_truncated"
     http_status = 400
 
 
 class NotMedia(InputError):
+    """The file is neither a video nor a picture, whatever its name says."""
+
     code = "not_media"
     http_status = 415
 
 
 class BrokenMedia(InputError):
+    """The file is damaged or truncated, or no frame of it can be decoded."""
+
     code = "broken_media"
 
 
 class NoVideo(InputError):
+    """The file holds sound or other streams but no video."""
+
     code = "no_video"
 
 
 class FrameTooLarge(InputError):
+    """A frame has, or declares, more pixels than the server takes."""
+
     code = "frame_too_large"
 
 
 class TooLong(InputError):
+    """The video is longer, or has more frames, than the server takes."""
+
     code = "too_long"
 
 
@@ -76,29 +92,41 @@ class UnsupportedMedia(InputError):
 
 
 class UnknownModel(InputError):
+    """There is no model of that name."""
+
     code = "unknown_model"
 
 
 class InvalidOption(InputError):
+    """An option is unknown, out of range, sent twice, or does not fit this kind of file."""
+
     code = "invalid_option"
 
 
 class UnknownJob(InputError):
+    """There is no such job, or its record was removed after its time."""
+
     code = "unknown_job"
     http_status = 404
 
 
 class JobNotFinished(InputError):
+    """The result was asked for, but the job has not succeeded."""
+
     code = "job_not_finished"
     http_status = 409
 
 
 class ResultExpired(InputError):
+    """The result was deleted, or removed after `UPSCALED_RESULT_TTL_S`."""
+
     code = "result_expired"
     http_status = 410
 
 
 class IdempotencyConflict(InputError):
+    """The `Idempotency-Key` was used before for another file or other options."""
+
     code = "idempotency_conflict"
     http_status = 409
 
@@ -110,6 +138,8 @@ class CapacityError(UpscaleError):
 
 
 class QueueFull(CapacityError):
+    """As many jobs are waiting or running as the server takes."""
+
     code = "queue_full"
 
 
@@ -120,10 +150,14 @@ class TransientError(UpscaleError):
 
 
 class StorageUnavailable(TransientError):
+    """The storage does not answer, is full, or refuses."""
+
     code = "storage_unavailable"
 
 
 class StoreUnavailable(TransientError):
+    """The job store or the task queue does not answer or takes no writes."""
+
     code = "store_unavailable"
 
 
@@ -138,6 +172,8 @@ class FaultError(UpscaleError):
 
 
 class IllegalTransition(FaultError):
+    """A job was asked for a move that its state does not have."""
+
     code = "illegal_transition"
 
 
@@ -149,8 +185,12 @@ class TooManyAttempts(FaultError):
 
 
 class CheckpointInvalid(FaultError):
+    """A model's files are damaged, or it did not give its known answer."""
+
     code = "checkpoint_invalid"
 
 
 class OutputInvalid(FaultError):
+    """The network gave numbers that are not finite, or the finished file did not pass its own check."""
+
     code = "output_invalid"

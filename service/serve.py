@@ -9,6 +9,7 @@ writes its file and ends. Not for many machines: there each part is started by i
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -258,14 +259,14 @@ def _address(host: str, port: int) -> str:
 
 
 def _what_to_try(settings: Settings, folder: Path, metrics_port: int) -> str:
-    here = _address(settings.host, settings.port)
+    here, command = _address(settings.host, settings.port), _own_command()
     return f"""
 upscaled is ready at {here}
 
     curl -F file=@clip.mp4 {here}/upscale          post a video or a picture
     curl {here}/jobs                               see how far it is
     curl -OJ {here}/jobs/ID/result                 fetch the result
-    upscaled submit clip.mp4 -o large.mp4 --server {here}
+    {command} submit clip.mp4 -o large.mp4 --server {here}
 
     {here}/            the same in a browser
     {here}/docs        every request, with examples
@@ -273,3 +274,11 @@ upscaled is ready at {here}
 
 Data is in {folder}. Ctrl-C stops everything; unfinished jobs go on at the next start.
 """
+
+
+def _own_command() -> str:
+    """How the reader starts `upscaled` from where they are: it need not be on their PATH."""
+    installed = Path(sys.executable).with_name("upscaled")
+    if shutil.which("upscaled") or not installed.exists():
+        return "upscaled"
+    return os.path.relpath(installed)

@@ -80,3 +80,8 @@ def test_every_shipped_checkpoint_loads_and_is_small(name: str) -> None:
 
 def test_the_baseline_is_always_there() -> None:
     assert "bicubic" in shipped()
+
+
+def test_a_checkpoint_can_be_read_by_other_users(tmp_path: Path, model: Model) -> None:
+    save(tmp_path, model, {})
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in FILES} == {0o644}
