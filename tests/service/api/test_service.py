@@ -174,3 +174,9 @@ def test_the_type_of_every_problem_can_be_looked_up(service: Service) -> None:
 def test_no_two_errors_share_a_code() -> None:
     codes = [error.code for error in known_errors() if "code" in vars(error)]
     assert len(codes) == len(set(codes))
+
+
+def test_every_problem_is_explained_where_its_type_points(service: Service) -> None:
+    for error in known_errors():
+        page = service.ask("GET", f"/problems/{error.code}").json()
+        assert page["explanation"], error.code
