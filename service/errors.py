@@ -132,6 +132,8 @@ class IdempotencyConflict(InputError):
 
 
 class CapacityError(UpscaleError):
+    """The service is full for now: come back after Retry-After."""
+
     code = "over_capacity"
     http_status = 503
     public = True
@@ -144,6 +146,8 @@ class QueueFull(CapacityError):
 
 
 class TransientError(UpscaleError):
+    """Something is away for a while: we try again, and so may the client."""
+
     code = "temporarily_unavailable"
     http_status = 503
     retry = True
