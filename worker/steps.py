@@ -1,7 +1,8 @@
 """One step of a job from lease to finish: what runs, what an error means, and what is queued next.
 
 The class of an error decides: the owner's fault fails the job at once, ours as well; anything that may pass
-leaves the lease to run out, and the sweeper queues the step again until its attempts are used up.
+leaves the lease to run out, and the sweeper queues the step again until its attempts are used up. Attempts
+are counted against a job, so one that found the storage away for all is given back uncounted.
 """
 
 import logging
@@ -10,7 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from service import metrics
-from service.errors import FaultError, IllegalTransition, InputError, TransientError, UnknownJob, UpscaleError
+from service.errors import (
+    FaultError,
+    IllegalTransition,
+    InputError,
+    StorageUnavailable,
+    TransientError,
+    UnknownJob,
+    UpscaleError,
+)
 from service.jobs import keys, manifest
 from service.jobs.model import JobError
 from service.jobs.states import JobEvent
@@ -51,7 +60,7 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
             metrics.STEPS_RETRIED.labels(kind_of(step)).inc()
         with Held(context.store, lease, draining=context.draining) as held:
             held.check()
-            _WORK[kind_of(step)](context, held)
+            _work(context, held)
         return _share_ready(context, job_id)
     except LeaseLost:
         log.info("step_left")
@@ -65,6 +74,18 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
     except Exception:  # the top of a task: one bad job must not take the worker with it
         log.exception("step_broken")
     return None
+
+
+def _work(context: WorkerContext, held: Held) -> None:
+    """Do the step's work. A storage that is away for everyone is no attempt of this job's, however often."""
+    try:
+        _WORK[kind_of(held.lease.step)](context, held)
+    except StorageUnavailable as error:
+        try:
+            context.storage.ping()
+        except StorageUnavailable:
+            raise GivenBack("the storage is away") from error
+        raise
 
 
 def _share_ready(context: WorkerContext, job_id: str) -> Step | None:

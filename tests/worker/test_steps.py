@@ -190,6 +190,32 @@ def test_a_storage_that_is_away_for_a_while_costs_nothing(
     assert job.report["attempts"] == 2 + FRAMES // SEGMENT
 
 
+def away(*_: object) -> None:
+    raise StorageUnavailable("away")
+
+
+def test_a_storage_that_is_away_for_long_costs_no_attempts(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    with monkeypatch.context() as outage:
+        outage.setattr(context.storage, "get", away)
+        outage.setattr(context.storage, "ping", away)
+        for _ in range(context.settings.attempts_max + 3):
+            steps.run(context, job_id, "plan")
+        assert context.store.waiting(job_id) == {"plan": None}
+    assert run(context, job_id).state is JobState.SUCCEEDED
+
+
+def test_an_object_that_cannot_be_read_while_others_can_is_an_attempt(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    monkeypatch.setattr(context.storage, "get", away)
+    steps.run(context, job_id, "plan")
+    assert context.store.steps(job_id)["plan"].attempts == 1
+
+
 def test_an_input_at_fault_fails_its_job_with_the_reason(context: WorkerContext, tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "clip.mp4", 10).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
