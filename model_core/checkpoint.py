@@ -85,7 +85,5 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-        os.fchmod(
-            file.fileno(), 0o644
-        )  # a temporary file is its maker's alone
+        os.fchmod(file.fileno(), 0o644)  # a temporary file is its maker's alone
     Path(file.name).replace(path)
