@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.integration.running import Running
 from tests.service.api.samples import png_that_declares
-from tests.worker.media.clips import make_clip
+from tests.worker.media.clips import make_clip, make_sound_alone
 
 pytestmark = pytest.mark.integration
 PLANNING_S = 5.0
@@ -36,16 +36,7 @@ def truncated(folder: Path) -> bytes:
 
 
 def sound_alone(folder: Path) -> bytes:
-    path = folder / "sound.mkv"
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libopus", rate=48_000, layout="mono")
-        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
-        frame.sample_rate, frame.pts = 48_000, 0
-        for plane in frame.planes:
-            plane.update(bytes(plane.buffer_size))
-        output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path.read_bytes()
+    return make_sound_alone(folder / "sound.mkv").read_bytes()
 
 
 def zero_frames(folder: Path) -> bytes:

@@ -249,3 +249,16 @@ def _add_cover(output: Any, data: bytes) -> Any:
     packet = av.Packet(data)
     packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 1000)
     return packet
+
+
+def make_sound_alone(path: Path) -> Path:
+    """A file with a moment of silence in Opus and no video."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libopus", rate=48_000, layout="mono")
+        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
+        frame.sample_rate, frame.pts = 48_000, 0
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path

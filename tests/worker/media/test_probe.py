@@ -18,7 +18,7 @@ from service.errors import (
     TooLong,
     UnsupportedMedia,
 )
-from tests.worker.media.clips import Sound, Subtitle, make_clip
+from tests.worker.media.clips import Sound, Subtitle, make_clip, make_sound_alone
 from worker.media.probe import probe
 from worker.media.types import Limits, Source
 
@@ -145,15 +145,7 @@ def test_a_file_cut_before_its_index_is_broken(tmp_path, limits):
 
 
 def test_sound_alone_is_no_video(tmp_path, limits):
-    path = tmp_path / "sound.mkv"
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libopus", rate=48_000, layout="mono")
-        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
-        frame.sample_rate, frame.pts = 48_000, 0
-        for plane in frame.planes:
-            plane.update(bytes(plane.buffer_size))
-        output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+    path = make_sound_alone(tmp_path / "sound.mkv")
     with pytest.raises(NoVideo) as caught:
         probe(path, limits=limits)
     assert caught.value.value == "audio"
