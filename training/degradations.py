@@ -25,13 +25,18 @@ REACH: Final = (TAPS - SCALE) // 2  # taps that lie outside a block on each side
 
 def degrade(target: Tensor, protocol: ProtocolName) -> Tensor:
     """(..., H, W) uint8 or float levels -> (..., H/4, W/4) uint8, rounded to the nearest level."""
+    return project(target, protocol).round_().clamp_(0, 255).byte()
+
+
+def project(target: Tensor, protocol: ProtocolName) -> Tensor:
+    """Its linear part: (..., H, W) -> (..., H/4, W/4) fp32 in the units of `target`, differentiable."""
     height, width = target.shape[-2:]
     if height % SCALE or width % SCALE:
         raise ValueError(f"{width}x{height} is not a multiple of {SCALE} on both sides")
     down = axis_matrix(height, protocol).to(target.device)
     across = axis_matrix(width, protocol).to(target.device)
-    low = down @ target.float() @ across.T
-    return low.round_().clamp_(0, 255).byte()
+    with torch.autocast(target.device.type, enabled=False):  # bf16 holds no more than 8 bits of a level
+        return down @ target.float() @ across.T
 
 
 def degrade_frames(frames: Tensor, protocol: ProtocolName) -> Tensor:
