@@ -13,7 +13,7 @@ from model_core.config import FlowName, HeadName, ModelConfig
 
 ProtocolName = Literal["bd", "bi"]
 PixelLossName = Literal["charbonnier", "log_square"]
-TaskName = Literal["frvsr", "flow"]
+TaskName = Literal["upscale", "flow"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
 
@@ -25,7 +25,7 @@ class ConfigError(ValueError):
 class TrainingConfig:
     """Defaults are those of `frvsr_lite`.
 
-    task             what is learned: "frvsr", G (and F where it is a network), or "flow", F alone
+    task             what is learned: "upscale", G (and F where it is a network), or "flow", F alone
     batch            clips per step, over all processes
     frames           frames per clip
     crop             side of a crop in low-resolution pixels
@@ -39,10 +39,16 @@ class TrainingConfig:
     pixel_loss       distance of output and target: "charbonnier", or "log_square" once that is near its end
     pixel_weight     its weight
     warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
+    ping_pong_weight distance of the outputs on the way forth and on the way back; 0 plays clips forth only
+    vgg_weight       distance of VGG16's features of output and target
+    gan_weight       what D finds wrong with the output; 0 trains without D
+    critic_weight    distance of D's own features of output and target
+    critic_start     steps at the beginning in which D learns alone: an ignorant D only misleads G
+    critic_lead_max  D rests while E[log D(target)] - E[log D(output)] is above this
     precision        "auto" times bf16 autocast against fp32 at the start and takes the faster
     """
 
-    task: TaskName = "frvsr"
+    task: TaskName = "upscale"
     flow: FlowName = "dis"
     features: int = 64
     blocks: int = 10
@@ -65,6 +71,12 @@ class TrainingConfig:
     pixel_loss: PixelLossName = "charbonnier"
     pixel_weight: float = 1.0
     warp_weight: float = 0.0
+    ping_pong_weight: float = 0.0
+    vgg_weight: float = 0.0
+    gan_weight: float = 0.0
+    critic_weight: float = 0.0
+    critic_start: int = 0
+    critic_lead_max: float = 0.4
     precision: PrecisionName = "auto"
     validate_every: int = 500
     seed: int = 1
@@ -86,12 +98,21 @@ class TrainingConfig:
             )
         if min(self.frames, self.late_frames) < 2:
             raise ConfigError(f"frames is {self.frames}: a clip has at least 2")
+        if self.critic_weight and not self.gan_weight:
+            raise ConfigError(f"critic_weight is {self.critic_weight} and gan_weight 0: there is no D then")
+        if self.gan_weight and min(self.frames, self.late_frames) < 3:
+            raise ConfigError(f"frames is {self.frames}: D sees three at a time")
         if self.task == "flow" and self.flow not in ("fnet", "pyramid"):
             raise ConfigError(f"flow is {self.flow!r}: only a network can be trained")
         try:
             self.model_config()
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    @property
+    def moves_both_ways(self) -> bool:
+        """Whether a step needs the motion to the next frame as well as to the last."""
+        return self.ping_pong_weight > 0 or self.gan_weight > 0
 
     def model_config(self) -> ModelConfig:
         return ModelConfig(

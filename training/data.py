@@ -39,7 +39,7 @@ VALIDATION_FRAMES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """low (N, T, 3, h, w), target (N, T, 3, H, W) float RGB in [0, 1]; flow (N, T-1, 2, h, w) or None."""
+    """low (N, T, 3, h, w), target (N, T, 3, H, W) float RGB in [0, 1]; flow as in Row, or None."""
 
     low: Tensor
     target: Tensor
@@ -52,7 +52,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One clip of a batch, uint8, time first: target (T, H, W, 3), low (T, h, w, 3), flow (T-1, 2, h, w)."""
+    """One clip of a batch, uint8, time first: target (T, H, W, 3), low (T, h, w, 3), flow (F, 2, h, w).
+
+    F is T-1, or 2T-2 where motion both ways is wanted: that of the clip played forth and back.
+    """
 
     target: NDArray[np.uint8]
     low: NDArray[np.uint8]
@@ -109,7 +112,7 @@ class Sampler:
         low = slice(y, y + crop), slice(x, x + crop)
         flow = None
         if self._dis is not None:
-            pairs = pairwise(order)
+            pairs = pairwise(forth_and_back(order) if self._config.moves_both_ways else order)
             flow = np.stack([sequence.flow(self._dis, a, b)[:, *low] for a, b in pairs]).astype(np.float32)
         row = Row(
             np.stack([sequence.target[t][high] for t in order]),
@@ -174,11 +177,16 @@ def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName) 
 def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
     """`frames` consecutive indices, turning round at the ends of a clip that is too short for them.
 
-    Never backwards from the start: the motion that Sequence keeps would be needed both ways, at double cost.
+    Never backwards from the start: motion both ways costs double, and only TecoGAN's losses need it.
     """
     ring = [*range(length), *range(length - 2, 0, -1)]
     start = int(rng.integers(max(1, length - frames + 1)))
     return [ring[(start + i) % len(ring)] for i in range(frames)]
+
+
+def forth_and_back(order: list[int]) -> list[int]:
+    """a, b, c -> a, b, c, b, a: the last one turns round and is not played twice."""
+    return order + order[-2::-1]
 
 
 def transform(row: Row, code: int) -> Row:

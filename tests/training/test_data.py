@@ -118,3 +118,14 @@ def test_validation_takes_held_out_shots_and_a_photograph_without_them(material:
     assert len(validation_sequences(library, "bd")) == 1
     (tmp,) = validation_sequences(type(library)((), (), library.photos), "bd")
     assert tmp.name == "photo"
+
+
+def test_clip_played_both_ways_has_the_motion_of_the_way_back(material: Path) -> None:
+    config = TrainingConfig(photo_share=0.0, gan_weight=0.01)
+    batch = Sampler(load_library(material), config).batch(0, SHAPE)
+    assert batch.flow is not None
+    assert batch.flow.shape == (2, 4, 2, 16, 16)
+    # The texture pans steadily: what leads back one way leads on the other.
+    ahead = batch.flow.flip(1)[:, :2]
+    assert batch.flow[:, :2].abs().max() > 0.2
+    torch.testing.assert_close(batch.flow[:, :2].median(), -ahead.median(), atol=0.1, rtol=0.1)
