@@ -57,4 +57,4 @@ class Discriminator(nn.Module):
         for stage in self.stages:
             x = F.leaky_relu(stage(x), 0.2)
             features.append(x)
-        return self.head(x), features
+        return self.head(x).float(), features

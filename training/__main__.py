@@ -1,4 +1,4 @@
-"""`python -m training`: train, evaluate, pack, publish."""
+"""`python -m training`: train, evaluate, compare, pack, publish."""
 
 import argparse
 import math
@@ -16,6 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Abbreviations would let a mistyped key of the config pass for an option.
     _add_train(commands.add_parser("train", help="begin or go on with a training", allow_abbrev=False))
     _add_evaluate(commands.add_parser("evaluate", help="score a model by the frozen protocol"))
+    _add_compare(
+        commands.add_parser("compare", help="draw models beside the truth: crops, and strips over time")
+    )
     _add_pack(commands.add_parser("pack", help="write the training material as one file that travels"))
     _add_publish(
         commands.add_parser("publish", help="make a checkpoint of a training and give it to new jobs")
@@ -42,6 +45,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--init", type=Path, help="weights to begin from: a checkpoint folder or a safetensors file"
     )
     parser.add_argument(
+        "--perceptual",
+        type=Path,
+        help="folder of VGG16's weights; with LPIPS's in it, validation tells LPIPS",
+    )
+    parser.add_argument(
         "--stop-seconds", type=float, help="end this run, state written, within so many seconds"
     )
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds between two written states")
@@ -53,9 +61,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     # Reading Python's packages and the data counts as well: the caller has a deadline.
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
+    from training.rounds import TrainingDivergedError  # noqa: PLC0415
     from training.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
     from training.state import has_state, read_config  # noqa: PLC0415
-    from training.train import Limits, TrainingDivergedError, train  # noqa: PLC0415
+    from training.train import Limits, train  # noqa: PLC0415
 
     state = options.out / "state"
     config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
@@ -65,7 +74,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
         progress = train(
             config, load_library(options.data), options.out,
             Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
-            init=options.init,
+            init=options.init, perceptual=options.perceptual,
         )  # fmt: skip
     except TrainingDivergedError as error:
         print(f"stopped, the last good state is in {state}: {error}", file=sys.stderr)
@@ -95,6 +104,27 @@ def _evaluate(options: argparse.Namespace, _: Sequence[str]) -> int:
     lpips = None if options.no_lpips else Lpips(options.weights or default_weights(options.data))
     model, name = load_model(options.model)
     print(evaluate(options.data, model, name, protocol=options.protocol, lpips=lpips, json_path=options.json))
+    return 0
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips (Vid4) or of images")
+    parser.add_argument(
+        "--models", nargs="+", required=True, help="shipped names, folders of checkpoints or trainings, files"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--protocol", choices=("bd", "bi"), default="bd")
+    parser.add_argument("--frames", type=int, help="play each clip forth and back until it has so many")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from training.compare import compare  # noqa: PLC0415
+
+    for path in compare(
+        options.data, options.models, options.out, protocol=options.protocol, frames=options.frames
+    ):
+        print(path)
     return 0
 
 

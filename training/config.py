@@ -43,6 +43,7 @@ class TrainingConfig:
     vgg_weight       distance of VGG16's features of output and target
     gan_weight       what D finds wrong with the output; 0 trains without D
     critic_weight    distance of D's own features of output and target
+    critic_pace      D's learning rate as a multiple of G's
     critic_start     steps at the beginning in which D learns alone: an ignorant D only misleads G
     critic_lead_max  D rests while E[log D(target)] - E[log D(output)] is above this
     precision        "auto" times bf16 autocast against fp32 at the start and takes the faster
@@ -75,6 +76,7 @@ class TrainingConfig:
     vgg_weight: float = 0.0
     gan_weight: float = 0.0
     critic_weight: float = 0.0
+    critic_pace: float = 1.0
     critic_start: int = 0
     critic_lead_max: float = 0.4
     precision: PrecisionName = "auto"
@@ -156,6 +158,18 @@ PRESETS: Final = {
     "frvsr_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,
         warp_weight=1.0, iterations=400_000, photo_share=0.0,
+    ),
+    # `frvsr_lite` with TecoGAN's losses, from its weights (--init); their weights as measured in LOG.md.
+    "teco_lite": TrainingConfig(
+        frames=5, late_frames=5, learning_rate=1.5e-4, ema_decay=0.998, iterations=6000,
+        warmup_iterations=100, ping_pong_weight=0.5, vgg_weight=0.3, gan_weight=0.04, critic_weight=0.1,
+        critic_pace=2.0, critic_start=150, critic_lead_max=4.0,
+    ),
+    # The published recipe, begun from `frvsr_paper`.
+    "tecogan_paper": TrainingConfig(
+        flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,
+        warp_weight=1.0, iterations=500_000, photo_share=0.0,
+        ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02,
     ),
 }  # fmt: skip
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 WIDTH: Final = 900
 HEIGHT: Final = 260
 MARGIN: Final = 60
+TIMES: Final = ("seconds", "step_s", "waited_s")  # noted for reading, not for drawing
 
 
 class Journal:
@@ -36,19 +36,25 @@ class Journal:
                 if isinstance(value, int | float):
                     self._board.add_scalar(name, value, step)
 
-    def show(self, step: int, name: str, frame: Tensor) -> None:
-        """A sample frame (3, H, W) in [0, 1], for TensorBoard."""
+    def show(self, step: int, sheet: NDArray[np.uint8]) -> None:
+        """A sheet of crops (H, W, 3) RGB: as PNG under sheets/, and for TensorBoard."""
+        sheets = self._folder / "sheets"
+        sheets.mkdir(exist_ok=True)
+        cv2.imwrite(str(sheets / f"step{step:08d}.png"), sheet[..., ::-1])
         if self._board is not None:
-            self._board.add_image(name, frame.clamp(0, 1).cpu().numpy(), step)
+            self._board.add_image("sheet", sheet, step, dataformats="HWC")
 
     def draw(self) -> None:
-        """curves.png from the whole log: loss, rate and validation PSNR over steps."""
+        """curves.png from the whole log: whatever was noted, over steps."""
         lines = [json.loads(line) for line in (self._folder / "log.jsonl").read_text().splitlines()]
+        names = {name: None for line in lines for name in line if isinstance(line[name], float)}
         panels = [
             draw_curve(name, [(line["step"], line[name]) for line in lines if name in line])
-            for name in ("loss", "learning_rate", "psnr_db")
+            for name in names
+            if name not in TIMES
         ]
-        cv2.imwrite(str(self._folder / "curves.png"), np.concatenate(panels))
+        if panels:
+            cv2.imwrite(str(self._folder / "curves.png"), np.concatenate(panels))
 
 
 class Bar:

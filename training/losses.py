@@ -1,8 +1,10 @@
-"""Training losses: pure functions of tensors, unweighted; train.py weights them in one visible sum."""
+"""Training losses: pure functions of tensors, unweighted; objective.py weighs them in one visible sum."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model_core.warping import warp
@@ -46,3 +48,53 @@ def robust_end_point(flow: Tensor, truth: Tensor) -> Tensor:
     flow, truth (N, 2, h, w) in the same pixels. Source: PWC-Net, Sun et al. 2018 (arXiv:1709.02371), eq. 2.
     """
     return ((flow - truth).abs().sum(dim=1) + END_POINT_EPSILON).pow(END_POINT_POWER).mean()
+
+
+def ping_pong(highs: Tensor) -> Tensor:
+    """Distance of what a clip looks like on the way forth and on the way back; drift shows as a difference.
+
+    highs (N, 2T-1, 3, H, W), the outputs for frames 1 .. T .. 1. Charbonnier's, as in TecoGAN-PyTorch.
+    Source: TecoGAN, Chu et al. 2020 (arXiv:1811.09393), eq. 4.
+    """
+    half = highs.shape[1] // 2
+    return charbonnier(highs[:, :half], highs[:, half + 1 :].flip(1))
+
+
+def cosine_features(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean over layers of 1 - cos of the angle between feature vectors (N, C, h, w), place by place.
+
+    Source: TecoGAN, table 1, the perceptual loss on VGG's features.
+    """
+    distances = [1 - F.cosine_similarity(a, b, dim=1).mean() for a, b in zip(found, wanted, strict=True)]
+    return torch.stack(distances).mean()
+
+
+def feature_matching(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean over layers of |found - wanted|, in units of the layer's own mean size.
+
+    Source: TecoGAN, table 1, the same loss on D's features. Its layers are weighed there by constants for one
+    D; dividing by what D makes of the truth does the same for any.
+    """
+    distances = [
+        (a.float() - b.float()).abs().mean() / b.float().abs().mean()
+        for a, b in zip(found, wanted, strict=True)
+    ]
+    return torch.stack(distances).mean()
+
+
+def adversarial_generator(fake: Tensor) -> Tensor:
+    """-E[log D(output)], from logits: what G pays for being found out. Source: Goodfellow et al. 2014."""
+    return F.softplus(-fake).mean()
+
+
+def adversarial_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log D(target)] - E[log(1 - D(output))], from logits: what D pays for its errors; 2 log 2 blindly."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def critic_lead(real: Tensor, fake: Tensor) -> Tensor:
+    """E[log D(target)] - E[log D(output)], from logits: 0 where D can't tell them apart.
+
+    Source: the balance that TecoGAN's code keeps below 0.4 by letting D rest.
+    """
+    return F.logsigmoid(real).mean() - F.logsigmoid(fake).mean()

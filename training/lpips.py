@@ -30,6 +30,10 @@ class LpipsWeightsError(FileNotFoundError):
     """The folder does not hold both weight files."""
 
 
+def has_lpips(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (FEATURES_FILE, HEADS_FILE))
+
+
 class Lpips:
     """The metric with its weights; about 0.1 s for a frame of 704x544 on one core."""
 

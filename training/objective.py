@@ -1,40 +1,135 @@
-"""Objective: from a batch to its losses by name, and the one place where they are weighed."""
+"""Objective: from a batch to G's losses by name, and the one place where they are weighed.
 
+Losses themselves: losses.py. What D learns: critic.py. Start reading at `Objective.forward`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
 from torch import Tensor, nn
 
+from model_core.discriminator import Discriminator, triplet_stack
 from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
+from training import losses
 from training.config import TrainingConfig
-from training.losses import charbonnier, log_square, robust_end_point, warping
+from training.vgg import Vgg16
+
+BORDER_PART: Final = 8  # D sees the inner three quarters of a crop, as in TecoGAN's code
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What D saw of G's work, without its graph: stacks (M, 27, H', W') and how far D was ahead on them."""
+
+    real: Tensor
+    fake: Tensor
+    lead: Tensor
 
 
 class Objective(nn.Module):
     """A module, so that DDP can wrap what is differentiated. Losses come unweighted."""
 
-    def __init__(self, model: Model, config: TrainingConfig) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: TrainingConfig,
+        *,
+        critic: Discriminator | None = None,
+        vgg: Vgg16 | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self._config = config
+        self._critic = (critic,)  # in a tuple, since it is not this module's to train
+        self._vgg = vgg
 
-    def forward(self, low: Tensor, target: Tensor, flow: Tensor | None) -> dict[str, Tensor]:
-        """low (N, T, 3, h, w), target (N, T, 3, H, W), flow (N, T-1, 2, h, w) from the data or None."""
-        count, length, _, height, width = low.shape
-        previous, current = low[:, :-1].flatten(0, 1), low[:, 1:].flatten(0, 1)
+    def forward(
+        self, low: Tensor, target: Tensor, flow: Tensor | None
+    ) -> tuple[dict[str, Tensor], Judged | None]:
+        """low (N, T, 3, h, w), target (N, T, 3, H, W); flow from the data, or None where F is a network.
+
+        flow   (N, T-1, 2, h, w), or (N, 2T-2, 2, h, w) of the clip played forth and back
+        """
         if self._config.task == "flow":
             assert flow is not None, "flow is learned where it is known"
-            estimated = estimate_flow(self.model, previous, current)
-            return {"end_point": robust_end_point(estimated, flow.flatten(0, 1))}
-        losses: dict[str, Tensor] = {}
+            return {"end_point": losses.robust_end_point(self._estimate(low), flow)}, None
+        found: dict[str, Tensor] = {}
+        length = low.shape[1]
+        moves = _forth_and_back(low) if self._config.moves_both_ways else low
         if self.model.flow_net is not None:
-            estimated = estimate_flow(self.model, previous, current)
-            losses["warp"] = warping(previous, current, estimated)
-            flow = estimated.view(count, length - 1, 2, height, width)
-        distance = charbonnier if self._config.pixel_loss == "charbonnier" else log_square
-        return {"pixel": distance(unroll(self.model, low, flow), target), **losses}
+            flow = self._estimate(moves)
+            found["warp"] = losses.warping(
+                moves[:, :-1].flatten(0, 1), moves[:, 1:].flatten(0, 1), flow.flatten(0, 1)
+            )
+        if self._config.ping_pong_weight:
+            played = unroll(self.model, moves, flow)
+            found["ping_pong"] = losses.ping_pong(played)
+            target_played = _forth_and_back(target)
+        else:
+            played = unroll(self.model, low, None if flow is None else flow[:, : length - 1])
+            target_played = target
+        distance = losses.charbonnier if self._config.pixel_loss == "charbonnier" else losses.log_square
+        found["pixel"] = distance(played, target_played)
+        high = played[:, :length]
+        centres = list(range(1, length - 1, 2)) or list(range(length))
+        if self._vgg is not None:
+            # On every second frame: it costs five times what G does, and the recurrence ties in the others.
+            with torch.no_grad():
+                wanted = self._vgg.features(target[:, centres].flatten(0, 1))
+            found["vgg"] = losses.cosine_features(self._vgg.features(high[:, centres].flatten(0, 1)), wanted)
+        (critic,) = self._critic
+        if critic is None:
+            return found, None
+        assert flow is not None
+        real = stacks(target, low, flow.detach(), centres)
+        fake = stacks(high, low, flow, centres)
+        with torch.no_grad():
+            real_logits, real_features = critic(real)
+        fake_logits, fake_features = critic(fake)
+        found["gan"] = losses.adversarial_generator(fake_logits)
+        found["critic_features"] = losses.feature_matching(fake_features, real_features)
+        lead = losses.critic_lead(real_logits, fake_logits.detach())
+        return found, Judged(real, fake.detach(), lead)
+
+    def _estimate(self, frames: Tensor) -> Tensor:
+        """(N, T, 3, h, w) -> (N, T-1, 2, h, w): the motion from each frame back to the one before."""
+        count, length, _, height, width = frames.shape
+        flow = estimate_flow(self.model, frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1))
+        return flow.view(count, length - 1, 2, height, width)
 
 
-def total(losses: dict[str, Tensor], config: TrainingConfig) -> Tensor:
+def stacks(high: Tensor, low: Tensor, flow: Tensor, centres: list[int]) -> Tensor:
+    """(N·len(centres), 27, H', W'): the triplets around those frames of every clip, as D sees them.
+
+    high (N, T, 3, H, W), low (N, T, 3, h, w), flow (N, 2T-2, 2, h, w) of the clip played forth and back
+    """
+    border = min(high.shape[-2:]) // BORDER_PART
+    ahead = flow.flip(1)  # played back, frame t comes after t + 1
+    return torch.cat(
+        [
+            triplet_stack(high[:, t - 1 : t + 2], low[:, t - 1 : t + 2], flow[:, t - 1], ahead[:, t], border)
+            for t in centres
+        ]
+    )
+
+
+def total(found: dict[str, Tensor], config: TrainingConfig) -> Tensor:
     """The sum that is minimised."""
-    weights = {"pixel": config.pixel_weight, "warp": config.warp_weight, "end_point": 1.0}
-    parts = [weights[name] * value for name, value in losses.items()]
+    weights = {
+        "pixel": config.pixel_weight,
+        "warp": config.warp_weight,
+        "ping_pong": config.ping_pong_weight,
+        "vgg": config.vgg_weight,
+        "gan": config.gan_weight,
+        "critic_features": config.critic_weight,
+        "end_point": 1.0,
+    }
+    parts = [weights[name] * value for name, value in found.items()]
     return sum(parts[1:], start=parts[0])
+
+
+def _forth_and_back(clip: Tensor) -> Tensor:
+    """(N, T, ...) -> (N, 2T-1, ...), the order of data.forth_and_back."""
+    return torch.cat((clip, clip[:, :-1].flip(1)), dim=1)

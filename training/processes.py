@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,22 @@ class Processes:
     count: int
     device: torch.device
 
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Gradients of what it returns are averaged over the processes."""
+        return DistributedDataParallel(module) if self.count > 1 else module
+
     def slowest(self, value: float) -> float:
         """The largest of all processes' values: they must agree on time, or their schedules part."""
+        return self._shared(value, dist.ReduceOp.MAX)
+
+    def mean(self, value: float) -> float:
+        return self._shared(value, dist.ReduceOp.SUM) / self.count
+
+    def _shared(self, value: float, by: dist.ReduceOp.RedOpType) -> float:
         if self.count == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        dist.all_reduce(shared, by)
         return float(shared.item())
 
     def any(self, stopping: bool) -> bool:

@@ -16,9 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
+from model_core.discriminator import Discriminator
 from model_core.model import Model
 from training.config import TrainingConfig
 
@@ -42,12 +43,21 @@ class Progress:
 
 @dataclass(slots=True, eq=False)
 class Learner:
-    """What a step changes: weights, optimiser, averaged weights (detached, by name) and progress."""
+    """What a step changes: weights, optimiser, averaged weights (detached, by name), progress; D's own."""
 
     model: Model
     adam: Adam
     ema: dict[str, Tensor]
     progress: Progress = field(default_factory=Progress)
+    critic: Discriminator | None = None
+    critic_adam: Adam | None = None
+
+    def trained(self) -> list[tuple[str, nn.Module, str, Adam]]:
+        """Each network with its optimiser, and the names under which they are stored."""
+        parts: list[tuple[str, nn.Module, str, Adam]] = [("model", self.model, "adam", self.adam)]
+        if self.critic is not None and self.critic_adam is not None:
+            parts.append(("critic", self.critic, "critic_adam", self.critic_adam))
+        return parts
 
 
 def save_state(folder: Path, config: TrainingConfig, learner: Learner) -> None:
@@ -113,27 +123,34 @@ def load_ema(folder: Path) -> dict[str, Tensor]:
 
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
-    tensors |= {f"ema.{name}": value for name, value in learner.ema.items()}
-    for name, parameter in learner.model.named_parameters():
-        for key, value in learner.adam.state.get(parameter, {}).items():
-            tensors[f"adam.{key}.{name}"] = value
+    tensors = {f"ema.{name}": value for name, value in learner.ema.items()}
+    for title, network, optimiser, adam in learner.trained():
+        tensors |= {f"{title}.{name}": value for name, value in network.state_dict().items()}
+        for name, parameter in network.named_parameters():
+            for key, value in adam.state.get(parameter, {}).items():
+                tensors[f"{optimiser}.{key}.{name}"] = value
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _restore(tensors: dict[str, Tensor], learner: Learner, *, where: Path) -> None:
-    weights = {n.removeprefix("model."): value for n, value in tensors.items() if n.startswith("model.")}
     try:
-        learner.model.load_state_dict(weights)
+        for title, network, _, _ in learner.trained():
+            start = f"{title}."
+            network.load_state_dict(
+                {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}
+            )
         for name, value in learner.ema.items():
             value.copy_(tensors[f"ema.{name}"])
     except (RuntimeError, KeyError) as error:
         raise StateError(f"{where}: of another model: {error}") from error
-    for name, parameter in learner.model.named_parameters():
-        keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
-        if keys:
-            found = {key: _like(tensors[f"adam.{key}.{name}"], parameter) for key in keys}
-            learner.adam.state[parameter] = found
+    for _, network, optimiser, adam in learner.trained():
+        for name, parameter in network.named_parameters():
+            keys = [
+                key for key in ("step", "exp_avg", "exp_avg_sq") if f"{optimiser}.{key}.{name}" in tensors
+            ]
+            if keys:
+                found = {key: _like(tensors[f"{optimiser}.{key}.{name}"], parameter) for key in keys}
+                adam.state[parameter] = found
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The training loop, read from top to bottom: `train` makes a run, `advance` a step, the rest are parts.
+"""The training loop, read from top to bottom: `train` makes a run, the rest begin it.
 
-A step is drawn (data.py), unrolled and judged (objective.py) and applied. State goes to `out/state`
-(state.py), the story to `out` (journal.py). Not here: arguments (__main__.py), scores on benchmarks
-(evaluate.py); a run watches held-out clips of its own and never sees Vid4.
+A step is drawn (data.py), unrolled and judged (objective.py) and applied (rounds.py). State goes to
+`out/state` (state.py), the story to `out` (watch.py). Not here: arguments (__main__.py), scores on
+benchmarks (evaluate.py); a run watches held-out clips of its own and never sees Vid4.
 """
 
 import contextlib
@@ -14,29 +14,25 @@ from typing import Final
 
 import cv2
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam
 
-from model_core.model import Model, build
+from model_core.discriminator import Discriminator
+from model_core.model import build
 from training.config import TrainingConfig
-from training.data import Batch, Sampler, Sequence, prefetch, validation_sequences
+from training.data import Batch, Sampler, prefetch
 from training.initial import load_initial
-from training.journal import Bar, Journal
 from training.objective import Objective, total
 from training.processes import Processes, join_processes, stop_on_signal
+from training.rounds import Rounds
 from training.schedule import Schedule
 from training.sources import Library
 from training.state import Learner, Progress, has_state, load_state, save_state
-from training.validate import validation_psnr
+from training.vgg import Vgg16
+from training.watch import Watch
 
-NOTE_EVERY: Final = 50  # steps
 ENDING_S: Final = 2.0  # kept for the last state and the curves, which must be on disk before a deadline
+BETAS: Final = (0.9, 0.99)
 TIMED_STEPS: Final = 2  # of each precision, after one to warm up
-
-
-class TrainingDivergedError(Exception):
-    """A loss or gradient is not finite; the last good state is on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +49,30 @@ class Limits:
 
 
 def train(
-    config: TrainingConfig, library: Library, out: Path, limits: Limits, *, init: Path | None = None
+    config: TrainingConfig,
+    library: Library,
+    out: Path,
+    limits: Limits,
+    *,
+    init: Path | None = None,
+    perceptual: Path | None = None,
 ) -> Progress:
-    """Begin or go on with a training in `out`; returns where it stands. Raises TrainingDivergedError."""
+    """Begin or go on with a training in `out`; returns where it stands. Raises TrainingDivergedError.
+
+    init         weights for a fresh start
+    perceptual   folder of VGG16's weights, which vgg_weight needs, and of LPIPS's, which then scores as well
+    """
     processes = join_processes()
     cv2.setNumThreads(1)  # the loader's thread must not take the cores from the network
     learner = begin(config, out / "state", init, processes.device)
     progress, schedule = learner.progress, Schedule(config, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
-    objective = Objective(learner.model, config)
+    vgg = Vgg16(perceptual, processes.device) if config.vgg_weight else None
+    objective = Objective(learner.model, config, critic=learner.critic, vgg=vgg)
     sampler = Sampler(library, config)
     autocast = choose_autocast(config, objective, sampler, processes)
-    watch = Watch(config, library, out, processes.device, autocast=autocast) if processes.rank == 0 else None
-    judged = DistributedDataParallel(objective) if processes.count > 1 else objective
+    watch = Watch(config, library, out, perceptual, autocast=autocast) if processes.rank == 0 else None
+    rounds = Rounds(learner, config, objective, processes, autocast=autocast)
 
     def draw(step: int) -> Batch:
         return sampler.batch(step, schedule.shape(step), rank=processes.rank, ranks=processes.count)
@@ -80,7 +87,7 @@ def train(
             batch = next(batches)
             waited_s = time.monotonic() - began
             rate = schedule.learning_rate()
-            facts = advance(learner, judged, batch.to(processes.device), config, rate, autocast=autocast)
+            facts = rounds.advance(batch.to(processes.device), rate)
             step_s = processes.slowest(time.monotonic() - began)
             progress.seconds += step_s
             if watch:
@@ -96,56 +103,25 @@ def train(
     return progress
 
 
-def advance(
-    learner: Learner,
-    objective: nn.Module,
-    batch: Batch,
-    config: TrainingConfig,
-    rate: float,
-    *,
-    autocast: bool,
-) -> dict[str, Tensor]:
-    """One step: losses, gradient, Adam, average. Returns what is worth noting, as tensors not yet read."""
-    for group in learner.adam.param_groups:
-        group["lr"] = rate
-    with torch.autocast(batch.low.device.type, torch.bfloat16, enabled=autocast):
-        losses = objective(batch.low, batch.target, batch.flow)
-    loss = total(losses, config)
-    learner.adam.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    gradient = nn.utils.clip_grad_norm_(learner.adam.param_groups[0]["params"], config.clip_norm)
-    if not (torch.isfinite(loss) and torch.isfinite(gradient)):
-        raise TrainingDivergedError(
-            f"step {learner.progress.step}: loss {loss.item()}, gradient {gradient.item()}"
-        )
-    learner.adam.step()
-    # Early averages would remember the random start; they forget faster.
-    step = learner.progress.step
-    update_average(learner.ema, learner.model, min(config.ema_decay, (1 + step) / (10 + step)))
-    learner.progress.step += 1
-    noted = {"loss": loss, **losses, "gradient": gradient}
-    return {name: value.detach() for name, value in noted.items()}
-
-
 def begin(config: TrainingConfig, state: Path, init: Path | None, device: torch.device) -> Learner:
     """The state on disk, or a fresh start from random or given weights."""
     torch.manual_seed(config.seed)  # for fresh weights; nothing after this draws from it
     model = build(config.model_config()).to(device)
     trained = model.flow_net if config.task == "flow" else model
     assert trained is not None
-    adam = Adam(trained.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    adam = Adam(trained.parameters(), lr=config.learning_rate, betas=BETAS, fused=True)
     if init is not None and not has_state(state):
         load_initial(model, init)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     learner = Learner(model, adam, ema)
+    if config.gan_weight:
+        learner.critic = Discriminator().to(device)
+        learner.critic_adam = Adam(
+            learner.critic.parameters(), lr=config.learning_rate, betas=BETAS, fused=True
+        )
     if has_state(state):
         load_state(state, learner)
     return learner
-
-
-def update_average(ema: dict[str, Tensor], model: Model, decay: float) -> None:
-    current = model.state_dict()
-    torch._foreach_lerp_(list(ema.values()), [current[name] for name in ema], 1 - decay)
 
 
 def choose_autocast(
@@ -160,49 +136,10 @@ def choose_autocast(
         for _ in range(1 + TIMED_STEPS):
             began = time.monotonic()
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=enabled):
-                losses = objective(batch.low, batch.target, batch.flow)
+                losses, _ = objective(batch.low, batch.target, batch.flow)
             total(losses, config).backward()  # type: ignore[no-untyped-call]
             if processes.device.type == "cuda":
                 torch.cuda.synchronize()
             took_s[enabled] = min(time.monotonic() - began, took_s.get(enabled, math.inf))
     objective.zero_grad()
     return processes.decided_by_first(took_s[True] < took_s[False])
-
-
-class Watch:
-    """What the first process tells and checks, while all of them train."""
-
-    def __init__(
-        self, config: TrainingConfig, library: Library, out: Path, device: torch.device, *, autocast: bool
-    ) -> None:
-        self._config, self._device, self._autocast = config, device, autocast
-        self._sequences: list[Sequence] = []
-        if config.task == "frvsr":
-            self._sequences = validation_sequences(library, config.protocol)
-        self._journal = Journal(out)
-        self._bar = Bar(config.task)
-        self._first = True
-        self._journal.note(0, event="run_started", autocast=autocast, config=config.to_json())
-
-    def note(self, schedule: Schedule, facts: dict[str, Tensor | float]) -> None:
-        self._bar.update(schedule.part())
-        if self._first or schedule.step % NOTE_EVERY == 0:
-            values = {name: float(value) for name, value in facts.items()}
-            self._journal.note(schedule.step, **values, seconds=schedule.seconds)
-        self._first = False
-
-    def validate(self, learner: Learner) -> None:
-        """Write the averaged model's PSNR on the held-out clips into the journal."""
-        if not self._sequences:
-            return
-        model = build(self._config.model_config()).to(self._device).eval()
-        model.load_state_dict(learner.ema)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
-            psnr_db, sample = validation_psnr(model, self._sequences)
-        step = learner.progress.step
-        self._journal.note(step, psnr_db=psnr_db, seconds=learner.progress.seconds)
-        self._journal.show(step, "sample", sample)
-        self.draw()
-
-    def draw(self) -> None:
-        self._journal.draw()

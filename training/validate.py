@@ -1,54 +1,126 @@
-"""The score a run watches: PSNR on Y of its held-out clips, whole frames, each from a clean state."""
+"""The scores a run watches: of its held-out clips, whole frames, each from a clean state."""
 
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model_core.dis import DisFlow
+from model_core.discriminator import Discriminator, triplet_stack
 from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, estimate_flow, step
+from model_core.warping import bicubic4
+from training.critic import accuracy
 from training.data import Sequence
+from training.lpips import Lpips
 from training.metrics import luma, psnr
+from training.objective import BORDER_PART
 
 SKIPPED: int = 2  # frames at the start, before the state has filled
 
 
 @torch.no_grad()
-def validation_psnr(model: Model, sequences: list[Sequence]) -> tuple[float, Tensor]:
-    """Mean over clips, in dB, and the last output (3, H, W) of the first clip."""
-    scores, sample = [], torch.zeros(3, 4, 4)
+def validate(
+    model: Model,
+    sequences: list[Sequence],
+    *,
+    lpips: Lpips | None = None,
+    critic: Discriminator | None = None,
+) -> tuple[dict[str, float], list[NDArray[np.uint8]]]:
+    """Mean scores over clips by name, and what the model made of each: (T, H, W, 3) uint8."""
+    found: dict[str, list[float]] = {}
+    outputs: list[NDArray[np.uint8]] = []
     for sequence in sequences:
         highs = upscale_sequence(model, sequence)
-        target = torch.from_numpy(sequence.target[SKIPPED:])
-        found = [psnr(luma(a), luma(b)) for a, b in zip(to_uint8(highs[SKIPPED:]), target, strict=True)]
-        scores.append(sum(found) / len(found))
-        if sequence is sequences[0]:
-            sample = highs[-1]
-    return sum(scores) / len(scores), sample
+        output = to_uint8(highs)
+        target = torch.from_numpy(sequence.target)
+        scores = {"psnr_db": _mean(psnr(luma(a), luma(b)) for a, b in _kept(output, target))}
+        if lpips is not None:
+            seen = [(lpips.features(a), lpips.features(b)) for a, b in _kept(output, target)]
+            scores["lpips"] = _mean(lpips.distance(a, b) for a, b in seen)
+            scores["tlp"] = _mean(
+                100 * abs(lpips.distance(a[0], b[0]) - lpips.distance(a[1], b[1])) for a, b in pairwise(seen)
+            )
+        if critic is not None:
+            scores["critic_right_held_out"] = critic_right(critic, model, sequence, highs)
+        for name, value in scores.items():
+            found.setdefault(name, []).append(value)
+        outputs.append(np.asarray(output.numpy(), np.uint8))
+    return {name: _mean(values) for name, values in found.items()}, outputs
+
+
+def _kept(output: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(output[SKIPPED:], target[SKIPPED:], strict=True))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def critic_right(critic: Discriminator, model: Model, sequence: Sequence, highs: Tensor) -> float:
+    """The part of D's logits on the middle triplet, true and upscaled, that are right: 0.5 for a blind D."""
+    device = next(critic.parameters()).device
+    low, target = (to_float(torch.from_numpy(a)).to(device) for a in (sequence.low, sequence.target))
+    dis = DisFlow() if model.config.flow == "dis" else None
+    t = len(highs) // 2
+    seen = slice(t - 1, t + 2)
+    back, ahead = (motion_between(model, dis, sequence, low, (other, t)) for other in (t - 1, t + 1))
+    critic.eval()  # spectral normalisation must not move with what is only looked at
+    border = min(target.shape[-2:]) // BORDER_PART
+    real, fake = (
+        critic(triplet_stack(high[None, seen], low[None, seen], back, ahead, border))[0]
+        for high in (target, highs.to(device))
+    )
+    critic.train()
+    return float((accuracy(real) + 1 - accuracy(fake)).item() / 2)
+
+
+def sheet_row(
+    sequence: Sequence, output: NDArray[np.uint8]
+) -> tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """What report.crop_sheet shows of a clip: its name, bicubic, output and truth of the middle frame."""
+    middle = len(output) // 2
+    low = to_float(torch.from_numpy(sequence.low[middle : middle + 1]))
+    plain = np.asarray(to_uint8(bicubic4(low)).numpy(), np.uint8)
+    return sequence.name, plain[0], output[middle], sequence.target[middle]
 
 
 def precision_loss_db(model: Model, sequences: list[Sequence]) -> dict[str, float]:
     """What bf16 autocast takes from the PSNR of those clips, by the name of the format; for a card."""
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
-        narrow, _ = validation_psnr(model, sequences)
-    return {"bfloat16": round(validation_psnr(model, sequences)[0] - narrow, 4)}
+        narrow, _ = validate(model, sequences)
+    wide, _ = validate(model, sequences)
+    return {"bfloat16": round(wide["psnr_db"] - narrow["psnr_db"], 4)}
 
 
 def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:
     """(T, 3, H, W), not clamped, on the processor."""
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))  # bicubic has none
     frames = to_float(torch.from_numpy(sequence.low)).to(device)
-    height, width = frames.shape[-2:]
     dis = DisFlow() if model.config.flow == "dis" else None
-    state = State.clean(1, height, width, device=device)
+    state = State.clean(1, *frames.shape[-2:], device=device)
     highs = []
     for t, frame in enumerate(frames):
-        flow = frames.new_zeros(1, 2, height, width)
-        if t > 0 and dis is not None:
-            flow = torch.from_numpy(sequence.flow(dis, t - 1, t)).float()[None].to(device)
-        elif t > 0 and model.config.recurrent:
-            flow = estimate_flow(model, state.frame, frame[None])
+        flow = frames.new_zeros(1, 2, *frames.shape[-2:])
+        if t > 0:
+            flow = motion_between(model, dis, sequence, frames, (t - 1, t))
         state, high = step(model, state, frame[None], flow)
         highs.append(high[0].cpu())
     return torch.stack(highs)
+
+
+def motion_between(
+    model: Model, dis: DisFlow | None, sequence: Sequence, frames: Tensor, pair: tuple[int, int]
+) -> Tensor:
+    """(1, 2, h, w): where a pixel of the second frame is in the first, by the model's own kind of flow."""
+    before, here = pair
+    if dis is not None:
+        return torch.from_numpy(sequence.flow(dis, before, here)).float()[None].to(frames.device)
+    if not model.config.recurrent:
+        return frames.new_zeros(1, 2, *frames.shape[-2:])
+    return estimate_flow(model, frames[before][None], frames[here][None])

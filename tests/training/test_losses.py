@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from training.losses import charbonnier, log_square, robust_end_point, warping
+from training.losses import (
+    adversarial_critic,
+    adversarial_generator,
+    charbonnier,
+    cosine_features,
+    critic_lead,
+    feature_matching,
+    log_square,
+    ping_pong,
+    robust_end_point,
+    warping,
+)
 
 
 def test_charbonnier_is_epsilon_at_zero_and_the_distance_far_away() -> None:
@@ -48,3 +59,36 @@ def test_losses_have_finite_gradients_where_nothing_differs() -> None:
     (charbonnier(x, torch.zeros_like(x)) + robust_end_point(x, torch.zeros_like(x))).backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+def test_ping_pong_sees_what_differs_between_the_way_forth_and_back() -> None:
+    clip = torch.rand(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    same = torch.cat((clip, clip[:, :-1].flip(1)), dim=1)
+    assert ping_pong(same).item() == pytest.approx(1e-3, rel=1e-4)  # epsilon
+    drifted = same.clone()
+    drifted[:, 3:] += 0.1
+    assert ping_pong(drifted).item() == pytest.approx(0.1, rel=1e-3)
+
+
+def test_cosine_of_features_ignores_length_and_knows_right_angles() -> None:
+    one, two = torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)
+    one[:, 0], two[:, 1] = 5.0, 0.1
+    assert cosine_features([one], [one * 7]).item() == pytest.approx(0, abs=1e-6)
+    assert cosine_features([one], [two]).item() == pytest.approx(1)
+    assert cosine_features([one, one], [two, -one]).item() == pytest.approx(1.5)
+
+
+def test_feature_matching_is_relative_to_each_layer() -> None:
+    real = torch.full((1, 2, 3, 3), -4.0)
+    assert feature_matching([real * 1.5], [real]).item() == pytest.approx(0.5)
+    assert feature_matching([real * 1.5, real * 100], [real, real * 100]).item() == pytest.approx(0.25)
+
+
+def test_adversarial_losses_of_known_logits() -> None:
+    blind, sure = torch.zeros(2, 1, 3, 3), torch.full((2, 1, 3, 3), 20.0)
+    assert adversarial_critic(blind, blind).item() == pytest.approx(2 * math.log(2))
+    assert adversarial_critic(sure, -sure).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial_generator(blind).item() == pytest.approx(math.log(2))
+    assert adversarial_generator(-sure).item() == pytest.approx(20)
+    assert critic_lead(blind, blind).item() == 0
+    assert critic_lead(sure, -sure).item() == pytest.approx(20)

@@ -1,0 +1,45 @@
+"""How D learns, and when it rests. What G pays for D's opinion: objective.py."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from model_core.discriminator import Discriminator
+from training.losses import adversarial_critic
+from training.objective import Judged
+
+
+class CriticObjective(nn.Module):
+    """A module, so that DDP can wrap D, which G's objective uses unwrapped."""
+
+    def __init__(self, critic: Discriminator) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The stacks that G's step left -> D's loss, and the part of them that it takes for what they are."""
+        logits, _ = self.critic(torch.cat((real, fake)))
+        of_real, of_fake = logits.chunk(2)
+        right = (accuracy(of_real) + 1 - accuracy(of_fake)) / 2
+        return adversarial_critic(of_real, of_fake), right
+
+
+def accuracy(of_real: Tensor) -> Tensor:
+    """The part of logits that call their picture real."""
+    return (of_real.detach() > 0).float().mean()
+
+
+def learn(
+    objective: nn.Module, adam: Adam, judged: Judged, rate: float, *, autocast: bool
+) -> dict[str, Tensor]:
+    """One step of D. Returns what is worth noting."""
+    for group in adam.param_groups:
+        group["lr"] = rate
+    objective.requires_grad_(True)
+    with torch.autocast(judged.real.device.type, torch.bfloat16, enabled=autocast):
+        loss, right = objective(judged.real, judged.fake)
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+    objective.requires_grad_(False)  # G's step goes through D and must leave nothing in it
+    return {"critic": loss.detach(), "critic_right": right}

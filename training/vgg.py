@@ -1,0 +1,57 @@
+"""VGG16's features, for the perceptual loss. Its weights come from a file and stay as they are.
+
+Source: Simonyan and Zisserman 2015 (arXiv:1409.1556). File: `vgg16_features.safetensors`, torchvision's keys.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+FILE: Final = "vgg16_features.safetensors"
+CONVOLUTIONS: Final = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # index in `features`, up to relu4_3
+POOLED_BEFORE: Final = (5, 10, 17)
+TAKEN_AFTER: Final = (7, 14, 21)  # relu2_2, relu3_3, relu4_3: TecoGAN's choice, on its sibling VGG19
+MEAN: Final = (0.485, 0.456, 0.406)
+DEVIATION: Final = (0.229, 0.224, 0.225)
+
+
+class PerceptualWeightsError(FileNotFoundError):
+    """The folder does not hold VGG16's weights."""
+
+
+class Vgg16:
+    """Not a Module on purpose: it belongs to no optimiser and no state."""
+
+    def __init__(self, folder: Path | None, device: torch.device) -> None:
+        if folder is None or not (folder / FILE).is_file():
+            raise PerceptualWeightsError(
+                f"the perceptual loss needs {FILE}, looked for in {folder}; give its folder as --perceptual, "
+                "or --vgg-weight 0"
+            )
+        kept = load_file(folder / FILE)
+        self._weights = {
+            name: kept[name].float().to(device, memory_format=torch.channels_last)
+            if kept[name].dim() == 4
+            else kept[name].float().to(device)
+            for index in CONVOLUTIONS
+            for name in (f"features.{index}.weight", f"features.{index}.bias")
+        }
+        self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+        self._deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) RGB in [0, 1] -> three layers of (N, C, h, w), at 1/2, 1/4 and 1/8 of the size."""
+        x = ((pictures - self._mean) / self._deviation).contiguous(memory_format=torch.channels_last)
+        taken: list[Tensor] = []
+        for index in CONVOLUTIONS:
+            if index in POOLED_BEFORE:
+                x = F.max_pool2d(x, 2)
+            name = f"features.{index}"
+            x = F.relu(F.conv2d(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], padding=1))
+            if index in TAKEN_AFTER:
+                taken.append(x.float())
+        return taken

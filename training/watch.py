@@ -1,0 +1,63 @@
+"""Watch: scores on held-out clips, the journal and the bar, while the processes train."""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from model_core.model import build
+from training.config import TrainingConfig
+from training.data import Sequence, validation_sequences
+from training.journal import Bar, Journal
+from training.lpips import Lpips, has_lpips
+from training.report import crop_sheet
+from training.schedule import Schedule
+from training.sources import Library
+from training.state import Learner
+from training.validate import sheet_row, validate
+
+NOTE_EVERY: Final = 50  # steps
+SHOWN: Final = 6  # held-out clips on a sheet
+
+
+class Watch:
+    """What the first process tells and checks, while all of them train."""
+
+    def __init__(
+        self, config: TrainingConfig, library: Library, out: Path, perceptual: Path | None, *, autocast: bool
+    ) -> None:
+        self._config, self._autocast = config, autocast
+        self._sequences: list[Sequence] = []
+        if config.task == "upscale":
+            self._sequences = validation_sequences(library, config.protocol)
+        self._lpips = Lpips(perceptual) if perceptual is not None and has_lpips(perceptual) else None
+        self._journal = Journal(out)
+        self._bar = Bar(config.task)
+        self._first = True
+        self._journal.note(0, event="run_started", autocast=autocast, config=config.to_json())
+
+    def note(self, schedule: Schedule, facts: dict[str, Tensor | float]) -> None:
+        self._bar.update(schedule.part())
+        if self._first or schedule.step % NOTE_EVERY == 0:
+            values = {name: float(value) for name, value in facts.items()}
+            self._journal.note(schedule.step, **values, seconds=schedule.seconds)
+        self._first = False
+
+    def validate(self, learner: Learner) -> None:
+        """Write the averaged model's scores on the held-out clips into the journal, and a sheet of crops."""
+        if not self._sequences:
+            return
+        device = next(learner.model.parameters()).device
+        model = build(self._config.model_config()).to(device).eval()
+        model.load_state_dict(learner.ema)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
+            scores, outputs = validate(model, self._sequences, lpips=self._lpips, critic=learner.critic)
+        step = learner.progress.step
+        self._journal.note(step, **scores, seconds=learner.progress.seconds)
+        rows = [sheet_row(*pair) for pair in zip(self._sequences, outputs, strict=True)]
+        self._journal.show(step, crop_sheet(rows[:SHOWN]))
+        self.draw()
+
+    def draw(self) -> None:
+        self._journal.draw()
