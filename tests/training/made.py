@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +34,12 @@ def write_frames(folder: Path, frames: NDArray[np.uint8]) -> None:
     folder.mkdir(parents=True)
     for index, frame in enumerate(frames):
         cv2.imwrite(str(folder / f"{index:08d}.png"), frame[..., ::-1])
+
+
+def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))

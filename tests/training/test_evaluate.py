@@ -4,30 +4,19 @@ import json
 import math
 from pathlib import Path
 
-import av
 import cv2
-import numpy as np
 import pytest
 import torch
 
 from model_core.config import ModelConfig
 from model_core.model import build
-from tests.training.made import panning, textured
+from tests.training.made import panning, textured, write_video
 from training.__main__ import main
 from training.config import TrainingConfig
 from training.data import make_sequence
 from training.evaluate import EvaluationError, Scores, load_model, mean, run, score
 from training.sources import Library
 from training.train import Limits, train
-
-
-def write_video(path: Path, frames: np.ndarray) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "bgr0"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def test_truth_scores_perfectly_against_itself() -> None:
