@@ -25,11 +25,23 @@ from training.data import Sequence as Clip
 from training.state import has_state, load_ema, read_config, read_progress
 from training.validate import precision_loss_db
 
-PSNR_SLACK_DB: Final = 0.005  # what rounding in the reports may move
-
 
 class GateClosedError(Exception):
     """The checkpoint may not replace what is there; the message says which check failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a model is judged by: `sign` 1 where more is better; `slack` is what rounding may move."""
+
+    metric: str
+    sign: int
+    slack: float
+    form: str
+
+
+FAITHFUL: Final = Aim(metric="psnr", sign=1, slack=0.005, form="{:.2f} dB")
+PERCEPTUAL: Final = Aim(metric="lpips", sign=-1, slack=0.0005, form="LPIPS {:.3f}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +122,20 @@ def check_sound(folder: Path, version: str) -> None:
 
 
 def check_scores(card: Mapping[str, Any], replaced: Mapping[str, Any]) -> None:
-    """PSNR must not be worse than that of the card it replaces, protocol by protocol."""
-    before = _psnr_by_protocol(replaced)
-    found = _psnr_by_protocol(card)
+    """What it was trained for must not be worse than on the card it replaces, protocol by protocol."""
+    aim = PERCEPTUAL if card.get("training", {}).get("vgg_weight") else FAITHFUL
+    before, found = (_by_protocol(each, aim.metric) for each in (replaced, card))
     if not found:
         raise GateClosedError("the card holds no scores; evaluate it first, or --force with a reason")
-    for protocol, psnr_db in before.items():
+    for protocol, value in before.items():
         if protocol not in found:
-            raise GateClosedError(f"no score on {protocol}, where what it replaces has {psnr_db:.2f} dB")
-        if found[protocol] < psnr_db - PSNR_SLACK_DB:
             raise GateClosedError(
-                f"{found[protocol]:.2f} dB on {protocol}; what it replaces has {psnr_db:.2f}"
+                f"no score on {protocol}, where what it replaces has {aim.form.format(value)}"
+            )
+        if aim.sign * (found[protocol] - value) < -aim.slack:
+            raise GateClosedError(
+                f"{aim.form.format(found[protocol])} on {protocol}; "
+                f"what it replaces has {aim.form.format(value)}"
             )
 
 
@@ -133,12 +148,12 @@ def commit() -> str:
         return "unknown"
 
 
-def _psnr_by_protocol(card: Mapping[str, Any]) -> dict[str, float]:
+def _by_protocol(card: Mapping[str, Any], metric: str) -> dict[str, float]:
     scores = card.get("scores", {})
     return {
-        key: float(value["psnr"])
+        key: float(value[metric])
         for key, value in scores.items()
-        if isinstance(value, dict) and "psnr" in value
+        if isinstance(value, dict) and value.get(metric) is not None
     }
 
 

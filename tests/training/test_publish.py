@@ -65,6 +65,22 @@ def test_better_version_replaces_and_remembers_what_it_replaced(storage: FileSto
     assert published.read_latest(storage, "tiny") == published.Latest(second, first)
 
 
+def test_perceptual_model_is_judged_by_lpips(storage: FileStorage, tmp_path: Path) -> None:
+    def scored(folder: Path, psnr: float, lpips: float, seed: int) -> Path:
+        folder = make(folder, psnr, seed=seed)
+        card = json.loads((folder / "card.json").read_text())
+        card["training"] = {"vgg_weight": 0.3}
+        card["scores"]["vid4_bd"]["lpips"] = lpips
+        (folder / "card.json").write_text(json.dumps(card))
+        return folder
+
+    publish(storage, "tiny", scored(tmp_path / "a", 26.0, 0.20, seed=0))
+    better = publish(storage, "tiny", scored(tmp_path / "b", 25.0, 0.18, seed=1))
+    with pytest.raises(GateClosedError, match=r"LPIPS 0\.190 on vid4_bd; what it replaces has LPIPS 0\.180"):
+        publish(storage, "tiny", scored(tmp_path / "c", 27.0, 0.19, seed=2))
+    assert published.read_latest(storage, "tiny").version == better
+
+
 def test_force_publishes_a_worse_version_and_keeps_the_reason(storage: FileStorage, tmp_path: Path) -> None:
     publish(storage, "tiny", make(tmp_path / "a", 26.0, seed=0))
     second = publish(storage, "tiny", make(tmp_path / "b", 25.0, seed=1), force="sharper, by eye")
