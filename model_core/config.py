@@ -10,7 +10,7 @@ from typing import Final, Literal, get_args
 SCALE: Final = 4  # every network enlarges four times; a scale of 2 is that output, area-averaged
 FORMAT_VERSION: Final = 1
 
-GeneratorName = Literal["frvsr", "bicubic", "srresnet", "rrdb", "compact"]
+GeneratorName = Literal["frvsr", "bicubic", "srcnn", "srresnet", "rrdb", "compact"]
 FlowName = Literal["none", "fnet", "pyramid", "dis"]
 HeadName = Literal["subpixel", "transposed"]
 UpsamplingName = Literal["bicubic", "bilinear", "corner"]
@@ -20,12 +20,13 @@ UpsamplingName = Literal["bicubic", "bilinear", "corner"]
 class ModelConfig:
     """What a checkpoint's weights are weights of.
 
-    generator   "frvsr": the recurrent G of FRVSR and TecoGAN; "bicubic": no network at all; "srresnet",
-                "rrdb" (ESRGAN), "compact" (Real-ESRGAN's small one): a picture at a time
+    generator   "frvsr": the recurrent G of FRVSR and TecoGAN; "bicubic": no network at all; "srcnn",
+                "srresnet", "rrdb" (ESRGAN), "compact" (Real-ESRGAN's small one): a picture at a time
     flow        F: "fnet" (paper), "pyramid" (local cost volumes), "dis" (OpenCV, outside the network),
                 "none" for single-image models, whose state stays empty
-    features    channels of G's body
-    blocks      residual blocks of G (published: 10 or 16; rrdb 23 or 6); convolutions of a compact body
+    features    channels of G's body; of srcnn's first layer
+    blocks      residual blocks of G (published: 10 or 16; rrdb 23 or 6); convolutions of a compact body;
+                srcnn has none
     head        of frvsr: "transposed", two transposed convolutions (paper); "subpixel", one pixel shuffle
     upsampling  how frvsr enlarges frame and flow: "bicubic" (the flow bilinear), "bilinear", or "corner",
                 both bicubic and sampled at the corner of each 4x4 block; the last two are imported networks'
@@ -73,6 +74,8 @@ class ModelConfig:
         match self.generator:
             case "bicubic":
                 return 2
+            case "srcnn":  # eight pixels of the enlarged picture, each of which bicubic takes from two more
+                return 2 + 2
             case "frvsr" | "srresnet":
                 return 1 + 2 * self.blocks + 2
             case "rrdb":  # a block has three dense blocks of five convolutions

@@ -6,7 +6,7 @@ from torch import nn
 from model_core.config import ModelConfig
 from model_core.flow import FlowPyramid, FNet
 from model_core.generator import Bicubic, FrvsrGenerator
-from model_core.single_image import Compact, Rrdb, SrResNet
+from model_core.single_image import Compact, Rrdb, Srcnn, SrResNet
 
 
 class Model(nn.Module):
@@ -36,6 +36,8 @@ def _generator(config: ModelConfig) -> nn.Module:
             return FrvsrGenerator(config)
         case "bicubic":
             return Bicubic()
+        case "srcnn":
+            return Srcnn(config)
         case "srresnet":
             return SrResNet(config)
         case "rrdb":

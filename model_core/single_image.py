@@ -10,7 +10,27 @@ from torch import Tensor, nn
 
 from model_core.config import SCALE, ModelConfig
 from model_core.generator import ResidualBlock
-from model_core.warping import bilinear4
+from model_core.warping import bicubic4, bilinear4
+
+
+class Srcnn(nn.Module):
+    """SRCNN: bicubic enlarging, then three convolutions at full size, of 9, 5 and 5 pixels.
+
+    Source: Dong et al. 2016 (arXiv:1501.00092), the 9-5-5 network, their best, on RGB as in section 4.5.
+    Published with 64 features, of which the second layer keeps half. It has no skip: the last layer has to
+    learn to pass the picture on.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        features = config.features
+        self.extract = nn.Conv2d(3, features, 9, padding=4, padding_mode="replicate")
+        self.map = nn.Conv2d(features, max(1, features // 2), 5, padding=2, padding_mode="replicate")
+        self.reconstruct = nn.Conv2d(max(1, features // 2), 3, 5, padding=2, padding_mode="replicate")
+
+    def forward(self, low: Tensor) -> Tensor:
+        high: Tensor = self.reconstruct(F.relu(self.map(F.relu(self.extract(bicubic4(low))))))
+        return high
 
 
 class SrResNet(nn.Module):

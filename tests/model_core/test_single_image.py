@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from model_core.config import GeneratorName, ModelConfig
 from model_core.model import Model, build
 from model_core.recurrence import State, step, unroll
+from model_core.warping import bicubic4
 
-GENERATORS = ("srresnet", "rrdb", "compact")
+GENERATORS = ("srcnn", "srresnet", "rrdb", "compact")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,3 +59,20 @@ def test_gradients_reach_every_weight(generator: GeneratorName) -> None:
     model = small_model(generator).requires_grad_(True)
     model.generator(torch.rand(1, 3, 6, 6)).square().mean().backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
+
+
+@torch.no_grad()
+def test_srcnn_that_passes_its_input_on_is_bicubic() -> None:
+    """So it enlarges first and shifts nothing; borders repeat, or the picture would have a frame drawn on."""
+    model = small_model("srcnn")
+    for weight in model.parameters():
+        weight.zero_()
+    for name, centre in (("extract", 4), ("map", 2), ("reconstruct", 2)):
+        weight = model.generator.get_parameter(f"{name}.weight")
+        for channel in range(3):
+            weight[channel, channel, centre, centre] = 1
+    low = 0.2 + 0.5 * torch.rand(1, 3, 6, 7)  # bicubic overshoots, and ReLU passes nothing below zero
+    torch.testing.assert_close(model.generator(low), bicubic4(low))
+    model.generator.get_parameter("extract.weight")[0, 0] = 1 / 81
+    flat = torch.full((1, 3, 3, 3), 0.5)
+    torch.testing.assert_close(model.generator(flat), bicubic4(flat))

@@ -76,7 +76,7 @@ def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(flow, r
     assert max(batches) >= 2  # or this test has shown nothing
 
 
-@pytest.mark.parametrize("generator", ["srresnet", "rrdb", "compact"])
+@pytest.mark.parametrize("generator", ["srcnn", "srresnet", "rrdb", "compact"])
 def test_networks_for_pictures_are_streams_without_memory(generator):
     """In a batch, in tiles, in streams that end anywhere: each output is that of its frame alone."""
     model = make_picture_model(generator, blocks=1)

@@ -15,12 +15,13 @@ from worker.engine.tiles import KEPT_SIDE_MIN, generate_in_tiles, grid
 
 
 @pytest.fixture(
-    scope="module", params=["subpixel", "transposed", "corner", "bicubic", "srresnet", "rrdb", "compact"]
+    scope="module",
+    params=["subpixel", "transposed", "corner", "bicubic", "srcnn", "srresnet", "rrdb", "compact"],
 )
 def model(request):
     if request.param == "bicubic":
         return build(ModelConfig(generator="bicubic", flow="none")).eval()
-    if request.param in ("srresnet", "rrdb", "compact"):
+    if request.param in ("srcnn", "srresnet", "rrdb", "compact"):
         return make_picture_model(request.param, blocks=1)
     if request.param == "corner":
         return make_model("dis", upsampling="corner")
