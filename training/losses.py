@@ -92,6 +92,24 @@ def adversarial_critic(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
+def relative(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of a relativistic average D, which asks what is more real than the mean of the other side.
+
+    Logits mean nothing by themselves then: adding a number to all of them changes no loss.
+    Source: ESRGAN, Wang et al. 2018 (arXiv:1809.00219), section 3.2, D_Ra.
+    """
+    return real - fake.mean(), fake - real.mean()
+
+
+def relative_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log(1 - D_Ra(target))] - E[log D_Ra(output)], from D's own logits: G wants the two sides exchanged.
+
+    D pays adversarial_critic(*relative(real, fake)). Source: ESRGAN, eq. 2 (and eq. 1 for D).
+    """
+    of_real, of_fake = relative(real, fake)
+    return adversarial_critic(of_fake, of_real)
+
+
 def critic_lead(real: Tensor, fake: Tensor) -> Tensor:
     """E[log D(target)] - E[log D(output)], from logits: 0 where D can't tell them apart.
 

@@ -14,6 +14,8 @@ from training.losses import (
     feature_matching,
     log_square,
     ping_pong,
+    relative,
+    relative_generator,
     robust_end_point,
     warping,
 )
@@ -92,3 +94,31 @@ def test_adversarial_losses_of_known_logits() -> None:
     assert adversarial_generator(-sure).item() == pytest.approx(20)
     assert critic_lead(blind, blind).item() == 0
     assert critic_lead(sure, -sure).item() == pytest.approx(20)
+
+
+def test_relativistic_losses_of_known_logits() -> None:
+    real, fake = torch.tensor([3.0, 1.0]), torch.tensor([0.0, -2.0])
+    of_real, of_fake = relative(real, fake)
+    assert of_real.tolist() == [4.0, 2.0]
+    assert of_fake.tolist() == [-2.0, -4.0]
+
+    def log_sigmoid(x: float) -> float:
+        return -math.log(1 + math.exp(-x))
+
+    # Eq. 1 and 2 written out: D_Ra is the sigmoid of those, and 1 - sigmoid(x) = sigmoid(-x).
+    found_by_d = -(log_sigmoid(4) + log_sigmoid(2)) / 2 - (log_sigmoid(2) + log_sigmoid(4)) / 2
+    assert adversarial_critic(of_real, of_fake).item() == pytest.approx(found_by_d)
+    paid_by_g = -(log_sigmoid(-4) + log_sigmoid(-2)) / 2 - (log_sigmoid(-2) + log_sigmoid(-4)) / 2
+    assert relative_generator(real, fake).item() == pytest.approx(paid_by_g)
+
+
+def test_relativistic_losses_compare_and_know_no_absolute() -> None:
+    real, fake = torch.randn(2, 2, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(relative_generator(real + 5, fake + 5), relative_generator(real, fake))
+    assert relative_generator(real, real).item() > 2 * math.log(2) - 1e-6
+    blind = torch.full((2, 1, 3, 3), 7.0)
+    assert relative_generator(blind, blind).item() == pytest.approx(2 * math.log(2))
+    # What the vanilla loss can't do: an output that D takes for real may still be less real than the truth.
+    sure = torch.full((2, 1, 3, 3), 20.0)
+    assert adversarial_generator(sure).item() == pytest.approx(0, abs=1e-6)
+    assert relative_generator(sure + 20, sure).item() == pytest.approx(40)
