@@ -124,6 +124,13 @@ class ResultExpired(InputError):
     http_status = 410
 
 
+class NoPreview(InputError):
+    """No frame of the job is finished yet, or its worker could not store a preview."""
+
+    code = "no_preview"
+    http_status = 404
+
+
 class IdempotencyConflict(InputError):
     """The `Idempotency-Key` was used before for another file or other options."""
 

@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.storage.base import Storage
 from worker.inputs import InputCache
 from worker.models import Registry
+from worker.preview import Previews
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class WorkerContext:
     queue: Queue
     models: Registry
     inputs: InputCache
+    previews: Previews
     scratch: Path  # parts and results being written; this process's own
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
 
@@ -51,5 +53,6 @@ def open_context(
             queue=queue,
             models=registry,
             inputs=InputCache(storage, folder / "inputs"),
+            previews=Previews(storage, folder / "scratch"),
             scratch=folder / "scratch",
         )

@@ -43,6 +43,7 @@ def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine)
             patiently(context.storage.put_file, part_key, part)
     finally:
         part.unlink(missing_ok=True)
+    context.previews.show(held, high, is_last=True)
     add_notices(context, job_id, notices)
     held.finish(part_key=part_key)
 

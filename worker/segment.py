@@ -25,7 +25,8 @@ from worker.feeder import Feeder
 from worker.handover import Frame, delete_state_before, load_state, store_state
 from worker.held import GivenBack, Held, LeaseLost
 from worker.media.decode import decode
-from worker.media.encode import Encoding, PartEncoder
+from worker.media.encode import PartEncoder
+from worker.media.images import Picture
 from worker.media.types import Source, Timeline
 from worker.models import Served
 from worker.notices import add_notices
@@ -89,7 +90,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             flow=model.config.flow,
             frame_before=None if resume is None else resume[0],
         )
-        work = _ChainWork(context, found, encoding_of(found), stream, feeder)
+        work = _ChainWork(context, found, source, stream, feeder)
         with feeder:
             held.on_stop = stream.close
             work.run(held, chain[0], has_successor=len(chain) > 1)
@@ -104,9 +105,10 @@ class _ChainWork:
     """What stays the same from one segment of a chain to the next."""
 
     def __init__(
-        self, context: WorkerContext, found: Manifest, encoding: Encoding, stream: Stream, feeder: Feeder
+        self, context: WorkerContext, found: Manifest, source: Source, stream: Stream, feeder: Feeder
     ) -> None:
-        self._context, self._found, self._encoding = context, found, encoding
+        self._context, self._found, self._source = context, found, source
+        self._encoding = encoding_of(found)
         self._stream, self._feeder = stream, feeder
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
@@ -132,14 +134,27 @@ class _ChainWork:
     def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> Frame:
         """Write the segment's frames; returns the last output at its full size."""
         high: Frame | None = None
-        for _ in range(segment.frame_count):
+        for index in range(segment.frame_start, segment.frame_stop):
             high = self._next_output(held)
             with held.timed("encode"):
-                encoder.write(reduced(high, self._found.job.options.scale))
+                written = reduced(high, self._found.job.options.scale)
+                encoder.write(written)
             metrics.FRAMES.inc()
             held.advance()
+            self._show(held, index, written)
         assert high is not None
         return high
+
+    def _show(self, held: Held, index: int, written: Frame) -> None:
+        plan, source = self._found.plan, self._source
+        assert plan is not None
+        self._context.previews.show(
+            held,
+            Picture(rgb=written),
+            sar=source.sar,
+            rotation=source.rotation,
+            is_last=index + 1 == plan.frame_count,
+        )
 
     def _next_output(self, held: Held) -> Frame:
         try:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 
 from service import log
-from service.api import events, health, jobs, models, problems, results, uploads
+from service.api import events, health, jobs, models, previews, problems, results, uploads
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.metering import Metering
@@ -53,7 +53,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     app.state.services = services
     app.add_middleware(Metering)
     problems.install(app)
-    for module in (uploads, jobs, events, results, models, health):
+    for module in (uploads, jobs, events, previews, results, models, health):
         app.include_router(module.router)
     app.add_api_route("/", lambda: FileResponse(_PAGE), include_in_schema=False)
     return app

@@ -1,6 +1,6 @@
 """GET and DELETE of jobs: what a client sees of one, a page of them, and how it withdraws one.
 
-Not here: progress as a stream (events.py), the bytes of a result (results.py).
+Not here: progress as a stream (events.py), the bytes of a result (results.py) or of a preview (previews.py).
 """
 
 from contextlib import suppress
@@ -33,6 +33,7 @@ class Progress(BaseModel):
 class Links(BaseModel):
     self: str
     events: str
+    preview: str | None = Field(default=None, description="Set once a frame is finished.")
     result: str | None = Field(default=None, description="Set once there is a result.")
 
 
@@ -54,7 +55,11 @@ class JobView(BaseModel):
                 "progress": {"frames_done": 96, "frames_total": 240, "ratio": 0.4},
                 "model": "frvsr-lite",
                 "version": "c51f43010195c099",
-                "links": {"self": f"/jobs/{_EXAMPLE_ID}", "events": f"/jobs/{_EXAMPLE_ID}/events"},
+                "links": {
+                    "self": f"/jobs/{_EXAMPLE_ID}",
+                    "events": f"/jobs/{_EXAMPLE_ID}/events",
+                    "preview": f"/jobs/{_EXAMPLE_ID}/preview",
+                },
             }
         }
     )
@@ -88,6 +93,7 @@ def view(job: Job) -> JobView:
         ratio = 1.0
     elif job.frames_total:
         ratio = round(min(1.0, job.frames_done / job.frames_total), 4)
+    has_frames = job.state is JobState.SUCCEEDED or job.frames_done > 0
     here = f"/jobs/{job.id}"
     return JobView(
         **job.model_dump(exclude={"frames_done", "frames_total", "result_key", "options", "error"}),
@@ -97,6 +103,7 @@ def view(job: Job) -> JobView:
         links=Links(
             self=here,
             events=f"{here}/events",
+            preview=f"{here}/preview" if has_frames and job.state is not JobState.EXPIRED else None,
             result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
         ),
     )

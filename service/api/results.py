@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
@@ -54,7 +55,7 @@ async def get_result(job_id: str, request: Request, services: UsedServices) -> R
         # What we made from a stranger's file must never run as a page of ours.
         "X-Content-Type-Options": "nosniff",
     }
-    if _names(request.headers.get("if-none-match"), etag):
+    if names(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     wanted = None
     if request.headers.get("if-range", etag) == etag:
@@ -100,13 +101,6 @@ def _range(header: str, size_bytes: int) -> tuple[int, int] | None:
     if start >= stop:
         raise RangeNotSatisfiable(size_bytes, header)
     return start, stop
-
-
-def _names(header: str | None, etag: str) -> bool:
-    if header is None:
-        return False
-    named = {one.strip().removeprefix("W/") for one in header.split(",")}
-    return etag in named or "*" in named
 
 
 def _disposition(job: Job, extension: str) -> str:

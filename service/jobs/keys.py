@@ -4,6 +4,7 @@ jobs/<id>/input                     the upload as it came
 jobs/<id>/job.json                  the manifest
 jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
 jobs/<id>/states/<segment>-<fence>  where its successor starts from
+jobs/<id>/preview.jpg               the frame finished last, reduced
 jobs/<id>/result.<extension>
 """
 
@@ -36,6 +37,10 @@ def states_prefix(job_id: str) -> str:
 
 def state_key(job_id: str, segment: int, fence: int) -> str:
     return f"{states_prefix(job_id)}{segment:06d}-{fence}"
+
+
+def preview_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}preview.jpg"
 
 
 def result_key(job_id: str, extension: str) -> str:

@@ -57,7 +57,9 @@ def test_the_report_says_what_was_done(service: Running, clip: Path) -> None:
     report = job["report"]
     assert (job["progress"]["frames_done"], job["progress"]["frames_total"]) == (40, 40)
     assert (report["frames_in"], report["frames_out"], report["timestamp_difference_s"]) == (40, 40, 0.0)
-    assert {"plan", "wait for the network", "encode", "upload", "assemble"} == set(report["seconds_by_stage"])
+    assert {"plan", "wait for the network", "encode", "preview", "upload", "assemble"} == set(
+        report["seconds_by_stage"]
+    )
     assert [stream["is_same"] for stream in report["copied"]] == [True]
 
 

@@ -1,5 +1,6 @@
 """The three steps of a job in one process: what they make, and what interrupts them."""
 
+import io
 import itertools
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model_core.checkpoint import load, save
 from model_core.config import ModelConfig
@@ -27,7 +29,7 @@ from service.storage import models as published
 from service.storage.files import FileStorage
 from tests.worker.media.clips import make_clip
 from worker import held as held_module
-from worker import local, segment, steps
+from worker import local, preview, segment, steps
 from worker.context import WorkerContext, open_context
 from worker.handover import Frame
 from worker.local import LocalQueue
@@ -129,14 +131,49 @@ def test_a_chain_of_segments_equals_one_pass_rounded_at_the_same_places(
     assert (apart > 0).mean() <= 0.001
 
 
-def test_nothing_but_input_manifest_and_result_is_left(context: WorkerContext, clip: Path) -> None:
+def test_nothing_but_input_manifest_result_and_preview_is_left(context: WorkerContext, clip: Path) -> None:
     job = run(context, accept(context, clip))
     left = {
         key.removeprefix(keys.job_prefix(job.id)) for key in context.storage.list(keys.job_prefix(job.id))
     }
-    assert left == {"input", "job.json", "result.mkv"}
+    assert left == {"input", "job.json", "preview.jpg", "result.mkv"}
     assert list(context.scratch.iterdir()) == []
     assert manifest.load(context.storage, job.id).job.state is JobState.SUCCEEDED
+
+
+def test_the_preview_of_a_finished_video_is_its_last_frame(
+    context: WorkerContext, clip: Path, tmp_path: Path
+) -> None:
+    job = run(context, accept(context, clip))
+    frames = result_frames(context, job, tmp_path)
+    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
+        apart = np.abs(frames - np.asarray(image).astype(int)).mean((1, 2, 3))
+    assert apart.argmin() == FRAMES - 1
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_preview_of_a_picture_is_its_result(context: WorkerContext, tmp_path: Path, scale: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    job = run(context, accept(context, tmp_path / "picture.png", Options(model="small", scale=scale)))
+    assert job.result_key is not None, job.error
+    with Image.open(io.BytesIO(context.storage.get(job.result_key))) as image:
+        result = np.asarray(image).astype(int)
+    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
+        assert (image.format, image.size) == ("JPEG", (56 * scale, 40 * scale))
+        assert np.abs(np.asarray(image) - result).mean() < 12  # what JPEG makes of noise
+
+
+def test_a_job_without_previews_is_as_good_as_any(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(preview, "small", broken)
+    job = run(context, accept(context, clip))
+    assert job.state is JobState.SUCCEEDED
+    assert not context.storage.exists(keys.preview_key(job.id))
 
 
 def test_work_given_back_in_mid_segment_goes_on_with_the_same_frames(

@@ -30,7 +30,12 @@ def test_an_unfinished_job_shows_its_progress_and_when_to_look_again(service: Se
     job = answer.json()
     assert (answer.status_code, job["state"]) == (200, "running")
     assert job["progress"] == {"frames_done": 4, "frames_total": 10, "ratio": 0.4}
-    assert job["links"] == {"self": "/jobs/a", "events": "/jobs/a/events", "result": None}
+    assert job["links"] == {
+        "self": "/jobs/a",
+        "events": "/jobs/a/events",
+        "preview": "/jobs/a/preview",
+        "result": None,
+    }
     assert float(answer.headers["retry-after"]) > 0
 
 
@@ -77,7 +82,14 @@ def test_a_page_has_a_bounded_size(service: Service, limit: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("HEAD", "/result"), ("GET", "/events")],
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/result"),
+        ("HEAD", "/result"),
+        ("GET", "/preview"),
+        ("GET", "/events"),
+    ],
 )
 def test_an_unknown_job_is_404(service: Service, method: str, path: str) -> None:
     answer = service.ask(method, f"/jobs/nobody{path}")

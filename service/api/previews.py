@@ -1,0 +1,57 @@
+"""GET and HEAD /jobs/{id}/preview: the frame finished last, as the worker that made it left it in storage.
+
+It changes while the job runs, so a client asks each time and hears 304 when nothing is new.
+"""
+
+import hashlib
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.conditions import names
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.problems import problem_responses
+from service.errors import NoPreview, ResultExpired
+from service.jobs import keys
+from service.jobs.states import JobState
+from service.storage.base import NotFound
+
+router = APIRouter(tags=["jobs"])
+
+MEDIA_TYPE = "image/jpeg"
+
+
+@router.get(
+    "/jobs/{job_id}/preview",
+    summary="See how a job is coming out",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The frame finished last, at most 1280 pixels a side.",
+            "content": {MEDIA_TYPE: {}},
+        },
+        304: {"description": "Unchanged since the ETag in If-None-Match."},
+        **problem_responses(404, 410, 503),
+    },
+)
+@router.head("/jobs/{job_id}/preview", include_in_schema=False)
+async def get_preview(job_id: str, request: Request, services: UsedServices) -> Response:
+    """It is renewed every few seconds while the job runs, and stays as long as the result."""
+    content = await in_thread(_read, services, job_id)
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if names(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(len(content))
+    body = b"" if request.method == "HEAD" else content
+    return Response(body, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _read(services: Services, job_id: str) -> bytes:
+    job = services.store.get(job_id)
+    if job.state is JobState.EXPIRED:
+        raise ResultExpired("the result and its preview were removed", field="id", value=job_id)
+    try:
+        return services.storage.get(keys.preview_key(job_id))
+    except NotFound as missing:
+        message = f"there is no preview: the job is {job.state.value}"
+        raise NoPreview(message, field="state", value=job.state.value) from missing

@@ -1,0 +1,85 @@
+"""GET /jobs/{id}/preview: what the worker stored last, asked for again and again."""
+
+import pytest
+
+from service.api.jobs import view
+from service.jobs import keys
+from service.jobs.model import Job
+from service.jobs.states import JobEvent
+from service.jobs.store import segment_step
+from tests.service.api.harness import Service
+from tests.service.api.samples import begin, stored_job, succeed
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256))
+
+
+@pytest.fixture
+def shown(service: Service) -> Service:
+    """A running job whose worker stored a preview."""
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    service.storage.put(keys.preview_key("a"), JPEG)
+    return service
+
+
+def test_a_preview_is_a_jpeg_that_is_asked_for_each_time(shown: Service) -> None:
+    answer = shown.ask("GET", "/jobs/a/preview")
+    assert (answer.status_code, answer.content) == (200, JPEG)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "no-cache" in answer.headers["cache-control"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_preview_is_sent_again_only_when_it_changed(shown: Service) -> None:
+    etag = shown.ask("GET", "/jobs/a/preview").headers["etag"]
+    again = shown.ask("GET", "/jobs/a/preview", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    shown.storage.put(keys.preview_key("a"), JPEG[::-1])
+    changed = shown.ask("GET", "/jobs/a/preview", headers={"If-None-Match": etag})
+    assert (changed.status_code, changed.content) == (200, JPEG[::-1])
+
+
+def test_head_tells_the_same_without_the_bytes(shown: Service) -> None:
+    head, whole = shown.ask("HEAD", "/jobs/a/preview"), shown.ask("GET", "/jobs/a/preview")
+    assert (head.status_code, head.content) == (200, b"")
+    assert dict(head.headers) == dict(whole.headers)
+
+
+def test_a_job_without_a_finished_frame_has_no_preview(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    answer = service.ask("GET", "/jobs/a/preview")
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (404, "/problems/no_preview")
+    assert (problem["field"], problem["value"]) == ("state", "queued")
+
+
+def test_an_unknown_job_is_another_404(service: Service) -> None:
+    answer = service.ask("GET", "/jobs/nobody/preview")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown_job")
+
+
+def test_a_preview_stays_with_the_result_and_goes_with_it(shown: Service) -> None:
+    succeed(shown.store, shown.storage, "a", b"large")
+    assert shown.ask("GET", "/jobs/a/preview").content == JPEG
+    shown.ask("DELETE", "/jobs/a")
+    answer = shown.ask("GET", "/jobs/a/preview")
+    assert (answer.status_code, answer.json()["type"]) == (410, "/problems/result_expired")
+    assert shown.objects() == [keys.manifest_key("a")]
+
+
+def test_the_link_appears_with_the_first_frame_and_goes_with_the_result(service: Service) -> None:
+    def link(job: Job) -> str | None:
+        return view(job).links.preview
+
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a", frames_total=10)
+    assert link(service.store.get("a")) is None
+    lease = service.store.acquire("a", segment_step(0), "worker")
+    assert lease is not None
+    service.store.renew(lease, frames_done=1)
+    assert link(service.store.get("a")) == "/jobs/a/preview"
+    succeed(service.store, service.storage, "a", b"large")
+    assert link(service.store.get("a")) == "/jobs/a/preview"
+    service.store.transition("a", JobEvent.EXPIRE)
+    assert link(service.store.get("a")) is None
