@@ -1,4 +1,4 @@
-"""D_s,t, the spatio-temporal discriminator of TecoGAN. It exists in training only.
+"""D_s,t, the spatio-temporal discriminator of TecoGAN, and D for pictures. Both exist in training only.
 
 Source: Chu et al. 2020 (arXiv:1811.09393), section 3.2 and fig. 4: D sees nine pictures at once, three
 frames, three motion-compensated frames and three upsampled inputs, so it judges detail and motion together.
@@ -14,6 +14,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from model_core.warping import bicubic4, upsample_flow, warp
 
 CHANNELS = 3 * 3 * 3  # three triplets of RGB
+# Under spectral normalisation a layer passes on about half of its input's spread; undone, since after five such
+# layers nothing would be left to tell pictures apart by, nor a gradient to learn it from.
+GAIN = 2.0
+PICTURE_CHANNELS = 3  # of a D for pictures, which has no motion to judge
 
 
 def triplet_stack(high: Tensor, low: Tensor, flow_back: Tensor, flow_ahead: Tensor, border: int) -> Tensor:
@@ -41,20 +45,20 @@ class Discriminator(nn.Module):
     crop, and spectral normalisation keeps D's slope bounded at the small batches of a CPU.
     """
 
-    def __init__(self, features: int = 64) -> None:
+    def __init__(self, features: int = 64, *, channels: int = CHANNELS) -> None:
         super().__init__()
         widths = (features, features, features, 2 * features, 4 * features)
-        self.conv_in = spectral_norm(nn.Conv2d(CHANNELS, widths[0], 3, padding=1))
+        self.conv_in = spectral_norm(nn.Conv2d(channels, widths[0], 3, padding=1))
         self.stages = nn.ModuleList(
             spectral_norm(nn.Conv2d(i, o, 4, stride=2, padding=1)) for i, o in pairwise(widths)
         )
         self.head = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, stack: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N, 27, H, W) -> logits (N, 1, H/16, W/16), positive for real, and the features of each stage."""
-        x = F.leaky_relu(self.conv_in(stack), 0.2)
+        """(N, C, H, W) -> logits (N, 1, H/16, W/16), positive for real, and the features of each stage."""
+        x = GAIN * F.leaky_relu(self.conv_in(2 * stack - 1), 0.2)
         features: list[Tensor] = []
         for stage in self.stages:
-            x = F.leaky_relu(stage(x), 0.2)
+            x = GAIN * F.leaky_relu(stage(x), 0.2)
             features.append(x)
         return self.head(x).float(), features

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 
-from model_core.config import FlowName, HeadName, ModelConfig
+from model_core.config import FlowName, GeneratorName, HeadName, ModelConfig
 
 ProtocolName = Literal["bd", "bi"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
+CriticKindName = Literal["vanilla", "relativistic"]
+CriticSightName = Literal["all", "textured"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
 
@@ -26,12 +28,13 @@ class TrainingConfig:
     """Defaults are those of `frvsr_lite`.
 
     task             what is learned: "upscale", G (and F where it is a network), or "flow", F alone
+    generator        what enlarges; with flow "none" a network for pictures, whose clips have one frame
     batch            clips per step, over all processes
     frames           frames per clip
     crop             side of a crop in low-resolution pixels
     late_*           the same three from `late_from` (part of the schedule) on: bigger crops bring G's zero
                      padding closer to what it meets on whole frames, and cost too much to begin with
-    photo_share      part of the clips that are photographs under a camera path
+    photo_share      part of the clips that are photographs under a camera path, or as they are
     learning_rate    peak of a cosine that ends at a hundredth of it, after a linear warm-up
     iterations       length of the schedule in steps; 0 where `seconds` measures it
     seconds          length of the schedule in seconds of running, over all runs; 0 where `iterations` does
@@ -39,10 +42,14 @@ class TrainingConfig:
     pixel_loss       distance of output and target: "charbonnier", or "log_square" once that is near its end
     pixel_weight     its weight
     warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
+    best_buddy_weight      distance of each patch to its best buddy in the target
+    back_projection_weight distance of the input and the output made small again
     ping_pong_weight distance of the outputs on the way forth and on the way back; 0 plays clips forth only
     vgg_weight       distance of VGG16's features of output and target
     gan_weight       what D finds wrong with the output; 0 trains without D
     critic_weight    distance of D's own features of output and target
+    critic_kind      "vanilla", or "relativistic": D tells which side is the more real one (ESRGAN)
+    critic_sees      "all", or only what is "textured" in the input (Beby-GAN)
     critic_pace      D's learning rate as a multiple of G's
     critic_start     steps at the beginning in which D learns alone: an ignorant D only misleads G
     critic_lead_max  D rests while E[log D(target)] - E[log D(output)] is above this
@@ -50,9 +57,11 @@ class TrainingConfig:
     """
 
     task: TaskName = "upscale"
+    generator: GeneratorName = "frvsr"
     flow: FlowName = "dis"
     features: int = 64
     blocks: int = 10
+    growth: int = 32
     head: HeadName = "subpixel"
     protocol: ProtocolName = "bd"
     batch: int = 4
@@ -72,10 +81,14 @@ class TrainingConfig:
     pixel_loss: PixelLossName = "charbonnier"
     pixel_weight: float = 1.0
     warp_weight: float = 0.0
+    best_buddy_weight: float = 0.0
+    back_projection_weight: float = 0.0
     ping_pong_weight: float = 0.0
     vgg_weight: float = 0.0
     gan_weight: float = 0.0
     critic_weight: float = 0.0
+    critic_kind: CriticKindName = "vanilla"
+    critic_sees: CriticSightName = "all"
     critic_pace: float = 1.0
     critic_start: int = 0
     critic_lead_max: float = 0.4
@@ -89,6 +102,8 @@ class TrainingConfig:
             ("protocol", ProtocolName),
             ("precision", PrecisionName),
             ("pixel_loss", PixelLossName),
+            ("critic_kind", CriticKindName),
+            ("critic_sees", CriticSightName),
         ):
             if getattr(self, name) not in get_args(allowed):
                 raise ConfigError(
@@ -98,28 +113,44 @@ class TrainingConfig:
             raise ConfigError(
                 f"iterations is {self.iterations} and seconds {self.seconds}: exactly one gives the length"
             )
-        if min(self.frames, self.late_frames) < 2:
-            raise ConfigError(f"frames is {self.frames}: a clip has at least 2")
+        self._check_frames()
         if self.critic_weight and not self.gan_weight:
             raise ConfigError(f"critic_weight is {self.critic_weight} and gan_weight 0: there is no D then")
-        if self.gan_weight and min(self.frames, self.late_frames) < 3:
-            raise ConfigError(f"frames is {self.frames}: D sees three at a time")
         if self.task == "flow" and self.flow not in ("fnet", "pyramid"):
             raise ConfigError(f"flow is {self.flow!r}: only a network can be trained")
+        if self.generator == "bicubic":
+            raise ConfigError("generator is 'bicubic': there is nothing to train")
         try:
             self.model_config()
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
+    def _check_frames(self) -> None:
+        lengths = {self.frames} | ({self.late_frames} if self.late_from < 1 else set())
+        if not self.recurrent and lengths != {1}:
+            raise ConfigError(f"frames is {self.frames}: {self.generator!r} sees 1 at a time")
+        if not self.recurrent and self.ping_pong_weight:
+            raise ConfigError(f"ping_pong_weight is {self.ping_pong_weight}: pictures don't play")
+        if self.recurrent and min(lengths) < 2:
+            raise ConfigError(f"frames is {self.frames}: a clip has at least 2")
+        if self.recurrent and self.gan_weight and min(lengths) < 3:
+            raise ConfigError(f"frames is {self.frames}: D sees three at a time")
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether clips are learned, or pictures."""
+        return self.flow != "none"
+
     @property
     def moves_both_ways(self) -> bool:
         """Whether a step needs the motion to the next frame as well as to the last."""
-        return self.ping_pong_weight > 0 or self.gan_weight > 0
+        return self.recurrent and (self.ping_pong_weight > 0 or self.gan_weight > 0)
 
     def model_config(self) -> ModelConfig:
         return ModelConfig(
-            generator="frvsr", flow=self.flow, features=self.features, blocks=self.blocks, head=self.head
-        )
+            generator=self.generator, flow=self.flow, features=self.features, blocks=self.blocks,
+            head=self.head, growth=self.growth,
+        )  # fmt: skip
 
     def shape_at(self, progress: float) -> tuple[int, int, int]:
         """(batch, frames, crop) at that part of the schedule."""
@@ -146,6 +177,15 @@ class TrainingConfig:
         return replace(self, **values)
 
 
+# Photographs as they are, one at a time; VGG and D weigh what they do in `teco_lite`, whose losses they are.
+_PICTURES: Final = TrainingConfig(
+    generator="srresnet", flow="none", frames=1, late_frames=1, photo_share=1.0, batch=16, crop=24,
+    learning_rate=1e-4,
+)  # fmt: skip
+_PERCEPTUAL: Final = replace(
+    _PICTURES, vgg_weight=0.3, gan_weight=0.04, critic_pace=2.0, critic_start=150, critic_lead_max=3.0,
+)  # fmt: skip
+
 PRESETS: Final = {
     # F alone on synthetic motion; a start for joint training. 3,000 steps take 12 minutes of 2 cores.
     "flow_pyramid": TrainingConfig(
@@ -162,14 +202,27 @@ PRESETS: Final = {
     # `frvsr_lite` with TecoGAN's losses, from its weights (--init); their weights as measured in LOG.md.
     "teco_lite": TrainingConfig(
         frames=5, late_frames=5, learning_rate=1.5e-4, ema_decay=0.998, iterations=6000,
-        warmup_iterations=100, ping_pong_weight=0.5, vgg_weight=0.3, gan_weight=0.04, critic_weight=0.1,
-        critic_pace=2.0, critic_start=150, critic_lead_max=4.0,
+        warmup_iterations=100, ping_pong_weight=0.5, vgg_weight=0.3, gan_weight=0.03, critic_weight=0.1,
+        critic_pace=2.0, critic_start=150, critic_lead_max=3.0,
     ),
     # The published recipe, begun from `frvsr_paper`.
     "tecogan_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,
         warp_weight=1.0, iterations=500_000, photo_share=0.0,
         ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02,
+    ),
+    "srcnn": replace(_PICTURES, generator="srcnn", iterations=100_000, learning_rate=4e-4),
+    # Sizes, crops and lengths of the next three are the published ones. Each began from a G that had learned the
+    # pixel loss alone: --gan-weight 0 --vgg-weight 0, then --init. An RRDB that a processor can train:
+    # --features 32 --growth 16 --blocks 3.
+    "srgan": replace(_PERCEPTUAL, blocks=16, iterations=200_000),
+    "esrgan": replace(
+        _PERCEPTUAL, generator="rrdb", blocks=23, crop=32, critic_kind="relativistic", iterations=400_000,
+    ),
+    "bebygan": replace(
+        _PERCEPTUAL, generator="rrdb", blocks=23, batch=8, crop=48, critic_kind="relativistic",
+        critic_sees="textured", pixel_weight=0.0, best_buddy_weight=1.0, back_projection_weight=1.0,
+        iterations=600_000,
     ),
 }  # fmt: skip
 
