@@ -170,16 +170,19 @@ def test_jpeg_loses_more_at_lower_quality(rng: np.random.Generator) -> None:
 
 
 def test_quiet_camera_returns_the_picture_and_a_noisy_one_its_levels(rng: np.random.Generator) -> None:
-    smooth = cv2.resize(
-        rng.integers(20, 236, (6, 6, 3), dtype=np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC
+    shade = cv2.resize(
+        rng.integers(60, 200, (6, 6), dtype=np.uint8), (96, 96), interpolation=cv2.INTER_LINEAR
     )
+    smooth = np.stack([shade, shade // 2 + 40, 220 - shade // 2], -1)
     frames = np.repeat(from_levels(smooth[None]), 2, 0)
     camera = draw_camera(rng)
     quiet = SensorNoise(*camera, np.zeros(2), np.zeros(2)).apply(rng, frames)
     assert np.abs(quiet - frames).mean() < 1 / 255
-    assert np.abs(quiet - frames)[:, 2:-2, 2:-2].max() < 8 / 255
+    assert np.percentile(np.abs(quiet - frames), 99) < 4 / 255  # ridges of the shade lose most
     noisy = SensorNoise(*camera, np.array([1e-3, 1e-2]), np.array([1e-6, 1e-4])).apply(rng, frames)
-    assert np.abs((noisy - frames).mean((1, 2))).max() < 4 / 255
+    shifts = np.abs((noisy - frames).mean((1, 2))).max(1)
+    assert shifts[0] < 2 / 255
+    assert shifts[1] < 6 / 255  # gamma bends strong noise downwards
     spread = (noisy - frames).std((1, 2, 3))
     assert 2 / 255 < spread[0] < spread[1] < 50 / 255
 
