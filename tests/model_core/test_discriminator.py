@@ -32,3 +32,20 @@ def test_one_logit_for_each_patch_of_any_crop() -> None:
     logits, features = Discriminator(8)(torch.rand(2, CHANNELS, 64, 96))
     assert logits.shape == (2, 1, 4, 6)
     assert [f.shape[1] for f in features] == [8, 8, 16, 32]
+
+
+def test_small_differences_survive_all_layers() -> None:
+    """Normalised layers pass on less than they get; five of them once left nothing to judge by."""
+    random = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    real = torch.rand(2, CHANNELS, 64, 64, generator=random)
+    fake = (real + 0.05 * torch.randn(real.shape, generator=random)).clamp(0, 1)
+    judge = Discriminator()
+    with torch.no_grad():
+        for _ in range(10):  # until the norms are found
+            judge(real)
+        _, of_real = judge(real)
+        _, of_fake = judge(fake)
+    for a, b in zip(of_real, of_fake, strict=True):
+        assert a.std() > 0.1
+        assert (a - b).abs().mean() > 0.02 * a.abs().mean()
