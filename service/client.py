@@ -9,7 +9,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +94,7 @@ class _Client:
                 def attempt() -> None:
                     start = file.seek(0, os.SEEK_END)
                     headers = {"Range": f"bytes={start}-"} if start else {}
-                    with self._http.stream("GET", path, headers=headers) as answer:
+                    with self._reading(path, headers) as answer:
                         if answer.is_error:
                             answer.read()
                         _checked(answer)
@@ -112,6 +113,20 @@ class _Client:
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
+
+    @contextmanager
+    def _reading(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """The answer to a GET, or where the server sends us elsewhere, the answer from there.
+
+        It is told nothing but `headers`: a password in the server's address is not meant for others.
+        """
+        with self._http.stream("GET", path, headers=headers) as answer:
+            if not answer.has_redirect_location:
+                yield answer
+                return
+            elsewhere = answer.url.join(answer.headers["location"])
+        with httpx.stream("GET", elsewhere, headers=headers, timeout=TIMEOUT) as answer:
+            yield answer
 
     def _retry(self, attempt: Callable[[], T]) -> T:
         """The attempt's result; repeated with growing, jittered delays while the server can't be reached."""

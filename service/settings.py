@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(
         default=None, description="Address of an S3 server other than Amazon's, such as http://s3:8333."
     )
+    s3_public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+/?$",
+        description="Address, without a path, where clients reach the S3 server, to fetch results from it.",
+    )
     s3_bucket: str = Field(default="upscaled", description="Bucket for all objects; it must exist.")
     s3_region: str = Field(default="us-east-1", description="Region the S3 requests are signed for.")
     s3_access_key: SecretStr | None = Field(

@@ -1,11 +1,14 @@
-"""GET and HEAD /jobs/{id}/result: the bytes, whole or a range (RFC 9110), so that a download can go on."""
+"""GET and HEAD /jobs/{id}/result: the bytes, whole or a range (RFC 9110), so that a download can go on.
+
+Where clients reach the storage themselves they are sent there, and the bytes never pass through this process.
+"""
 
 import re
 from pathlib import PurePath
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
@@ -27,6 +30,7 @@ MEDIA_TYPES = {
     "tiff": "image/tiff",
     "bmp": "image/bmp",
 }
+LINK_LIFE_S = 900  # to begin a download in, not to end it; a later one asks us again
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -37,6 +41,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
     responses={
         200: {"description": "The file.", "content": {"application/octet-stream": {}}},
         206: {"description": "The range that was asked for."},
+        307: {"description": "The file is at Location, an address that holds for some minutes."},
         304: {"description": "Unchanged since the ETag in If-None-Match."},
         **problem_responses(404, 409, 410, 416, 503),
     },
@@ -45,18 +50,30 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 async def get_result(job_id: str, request: Request, services: UsedServices) -> Response:
     job, key, size_bytes = await in_thread(_find, services, job_id)
     extension = key.rsplit(".", 1)[-1]
+    media_type = MEDIA_TYPES.get(extension, "application/octet-stream")
+    disposition = _disposition(job, extension)
     etag = f'"{job.id}"'  # a job has one result and it never changes
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=3600, immutable",
-        "Content-Disposition": _disposition(job, extension),
-        "Content-Type": MEDIA_TYPES.get(extension, "application/octet-stream"),
+        "Content-Disposition": disposition,
+        "Content-Type": media_type,
         # What we made from a stranger's file must never run as a page of ours.
         "X-Content-Type-Options": "nosniff",
     }
     if names(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    link = await in_thread(
+        services.storage.link,
+        key,
+        method="HEAD" if request.method == "HEAD" else "GET",
+        life_s=LINK_LIFE_S,
+        media_type=media_type,
+        disposition=disposition,
+    )
+    if link is not None:  # whoever has the address has the file, so nobody may keep it
+        return RedirectResponse(link, status_code=307, headers={"Cache-Control": "no-store"})
     wanted = None
     if request.headers.get("if-range", etag) == etag:
         wanted = _range(request.headers.get("range", ""), size_bytes)

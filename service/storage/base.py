@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from service.errors import FaultError
 
@@ -65,6 +65,14 @@ class Storage(Protocol):
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Bytes [start, stop) in chunks; a stop past the end is the end. Raises NotFound before any chunk."""
+
+    def link(
+        self, key: str, *, method: Literal["GET", "HEAD"], life_s: int, media_type: str, disposition: str
+    ) -> str | None:
+        """Where whoever has this address may fetch the object for a while; None: only through us.
+
+        The answer there carries the media type and the disposition (Content-Type, Content-Disposition).
+        """
 
     def fetch(self, key: str, path: Path) -> None:
         """Copy the object to a file, which appears whole or not at all. Raises NotFound."""

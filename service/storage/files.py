@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self
 
 from service import metrics
 from service.errors import StorageUnavailable
@@ -56,6 +56,11 @@ class FileStorage:
         with _working(key):
             file = self._path(key).open("rb")
         return _read_range(key, file, start, stop)
+
+    def link(
+        self, key: str, *, method: Literal["GET", "HEAD"], life_s: int, media_type: str, disposition: str
+    ) -> str | None:
+        return None
 
     def fetch(self, key: str, path: Path) -> None:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

@@ -14,6 +14,7 @@ def open_storage(settings: Settings) -> Storage:
         bucket=settings.s3_bucket,
         region=settings.s3_region,
         endpoint_url=settings.s3_endpoint_url,
+        public_url=settings.s3_public_url,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key,
     )

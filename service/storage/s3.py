@@ -1,7 +1,7 @@
 """Storage in an S3 bucket, for many machines: Amazon's, SeaweedFS and whatever else speaks the protocol.
 
-Only put, get, head, list, delete and multipart uploads are used. Objects larger than one part go up in parts,
-as their bytes come by, so memory stays level.
+Only put, get, head, list, delete, multipart uploads and presigned addresses are used. Objects larger than one
+part go up in parts, as their bytes come by, so memory stays level.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import boto3
 from botocore.config import Config
@@ -45,16 +45,19 @@ class S3Storage:
         bucket: str,
         region: str,
         endpoint_url: str | None = None,
+        public_url: str | None = None,
         access_key: SecretStr | None = None,
         secret_key: SecretStr | None = None,
     ) -> None:
         self._bucket = bucket
-        self._client: S3Client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint_url,
+        session = boto3.session.Session(
             region_name=region,
             aws_access_key_id=_reveal(access_key),
             aws_secret_access_key=_reveal(secret_key),
+        )
+        self._client: S3Client = session.client(
+            "s3",
+            endpoint_url=endpoint_url,
             config=Config(
                 connect_timeout=3,
                 read_timeout=30,
@@ -66,9 +69,20 @@ class S3Storage:
                 s3={"addressing_style": "path" if endpoint_url else "auto"},
             ),
         )
+        # A signature covers the host's name, so what clients are sent is signed for the name that they use.
+        # This one never connects.
+        self._signer: S3Client | None = None
+        if public_url is not None:
+            self._signer = session.client(
+                "s3",
+                endpoint_url=public_url.rstrip("/"),
+                config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+            )
 
     def close(self) -> None:
         self._client.close()
+        if self._signer is not None:
+            self._signer.close()
 
     def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         with self.writer(key) as writer:
@@ -110,6 +124,23 @@ class S3Storage:
         if start >= stop:
             return iter(())
         return self._stream(key, start, stop)
+
+    def link(
+        self, key: str, *, method: Literal["GET", "HEAD"], life_s: int, media_type: str, disposition: str
+    ) -> str | None:
+        if self._signer is None:
+            return None
+        with _working(key):
+            return self._signer.generate_presigned_url(
+                "get_object" if method == "GET" else "head_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": check_key(key),
+                    "ResponseContentType": media_type,
+                    "ResponseContentDisposition": disposition,
+                },
+                ExpiresIn=life_s,
+            )
 
     def fetch(self, key: str, path: Path) -> None:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

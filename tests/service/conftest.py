@@ -38,6 +38,21 @@ def s3_storage(s3_server) -> Iterator[S3Storage]:
     storage.close()
 
 
+@pytest.fixture(scope="session")
+def public_s3_storage(s3_server) -> Iterator[S3Storage]:
+    """The same objects, in reach of clients, who know the server by another name than we do."""
+    storage = S3Storage(
+        bucket=s3_server.bucket,
+        region="us-east-1",
+        endpoint_url=s3_server.endpoint_url,
+        public_url=s3_server.endpoint_url.replace("127.0.0.1", "localhost") + "/",
+        access_key=SecretStr(s3_server.access_key),
+        secret_key=SecretStr(s3_server.secret_key),
+    )
+    yield storage
+    storage.close()
+
+
 @pytest.fixture
 def folder() -> str:
     """A prefix no other test writes under."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import client
@@ -17,6 +18,7 @@ from service.jobs.model import JobError
 from service.jobs.states import JobEvent
 from service.settings import Settings
 from service.storage.files import FileStorage
+from service.storage.s3 import S3Storage
 from tests.service.api.harness import Service, running
 from tests.service.api.samples import CLIP, begin
 
@@ -198,3 +200,64 @@ def test_a_server_that_is_not_there_is_an_error(
     monkeypatch.setattr(client, "FIRST_PATIENCE_S", 0.2)
     with pytest.raises(SubmitError):
         submit(source, tmp_path / "large.mp4", server=server, options={})
+
+
+class Elsewhere:
+    """ASGI around an application: results are fetched from `place`."""
+
+    def __init__(self, app: ASGIApp, place: str) -> None:
+        self._app, self._place = app, place
+        self.passwords: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.passwords += [value for name, value in scope["headers"] if name == b"authorization"]
+        app = self._app
+        if scope["path"].endswith("/result"):
+            app = RedirectResponse(f"{self._place}/file?signature=a%2Fb", status_code=307)
+        await app(scope, receive, send)
+
+
+class Files:
+    """ASGI of a storage: sends the result, cut off at first, and remembers who asked for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.asked.append((scope["query_string"].decode(), headers))
+        start = int(headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        length = {"Content-Length": str(len(RESULT) - start)}
+        answer = Response(RESULT[start:], status_code=206 if start else 200, headers=length)
+        if len(self.asked) == 1:
+            await send({"type": "http.response.start", "status": 200, "headers": answer.raw_headers})
+            await send({"type": "http.response.body", "body": RESULT[:1000], "more_body": True})
+            raise ConnectionResetError("the line is cut")
+        await answer(scope, receive, send)
+
+
+def test_a_result_that_lies_elsewhere_is_fetched_there_without_telling_our_secrets(
+    service: Service, source: Path, tmp_path: Path
+) -> None:
+    target, files = tmp_path / "large.mp4", Files()
+    with running(files) as place:
+        front = Elsewhere(service.app, place)
+        with running(front) as server, working(service):
+            submit(source, target, server=server.replace("//", "//me:secret@"), options={})
+    assert target.read_bytes() == RESULT
+    assert front.passwords  # the server itself was told
+    assert [headers.get("range") for _, headers in files.asked] == [None, "bytes=1000-"]
+    for query, headers in files.asked:
+        assert query == "signature=a%2Fb"
+        assert headers.keys() <= {"host", "accept", "accept-encoding", "connection", "user-agent", "range"}
+        assert "secret" not in str(headers)
+
+
+def test_a_result_in_s3_is_fetched_from_there(
+    public_s3_storage: S3Storage, source: Path, tmp_path: Path
+) -> None:
+    store = MemoryStore(lease_s=15, attempts_max=4)
+    service = Service(Settings(data_dir=tmp_path / "data"), store, public_s3_storage)
+    with running(service.app) as server, working(service):
+        submit(source, tmp_path / "large.mp4", server=server, options={})
+    assert (tmp_path / "large.mp4").read_bytes() == RESULT

@@ -45,6 +45,8 @@ def test_an_empty_variable_means_the_default(monkeypatch):
         {"lease_s": 0},
         {"upload_bytes_max": -1},
         {"precision": "int4"},
+        {"s3_public_url": "s3.example.org"},
+        {"s3_public_url": "https://example.org/s3"},  # a proxy that takes the path off breaks the signature
         {"s3_access_key": "alone"},
         {"s3_secret_key": "alone"},
         {"unknown": 1},

@@ -4,9 +4,12 @@ import httpx
 import pytest
 
 from service.jobs import keys
-from service.jobs.model import JobError
+from service.jobs.memory import MemoryStore
+from service.jobs.model import JobError, new_job_id
 from service.jobs.states import JobEvent
-from tests.service.api.harness import Service
+from service.settings import Settings
+from service.storage.s3 import S3Storage
+from tests.service.api.harness import Service, running
 from tests.service.api.samples import begin, stored_job, succeed
 
 RESULT = bytes(range(256)) * 20  # 5120 bytes
@@ -115,3 +118,54 @@ def test_a_large_result_comes_through_a_real_server(finished: Service, server: s
     large = RESULT * 2000  # 10 MB
     finished.storage.put(keys.result_key("a", "mp4"), large)
     assert httpx.get(f"{server}/jobs/a/result").content == large
+
+
+# From a storage that clients reach
+
+
+@pytest.fixture
+def public(settings: Settings, public_s3_storage: S3Storage) -> tuple[Service, str]:
+    """A service whose results lie in a real S3, and the id of a finished job there."""
+    store = MemoryStore(lease_s=settings.lease_s, attempts_max=settings.attempts_max)
+    service, job_id = Service(settings, store, public_s3_storage), new_job_id()
+    stored_job(store, public_s3_storage, job_id, filename="Höhle.mov")
+    begin(store, job_id)
+    succeed(store, public_s3_storage, job_id, RESULT)
+    return service, job_id
+
+
+def test_a_result_in_reach_of_clients_is_fetched_there_as_it_would_be_here(
+    public: tuple[Service, str], finished: Service
+) -> None:
+    service, job_id = public
+    here = service.ask("GET", f"/jobs/{job_id}/result")
+    assert (here.status_code, here.headers["cache-control"]) == (307, "no-store")
+    there = httpx.get(here.headers["location"])
+    assert (there.status_code, there.content) == (200, RESULT)
+    streamed = get(finished)
+    for name in ("content-type", "content-disposition", "content-length", "accept-ranges"):
+        assert there.headers[name] == streamed.headers[name]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"), [("bytes=100-199", 100, 200), ("bytes=5000-", 5000, 5120)]
+)
+def test_a_range_goes_along_to_where_the_result_is(
+    public: tuple[Service, str], wanted: str, start: int, stop: int
+) -> None:
+    service, job_id = public
+    with running(service.app) as server, httpx.Client(follow_redirects=True) as http:
+        answer = http.get(f"{server}/jobs/{job_id}/result", headers={"Range": wanted})
+        whole = http.head(f"{server}/jobs/{job_id}/result")
+    assert (answer.status_code, answer.content) == (206, RESULT[start:stop])
+    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/5120"
+    assert (whole.status_code, whole.headers["content-length"]) == (200, "5120")
+    assert whole.headers["etag"] == answer.headers["etag"]
+
+
+def test_what_is_not_there_is_a_problem_and_no_redirect(public: tuple[Service, str]) -> None:
+    service, job_id = public
+    stored_job(service.store, service.storage, "unfinished")
+    assert service.ask("GET", "/jobs/unfinished/result").status_code == 409
+    service.ask("DELETE", f"/jobs/{job_id}")
+    assert service.ask("GET", f"/jobs/{job_id}/result").status_code == 410

@@ -1,5 +1,8 @@
 """What only the S3 storage has to care for."""
 
+import time
+
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -65,3 +68,33 @@ def test_a_download_that_breaks_goes_on_where_it_stopped(s3_storage, folder, mon
     assert b"".join(s3_storage.open(f"{folder}/object")) == content
     assert len(ranges) == 2
     assert ranges[1] > 0
+
+
+def link(storage, key, *, method="GET", life_s=60):
+    return storage.link(
+        key, method=method, life_s=life_s, media_type="video/mp4", disposition='attachment; filename="a.mp4"'
+    )
+
+
+def test_a_storage_that_clients_do_not_reach_gives_no_links(s3_storage, folder):
+    s3_storage.put(f"{folder}/object", b"x")
+    assert link(s3_storage, f"{folder}/object") is None
+
+
+def test_a_link_opens_one_object_with_one_method_for_a_while(public_s3_storage, folder):
+    for name in ("object", "other"):
+        public_s3_storage.put(f"{folder}/{name}", name.encode())
+    brief = link(public_s3_storage, f"{folder}/object", life_s=1)
+    address = link(public_s3_storage, f"{folder}/object")
+    assert httpx.get(address).content == b"object"
+    assert httpx.get(address.replace("object?", "other?")).status_code == 403
+    assert httpx.put(address, content=b"changed").status_code == 403
+    assert httpx.get(address.replace("localhost", "127.0.0.1")).status_code == 403  # signed for one name
+    time.sleep(2.5)
+    assert httpx.get(brief).status_code == 403
+
+
+def test_a_link_to_look_only_tells_the_size_and_the_name(public_s3_storage, folder):
+    public_s3_storage.put(f"{folder}/object", b"seven..")
+    answer = httpx.head(link(public_s3_storage, f"{folder}/object", method="HEAD"))
+    assert (answer.status_code, answer.headers["content-length"]) == (200, "7")
