@@ -212,8 +212,8 @@ PRESETS: Final = {
         ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02,
     ),
     "srcnn": replace(_PICTURES, generator="srcnn", iterations=100_000, learning_rate=4e-4),
-    # Sizes, crops and lengths of the next three are the published ones. Each began from a G that had learned the
-    # pixel loss alone: --gan-weight 0 --vgg-weight 0, then --init. An RRDB that a processor can train:
+    # Sizes, crops and lengths of the next three are the published ones. Each began from a G that had learned
+    # the pixel loss alone: --gan-weight 0 --vgg-weight 0, then --init. An RRDB that a processor can train:
     # --features 32 --growth 16 --blocks 3.
     "srgan": replace(_PERCEPTUAL, blocks=16, iterations=200_000),
     "esrgan": replace(

@@ -5,28 +5,29 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from model_core.discriminator import Discriminator
+from training.config import CriticKindName
 from training.losses import adversarial_critic
-from training.objective import Judged
+from training.objective import Judged, as_judged
 
 
 class CriticObjective(nn.Module):
     """A module, so that DDP can wrap D, which G's objective uses unwrapped."""
 
-    def __init__(self, critic: Discriminator) -> None:
+    def __init__(self, critic: Discriminator, kind: CriticKindName = "vanilla") -> None:
         super().__init__()
-        self.critic = critic
+        self.critic, self._kind = critic, kind
 
     def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The stacks that G's step left -> D's loss, and the part of them that it takes for what they are."""
         logits, _ = self.critic(torch.cat((real, fake)))
         of_real, of_fake = logits.chunk(2)
-        right = (accuracy(of_real) + 1 - accuracy(of_fake)) / 2
-        return adversarial_critic(of_real, of_fake), right
+        of_real, of_fake = as_judged(of_real, of_fake, self._kind)
+        return adversarial_critic(of_real, of_fake), right(of_real, of_fake)
 
 
-def accuracy(of_real: Tensor) -> Tensor:
-    """The part of logits that call their picture real."""
-    return (of_real.detach() > 0).float().mean()
+def right(of_real: Tensor, of_fake: Tensor) -> Tensor:
+    """The part of logits (of objective.as_judged) that are right, each side counting half."""
+    return ((of_real.detach() > 0).float().mean() + (of_fake.detach() <= 0).float().mean()) / 2
 
 
 def learn(

@@ -88,6 +88,7 @@ class Sampler:
         self._clips = [make_sequence(clip.name, clip.frames, config.protocol) for clip in library.clips]
         self._photos = library.photos
         self._rendered: dict[tuple[int, int], Sequence] = {}
+        self._stills: dict[int, Sequence] = {}
         if config.task == "flow" and not library.photos:
             raise ValueError("flow is learned from photographs, and there are none")
         self._photo_share = 1.0 if not self._clips else config.photo_share if self._photos else 0.0
@@ -132,12 +133,25 @@ class Sampler:
         fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
         if fitting and rng.uniform() >= self._photo_share:
             return fitting[rng.integers(len(fitting))]
+        if not self._config.recurrent:
+            return self._still(rng, crop)
         if not self._photos or crop * SCALE > PHOTO_SIDE:
             raise ValueError(f"crop is {crop}: no clip and no photograph holds it")
         key = int(rng.integers(len(self._photos))), int(rng.integers(PHOTO_PATHS))
         if key not in self._rendered:
             self._rendered[key] = self._render(*key)
         return self._rendered[key]
+
+    def _still(self, rng: np.random.Generator, crop: int) -> Sequence:
+        """A photograph as it is."""
+        fitting = [i for i, photo in enumerate(self._photos) if min(photo.shape[:2]) >= crop * SCALE]
+        if not fitting:
+            raise ValueError(f"crop is {crop}: no photograph holds it")
+        index = fitting[rng.integers(len(fitting))]
+        if index not in self._stills:
+            frames = self._photos[index][None]
+            self._stills[index] = make_sequence(f"photo {index}", frames, self._config.protocol)
+        return self._stills[index]
 
     def _render(self, photo_index: int, path_index: int) -> Sequence:
         rng = np.random.default_rng((self._config.seed, photo_index, path_index, 1))
@@ -224,7 +238,9 @@ def collate(rows: list[Row]) -> Batch:
     return Batch(low, target, flow)
 
 
-def validation_sequences(library: Library, protocol: ProtocolName) -> list[Sequence]:
+def validation_sequences(
+    library: Library, protocol: ProtocolName, *, frames: int = VALIDATION_FRAMES
+) -> list[Sequence]:
     """The held-out clips at their smallest level; a photograph under a fixed path where there is none."""
     smallest: dict[str, Clip] = {}
     for clip in library.held_out:
@@ -232,9 +248,9 @@ def validation_sequences(library: Library, protocol: ProtocolName) -> list[Seque
             smallest[clip.name] = clip
     clips = list(smallest.values())
     if not clips and library.photos:
-        frames = photo_clip(np.random.default_rng(0), library.photos[0], VALIDATION_FRAMES, PHOTO_SIDE)
-        clips = [Clip("photo", frames)]
-    return [make_sequence(clip.name, clip.frames[:VALIDATION_FRAMES], protocol) for clip in clips]
+        shown = photo_clip(np.random.default_rng(0), library.photos[0], VALIDATION_FRAMES, PHOTO_SIDE)
+        clips = [Clip("photo", shown)]
+    return [make_sequence(clip.name, clip.frames[:frames], protocol) for clip in clips]
 
 
 def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Generator[Batch, None, None]:

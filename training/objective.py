@@ -1,6 +1,6 @@
 """Objective: from a batch to G's losses by name, and the one place where they are weighed.
 
-Losses themselves: losses.py. What D learns: critic.py. Start reading at `Objective.forward`.
+Losses themselves: losses.py, best_buddy.py. What D learns: critic.py. Start reading at `Objective.forward`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from model_core.discriminator import Discriminator, triplet_stack
 from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
 from training import losses
-from training.config import TrainingConfig
+from training.best_buddy import back_projection, best_buddy, textured
+from training.config import CriticKindName, CriticSightName, TrainingConfig
+from training.degradations import project
 from training.vgg import Vgg16
 
 BORDER_PART: Final = 8  # D sees the inner three quarters of a crop, as in TecoGAN's code
@@ -21,7 +23,7 @@ BORDER_PART: Final = 8  # D sees the inner three quarters of a crop, as in TecoG
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What D saw of G's work, without its graph: stacks (M, 27, H', W') and how far D was ahead on them."""
+    """What D saw of G's work, without its graph: (M, C, H', W'), and how far D was ahead on them."""
 
     real: Tensor
     fake: Tensor
@@ -48,7 +50,7 @@ class Objective(nn.Module):
     def forward(
         self, low: Tensor, target: Tensor, flow: Tensor | None
     ) -> tuple[dict[str, Tensor], Judged | None]:
-        """low (N, T, 3, h, w), target (N, T, 3, H, W); flow from the data, or None where F is a network.
+        """low (N, T, 3, h, w), target (N, T, 3, H, W); flow from the data, or None: F is a network, or none.
 
         flow   (N, T-1, 2, h, w), or (N, 2T-2, 2, h, w) of the clip played forth and back
         """
@@ -73,25 +75,44 @@ class Objective(nn.Module):
         distance = losses.charbonnier if self._config.pixel_loss == "charbonnier" else losses.log_square
         found["pixel"] = distance(played, target_played)
         high = played[:, :length]
+        if self._config.back_projection_weight:
+            found["back_projection"] = back_projection(high, low, self._degrade)
+        # What looks closely looks at every second frame: VGG costs five times what G does, and the recurrence
+        # ties in the others.
         centres = list(range(1, length - 1, 2)) or list(range(length))
+        pictures, true_pictures = (clip[:, centres].flatten(0, 1) for clip in (high, target))
+        if self._config.best_buddy_weight:
+            found["best_buddy"] = best_buddy(pictures, true_pictures)
         if self._vgg is not None:
-            # On every second frame: it costs five times what G does, and the recurrence ties in the others.
             with torch.no_grad():
-                wanted = self._vgg.features(target[:, centres].flatten(0, 1))
-            found["vgg"] = losses.cosine_features(self._vgg.features(high[:, centres].flatten(0, 1)), wanted)
+                wanted = self._vgg.features(true_pictures)
+            found["vgg"] = losses.cosine_features(self._vgg.features(pictures), wanted)
         (critic,) = self._critic
         if critic is None:
             return found, None
-        assert flow is not None
-        real = stacks(target, low, flow.detach(), centres)
-        fake = stacks(high, low, flow, centres)
+        sight = self._config.critic_sees
+        real = shown(target, low, None if flow is None else flow.detach(), centres, sight)
+        fake = shown(high, low, flow, centres, sight)
+        of_fake, judged = self._hear(critic, real, fake)
+        return found | of_fake, judged
+
+    def _hear(self, critic: Discriminator, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], Judged]:
+        """What D's opinion costs G."""
         with torch.no_grad():
             real_logits, real_features = critic(real)
         fake_logits, fake_features = critic(fake)
-        found["gan"] = losses.adversarial_generator(fake_logits)
-        found["critic_features"] = losses.feature_matching(fake_features, real_features)
-        lead = losses.critic_lead(real_logits, fake_logits.detach())
+        kind = self._config.critic_kind
+        found = {
+            "gan": losses.relative_generator(real_logits, fake_logits)
+            if kind == "relativistic"
+            else losses.adversarial_generator(fake_logits),
+            "critic_features": losses.feature_matching(fake_features, real_features),
+        }
+        lead = losses.critic_lead(*as_judged(real_logits, fake_logits.detach(), kind))
         return found, Judged(real, fake.detach(), lead)
+
+    def _degrade(self, high: Tensor) -> Tensor:
+        return project(high, self._config.protocol)
 
     def _estimate(self, frames: Tensor) -> Tensor:
         """(N, T, 3, h, w) -> (N, T-1, 2, h, w): the motion from each frame back to the one before."""
@@ -115,10 +136,32 @@ def stacks(high: Tensor, low: Tensor, flow: Tensor, centres: list[int]) -> Tenso
     )
 
 
+def shown(
+    high: Tensor, low: Tensor, flow: Tensor | None, centres: list[int], sight: CriticSightName
+) -> Tensor:
+    """What D sees of those frames: `stacks`, or the pictures alone where there is no motion."""
+    seen = torch.cat([high[:, t] for t in centres]) if flow is None else stacks(high, low, flow, centres)
+    return seen if sight == "all" else only_textured(seen, torch.cat([low[:, t] for t in centres]))
+
+
+def only_textured(seen: Tensor, low: Tensor) -> Tensor:
+    """(M, C, H', W'), the inner part of what was made of `low` (M, 3, h, w), black where that is flat."""
+    mask = textured(low)
+    top, left = ((whole - inner) // 2 for whole, inner in zip(mask.shape[-2:], seen.shape[-2:], strict=True))
+    return seen * mask[..., top : top + seen.shape[-2], left : left + seen.shape[-1]]
+
+
+def as_judged(of_real: Tensor, of_fake: Tensor, kind: CriticKindName) -> tuple[Tensor, Tensor]:
+    """D's logits so that the sign says what it takes its picture for."""
+    return losses.relative(of_real, of_fake) if kind == "relativistic" else (of_real, of_fake)
+
+
 def total(found: dict[str, Tensor], config: TrainingConfig) -> Tensor:
     """The sum that is minimised."""
     weights = {
         "pixel": config.pixel_weight,
+        "best_buddy": config.best_buddy_weight,
+        "back_projection": config.back_projection_weight,
         "warp": config.warp_weight,
         "ping_pong": config.ping_pong_weight,
         "vgg": config.vgg_weight,

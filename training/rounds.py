@@ -33,8 +33,9 @@ class Rounds:
         self._learner, self._config, self._processes = learner, config, processes
         self._autocast = autocast
         self._objective = processes.wrap(objective)
-        self._critic = None if learner.critic is None else processes.wrap(CriticObjective(learner.critic))
+        self._critic: nn.Module | None = None
         if learner.critic is not None:
+            self._critic = processes.wrap(CriticObjective(learner.critic, config.critic_kind))
             learner.critic.requires_grad_(False)  # until its own step
 
     def advance(self, batch: Batch, rate: float) -> dict[str, Tensor]:

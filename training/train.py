@@ -16,7 +16,7 @@ import cv2
 import torch
 from torch.optim import Adam
 
-from model_core.discriminator import Discriminator
+from model_core.discriminator import CHANNELS, PICTURE_CHANNELS, Discriminator
 from model_core.model import build
 from training.config import TrainingConfig
 from training.data import Batch, Sampler, prefetch
@@ -115,7 +115,8 @@ def begin(config: TrainingConfig, state: Path, init: Path | None, device: torch.
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     learner = Learner(model, adam, ema)
     if config.gan_weight:
-        learner.critic = Discriminator().to(device)
+        channels = CHANNELS if config.recurrent else PICTURE_CHANNELS
+        learner.critic = Discriminator(channels=channels).to(device)
         learner.critic_adam = Adam(
             learner.critic.parameters(), lr=config.learning_rate, betas=BETAS, fused=True
         )

@@ -1,6 +1,6 @@
 """The scores a run watches: of its held-out clips, whole frames, each from a clean state."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -14,11 +14,12 @@ from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, estimate_flow, step
 from model_core.warping import bicubic4
-from training.critic import accuracy
+from training.config import TrainingConfig
+from training.critic import right
 from training.data import Sequence
 from training.lpips import Lpips
 from training.metrics import luma, psnr
-from training.objective import BORDER_PART
+from training.objective import BORDER_PART, as_judged, only_textured
 
 SKIPPED: int = 2  # frames at the start, before the state has filled
 
@@ -29,9 +30,12 @@ def validate(
     sequences: list[Sequence],
     *,
     lpips: Lpips | None = None,
-    critic: Discriminator | None = None,
+    judge: Callable[[Sequence, Tensor], float] | None = None,
 ) -> tuple[dict[str, float], list[NDArray[np.uint8]]]:
-    """Mean scores over clips by name, and what the model made of each: (T, H, W, 3) uint8."""
+    """Mean scores over clips by name, and what the model made of each: (T, H, W, 3) uint8.
+
+    judge   of a clip and its outputs (T, 3, H, W): how much of it D gets right
+    """
     found: dict[str, list[float]] = {}
     outputs: list[NDArray[np.uint8]] = []
     for sequence in sequences:
@@ -42,11 +46,13 @@ def validate(
         if lpips is not None:
             seen = [(lpips.features(a), lpips.features(b)) for a, b in _kept(output, target)]
             scores["lpips"] = _mean(lpips.distance(a, b) for a, b in seen)
-            scores["tlp"] = _mean(
-                100 * abs(lpips.distance(a[0], b[0]) - lpips.distance(a[1], b[1])) for a, b in pairwise(seen)
-            )
-        if critic is not None:
-            scores["critic_right_held_out"] = critic_right(critic, model, sequence, highs)
+            if len(seen) > 1:
+                scores["tlp"] = _mean(
+                    100 * abs(lpips.distance(a[0], b[0]) - lpips.distance(a[1], b[1]))
+                    for a, b in pairwise(seen)
+                )
+        if judge is not None:
+            scores["critic_right_held_out"] = judge(sequence, highs)
         for name, value in scores.items():
             found.setdefault(name, []).append(value)
         outputs.append(np.asarray(output.numpy(), np.uint8))
@@ -54,29 +60,37 @@ def validate(
 
 
 def _kept(output: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(output[SKIPPED:], target[SKIPPED:], strict=True))
+    start = SKIPPED if len(output) > SKIPPED else 0  # a picture is no stream that has to fill
+    return list(zip(output[start:], target[start:], strict=True))
 
 
 def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def critic_right(critic: Discriminator, model: Model, sequence: Sequence, highs: Tensor) -> float:
-    """The part of D's logits on the middle triplet, true and upscaled, that are right: 0.5 for a blind D."""
+@torch.no_grad()
+def critic_right(
+    critic: Discriminator, model: Model, config: TrainingConfig, sequence: Sequence, highs: Tensor
+) -> float:
+    """The part of D's logits on a clip's middle, true and upscaled, that are right: 0.5 for a blind D."""
     device = next(critic.parameters()).device
     low, target = (to_float(torch.from_numpy(a)).to(device) for a in (sequence.low, sequence.target))
-    dis = DisFlow() if model.config.flow == "dis" else None
     t = len(highs) // 2
-    seen = slice(t - 1, t + 2)
-    back, ahead = (motion_between(model, dis, sequence, low, (other, t)) for other in (t - 1, t + 1))
+    pair = target, highs.to(device)
+    if config.recurrent:
+        dis = DisFlow() if config.flow == "dis" else None
+        back, ahead = (motion_between(model, dis, sequence, low, (other, t)) for other in (t - 1, t + 1))
+        cut = slice(t - 1, t + 2)
+        border = min(target.shape[-2:]) // BORDER_PART
+        seen = [triplet_stack(high[None, cut], low[None, cut], back, ahead, border) for high in pair]
+    else:
+        seen = [high[t : t + 1] for high in pair]
+    if config.critic_sees == "textured":
+        seen = [only_textured(each, low[t : t + 1]) for each in seen]
     critic.eval()  # spectral normalisation must not move with what is only looked at
-    border = min(target.shape[-2:]) // BORDER_PART
-    real, fake = (
-        critic(triplet_stack(high[None, seen], low[None, seen], back, ahead, border))[0]
-        for high in (target, highs.to(device))
-    )
+    of_real, of_fake = (critic(each)[0] for each in seen)
     critic.train()
-    return float((accuracy(real) + 1 - accuracy(fake)).item() / 2)
+    return float(right(*as_judged(of_real, of_fake, config.critic_kind)).item())
 
 
 def sheet_row(

@@ -1,5 +1,6 @@
 """Watch: scores on held-out clips, the journal and the bar, while the processes train."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -8,14 +9,14 @@ from torch import Tensor
 
 from model_core.model import build
 from training.config import TrainingConfig
-from training.data import Sequence, validation_sequences
+from training.data import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.journal import Bar, Journal
 from training.lpips import Lpips, has_lpips
 from training.report import crop_sheet
 from training.schedule import Schedule
 from training.sources import Library
 from training.state import Learner
-from training.validate import sheet_row, validate
+from training.validate import critic_right, sheet_row, validate
 
 NOTE_EVERY: Final = 50  # steps
 SHOWN: Final = 6  # held-out clips on a sheet
@@ -30,7 +31,8 @@ class Watch:
         self._config, self._autocast = config, autocast
         self._sequences: list[Sequence] = []
         if config.task == "upscale":
-            self._sequences = validation_sequences(library, config.protocol)
+            frames = VALIDATION_FRAMES if config.recurrent else 1  # without memory one tells as much as many
+            self._sequences = validation_sequences(library, config.protocol, frames=frames)
         self._lpips = Lpips(perceptual) if perceptual is not None and has_lpips(perceptual) else None
         self._journal = Journal(out)
         self._bar = Bar(config.task)
@@ -51,8 +53,10 @@ class Watch:
         device = next(learner.model.parameters()).device
         model = build(self._config.model_config()).to(device).eval()
         model.load_state_dict(learner.ema)
+        critic = learner.critic
+        judge = None if critic is None else partial(critic_right, critic, model, self._config)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
-            scores, outputs = validate(model, self._sequences, lpips=self._lpips, critic=learner.critic)
+            scores, outputs = validate(model, self._sequences, lpips=self._lpips, judge=judge)
         step = learner.progress.step
         self._journal.note(step, **scores, seconds=learner.progress.seconds)
         rows = [sheet_row(*pair) for pair in zip(self._sequences, outputs, strict=True)]
