@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from fastapi_offline import FastAPIOffline
 
 from service import log
 from service.api import events, health, jobs, models, previews, problems, results, uploads
@@ -49,7 +50,15 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         services.stopping.set()
         await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
 
-    app = FastAPI(title="upscaled", version=health.VERSION, description=_DESCRIPTION, lifespan=lifespan)
+    # FastAPI's own /docs loads its script from a CDN and stays blank where there is no internet.
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs/assets",
+        title="upscaled",
+        version=health.VERSION,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+    )
     app.state.services = services
     app.add_middleware(Metering)
     problems.install(app)

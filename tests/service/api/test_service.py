@@ -1,7 +1,9 @@
 """Health, models, metrics, the page, and that every error is a problem."""
 
 import json
+import re
 import time
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,37 @@ def test_the_root_is_a_page_for_people(service: Service) -> None:
     answer = service.ask("GET", "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+
+
+class References(HTMLParser):
+    """The addresses of what a page loads."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [
+            value for name, value in attributes if value and name in {"src", "href"} and tag != "a"
+        ]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/"])
+def test_pages_load_nothing_from_elsewhere(service: Service, path: str) -> None:
+    page = service.ask("GET", path).text
+    assert "://" not in page
+    for address in References(page).found:
+        assert re.match(r"/[^/]", address), address
+        assert service.ask("GET", address).status_code == 200, address
+
+
+def test_the_docs_bring_their_script_and_style_and_show_our_schema(service: Service) -> None:
+    page = service.ask("GET", "/docs").text
+    kinds = {service.ask("GET", one).headers["content-type"].split(";")[0] for one in References(page).found}
+    assert kinds >= {"text/javascript", "text/css"}
+    assert "url: '/openapi.json'" in page
+    assert "/jobs/{job_id}/result" in service.ask("GET", "/openapi.json").json()["paths"]
 
 
 # Errors
