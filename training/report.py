@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from training.pictures import Picture, crops
 
 METRICS: Final = {
     "psnr": ("PSNR", ".2f"),
@@ -14,7 +14,6 @@ METRICS: Final = {
     "tof": ("tOF", ".3f"),
     "tlp": ("tLP", ".2f"),
 }
-CROP: Final = (128, 160)  # height and width of one crop, shown twice enlarged
 
 # Vid4, BD. Bicubic and the frames of DUF and RLSP were scored by this protocol; the rest are authors' tables.
 PUBLISHED_VID4_BD: Final[dict[str, dict[str, float | None]]] = {
@@ -42,32 +41,11 @@ def markdown_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def crop_sheet(
-    clips: list[tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]],
-) -> NDArray[np.uint8]:
-    """One row a clip: bicubic, model, truth at the place with most detail, (H, W, 3) uint8 RGB."""
-    rows = []
-    for name, *pictures in clips:
-        y, x = most_detailed(pictures[-1])
-        crops = [picture[y : y + CROP[0], x : x + CROP[1]] for picture in pictures]
-        height, width = 2 * CROP[0], 2 * CROP[1]
-        shown = [cv2.resize(crop, (width, height), interpolation=cv2.INTER_NEAREST) for crop in crops]
-        row = np.concatenate(shown, axis=1)
-        for index, title in enumerate((f"{name}: bicubic", "model", "truth")):
-            place = (index * width + 6, 16)
-            cv2.putText(row, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 3, cv2.LINE_AA)
-            cv2.putText(row, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-        rows.append(row)
-    return np.concatenate(rows)
-
-
-def most_detailed(picture: NDArray[np.uint8]) -> tuple[int, int]:
-    """(y, x) of the crop with the strongest fine detail."""
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    total = cv2.integral(np.abs(cv2.Laplacian(luma, cv2.CV_32F)))
-    height, width = min(CROP[0], luma.shape[0]), min(CROP[1], luma.shape[1])
-    found = (
-        total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    )
-    y, x = np.unravel_index(int(found.argmax()), found.shape)
-    return int(y), int(x)
+def crop_sheet(clips: list[tuple[str, Picture, Picture, Picture]]) -> Picture:
+    """One row a clip: bicubic, model and truth at the place with most detail, (H, W, 3) uint8 RGB."""
+    rows = [
+        crops({f"{name}: bicubic": plain, "model": high, "truth": target}, 1)
+        for name, plain, high, target in clips
+    ]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])

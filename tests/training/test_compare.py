@@ -21,6 +21,7 @@ from training.pictures import (
     telling_column,
     time_strips,
 )
+from training.report import crop_sheet
 
 
 def flat(height: int, width: int) -> np.ndarray:
@@ -120,3 +121,12 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path, capsys: pytest.Captu
     arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--models", "bicubic", "bicubic"]
     assert main(["compare", *arguments]) == 2
     assert "one name" in capsys.readouterr().err
+
+
+def test_sheet_of_clips_of_unequal_size_keeps_each_as_it_is() -> None:
+    large, small = textured(200, 300, 0), textured(64, 80, 1)
+    sheet = crop_sheet([("large", large, large, large), ("small", small, small, small)])
+    assert sheet.shape == (2 * BAND + 2 * CROP[0] + 2 * 64, 3 * 2 * CROP[1] + 2 * GAP, 3)
+    row = sheet[BAND + 2 * CROP[0] + BAND :]
+    assert np.array_equal(row[::2, :160:2], small)
+    assert row[:, 3 * 160 + 2 * GAP :].max() == 0
