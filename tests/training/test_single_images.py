@@ -165,3 +165,26 @@ def test_published_sizes_are_those_of_the_papers() -> None:
     assert (srgan.generator, srgan.features, srgan.blocks) == ("srresnet", 64, 16)
     assert (esrgan.generator, esrgan.features, esrgan.growth, esrgan.blocks) == ("rrdb", 64, 32, 23)
     assert PRESETS["srcnn"].model_config().generator == "srcnn"
+
+
+def test_clips_may_learn_by_beby_gans_losses_as_well() -> None:
+    options = {
+        "features": 8, "blocks": 1, "batch": 2, "frames": 5, "crop": 16, "vgg_weight": 0.0, "critic_start": 0,
+        "best_buddy_weight": 1.0, "back_projection_weight": 1.0, "critic_sees": "textured",
+        "critic_kind": "relativistic",
+    }  # fmt: skip
+    config = PRESETS["teco_lite"].override(options)
+    judge, _ = objective(config)
+    clips = Library((Clip("clip", panning(5, 96, 96, 0)),), (), ())
+    batch = Sampler(clips, config).batch(0, (2, 5, 16))
+    flat = torch.full_like(batch.low, 0.5)
+    found, judged = judge(flat, batch.target, batch.flow)
+    assert {"best_buddy", "back_projection", "ping_pong", "gan"} <= set(found)
+    assert judged is not None
+    assert judged.real.shape == (4, 27, 48, 48)  # two triplets of each clip
+    assert judged.real.abs().max() == judged.fake.abs().max() == 0  # nothing of the input is textured
+    found, judged = judge(batch.low, batch.target, batch.flow)
+    assert judged is not None
+    assert judged.real.abs().max() > 0.1
+    total(found, config).backward()
+    assert judge.model.generator.conv_in.weight.grad.abs().max() > 0
