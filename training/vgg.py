@@ -3,6 +3,7 @@
 Source: Simonyan and Zisserman 2015 (arXiv:1409.1556). File: `vgg16_features.safetensors`, torchvision's keys.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +14,33 @@ from torch import Tensor
 
 FILE: Final = "vgg16_features.safetensors"
 CONVOLUTIONS: Final = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # index in `features`, up to relu4_3
+WIDTHS: Final = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)  # channels before each of them, and after
 POOLED_BEFORE: Final = (5, 10, 17)
 TAKEN_AFTER: Final = (7, 14, 21)  # relu2_2, relu3_3, relu4_3: TecoGAN's choice, on its sibling VGG19
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
 
 
-class PerceptualWeightsError(FileNotFoundError):
-    """The folder does not hold VGG16's weights."""
+class PerceptualWeightsError(ValueError):
+    """VGG16's weights are not there, or are not its own."""
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Of every tensor that is used, by torchvision's key: 15 MB of fp16."""
+    found: dict[str, tuple[int, ...]] = {}
+    for index, (before, after) in zip(CONVOLUTIONS, pairwise(WIDTHS), strict=True):
+        found |= {f"features.{index}.weight": (after, before, 3, 3), f"features.{index}.bias": (after,)}
+    return found
+
+
+def needed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of them that are used. Raises PerceptualWeightsError where they are not VGG16's."""
+    wanted = shapes()
+    if wrong := [
+        name for name, shape in wanted.items() if name not in tensors or tensors[name].shape != shape
+    ]:
+        raise PerceptualWeightsError(f"{FILE} does not hold VGG16's features: {wrong[:3]}")
+    return {name: tensors[name] for name in wanted}
 
 
 class Vgg16:
@@ -32,13 +52,11 @@ class Vgg16:
                 f"the perceptual loss needs {FILE}, looked for in {folder}; give its folder as --perceptual, "
                 "or --vgg-weight 0"
             )
-        kept = load_file(folder / FILE)
         self._weights = {
-            name: kept[name].float().to(device, memory_format=torch.channels_last)
-            if kept[name].dim() == 4
-            else kept[name].float().to(device)
-            for index in CONVOLUTIONS
-            for name in (f"features.{index}.weight", f"features.{index}.bias")
+            name: value.float().to(device, memory_format=torch.channels_last)
+            if value.dim() == 4
+            else value.float().to(device)
+            for name, value in needed(load_file(folder / FILE)).items()
         }
         self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self._deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
+from training import vgg
 from training.sources import is_held_out
 
 
@@ -37,9 +39,21 @@ def write_frames(folder: Path, frames: NDArray[np.uint8]) -> None:
 
 
 def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    av = pytest.importorskip("av")  # the rest of these tests runs without it
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "bgr0"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def random_vgg() -> dict[str, torch.Tensor]:
+    """Weights of VGG16's shapes: what they see is nonsense, but signals come through alive."""
+    random = torch.Generator().manual_seed(0)
+    return {
+        name: (torch.randn(shape, generator=random) * (2 / (9 * shape[1])) ** 0.5).half()
+        if len(shape) == 4
+        else torch.zeros(shape).half()
+        for name, shape in vgg.shapes().items()
+    }

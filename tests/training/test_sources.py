@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 
-from tests.training.made import panning, shot_name, textured, write_frames
+from tests.training.made import panning, shot_name, textured, write_frames, write_video
 from training import sources
 from training.sources import SourceError, is_held_out, load_library, make_levels
 
@@ -23,12 +22,7 @@ def test_folder_gives_shots_held_out_shots_and_photographs(material: Path) -> No
 
 def test_video_is_decoded_to_every_frame(tmp_path: Path) -> None:
     frames = panning(5, 64, 64, 0)
-    with av.open(str(tmp_path / "shot.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "bgr0"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
+    write_video(tmp_path / "shot.mkv", frames)
     library = load_library(tmp_path)
     found = (*library.clips, *library.held_out)
     assert len(found) == 1

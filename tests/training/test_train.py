@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_core.model import build
+from tests.training.made import random_vgg
 from training import vgg
 from training.config import PRESETS, TrainingConfig
 from training.initial import InitError, load_initial
@@ -44,16 +44,7 @@ def losses(out: Path) -> dict[int, float]:
 def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of VGG16's shapes: what they see is nonsense, but it is theirs."""
     folder = tmp_path_factory.mktemp("perceptual")
-    random = torch.Generator().manual_seed(0)
-    widths = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
-    tensors: dict[str, torch.Tensor] = {}
-    for index, (before, after) in zip(vgg.CONVOLUTIONS, pairwise(widths), strict=True):
-        weight = torch.randn(after, before, 3, 3, generator=random) * (2 / (9 * before)) ** 0.5
-        tensors |= {
-            f"features.{index}.weight": weight.half(),
-            f"features.{index}.bias": torch.zeros(after).half(),
-        }
-    save_file(tensors, folder / vgg.FILE)
+    save_file(random_vgg(), folder / vgg.FILE)
     return folder
 
 
