@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model_core.config import SCALE
-from training.codec import CodecName, Compression
+from training.codec import SAFE_PRESETS, CodecName, Compression
 from training.kernels import Blur, Decimate, Frames, InterpolationName, Resize
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg, correlated, from_levels, to_levels
 from training.sensor import SHOT, SensorNoise, draw_camera, draw_read
@@ -39,10 +39,8 @@ SENSOR_SHARE: Final = 0.25
 # Ours.
 DRIFT_MAX: Final = 0.3  # of the way from one draw to another, from the first frame to the last
 ENDS: Final = {"jpeg": 0.4, "codec": 0.4, "both": 0.2}
-CODECS: Final[dict[CodecName, tuple[float, range, tuple[str, ...]]]] = {  # share, CRF, presets
-    "libx264": (0.75, range(18, 36), ("ultrafast", "veryfast", "fast", "medium", "slow")),
-    "libx265": (0.25, range(20, 38), ("ultrafast", "fast", "medium")),
-}
+CODECS: Final[dict[CodecName, float]] = {"libx264": 0.75, "libx265": 0.25}
+CRFS: Final[dict[CodecName, range]] = {"libx264": range(18, 36), "libx265": range(20, 38)}
 
 FactorName = Literal["isotropic", "anisotropic", "down", "down again", "noise", "jpeg", "sensor"]
 FACTORS: Final[tuple[FactorName, ...]] = (
@@ -153,9 +151,9 @@ def draw_end(rng: Generator, frames: int, *, codec: bool) -> list[Step]:
 
 
 def draw_compression(rng: Generator) -> Compression:
-    name = _choose(rng, {name: share for name, (share, _, _) in CODECS.items()})
-    _, crfs, presets = CODECS[name]
-    return Compression(name, int(rng.choice(crfs)), presets[rng.integers(len(presets))])
+    name = _choose(rng, CODECS)
+    presets = SAFE_PRESETS[name]
+    return Compression(name, int(rng.choice(CRFS[name])), presets[rng.integers(len(presets))])
 
 
 def draw_interpolation(rng: Generator) -> InterpolationName:

@@ -211,6 +211,23 @@ def test_codec_loses_more_at_higher_crf_and_keeps_the_shape(name: codec.CodecNam
     assert 0 < errors[0] < errors[1] < errors[2]
 
 
+@pytest.mark.parametrize(("name", "preset"), [(n, p) for n, ps in codec.SAFE_PRESETS.items() for p in ps])
+def test_codec_gives_the_same_frames_whatever_memory_held_before(name: codec.CodecName, preset: str) -> None:
+    """Guards against settings under which the encoders read memory that they never wrote."""
+    frames = panning(6, 40, 48, 0)
+    found = []
+    for seed in range(4):
+        litter = [np.random.default_rng(seed).bytes(size) for size in (300, 1500, 5000, 20_000, 90_000)]
+        del litter
+        found.append(compress(frames, name, crf=26, preset=preset))
+    assert all(np.array_equal(found[0], other) for other in found)
+
+
+def test_unsafe_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match="medium"):
+        compress(np.zeros((2, 16, 16, 3), np.uint8), "libx265", crf=28, preset="medium")
+
+
 def test_absent_pyav_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "codec_missing", lambda: True)
     with pytest.raises(CodecMissingError, match="PyAV"):
