@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from training.config import PRESETS, ConfigError, parse_overrides
+from training.config import PRESETS, ConfigError, EvaluationName, parse_overrides
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +89,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="a shipped name, a checkpoint's or a training's folder, or a file"
     )
-    parser.add_argument("--protocol", choices=("bd", "bi"), default="bd")
+    parser.add_argument("--protocol", choices=get_args(EvaluationName), default="bd")
     parser.add_argument("--json", type=Path, help="write scores here and a sheet of crops beside it, as .png")
     parser.add_argument(
         "--weights", type=Path, help="folder of LPIPS weights; by default `weights` beside the data"
@@ -113,7 +114,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "--models", nargs="+", required=True, help="shipped names, folders of checkpoints or trainings, files"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--protocol", choices=("bd", "bi"), default="bd")
+    parser.add_argument("--protocol", choices=get_args(EvaluationName), default="bd")
     parser.add_argument("--frames", type=int, help="play each clip forth and back until it has so many")
     parser.set_defaults(run=_compare)
 

@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from training.config import ProtocolName
+from training.config import EvaluationName
 from training.data import Sequence, forth_and_back, make_sequence
 from training.evaluate import EvaluationError, load_model, read_sequences, run
 from training.pictures import Picture, crops, time_strips
@@ -19,7 +19,7 @@ CROPS: Final = 3  # of each clip
 
 
 def compare(
-    data: Path, sources: list[str], out: Path, *, protocol: ProtocolName, frames: int | None = None
+    data: Path, sources: list[str], out: Path, *, protocol: EvaluationName, frames: int | None = None
 ) -> list[Path]:
     """Write CLIP-crops.png, and CLIP-strips.png for what moves, into `out`; returns their paths.
 
@@ -46,7 +46,7 @@ def compare(
     return written
 
 
-def lengthen(sequence: Sequence, frames: int, protocol: ProtocolName) -> Sequence:
+def lengthen(sequence: Sequence, frames: int, protocol: EvaluationName) -> Sequence:
     """So many frames of the clip, turning round at its ends."""
     ring = forth_and_back(list(range(len(sequence.target))))[:-1]  # its last frame is its first
     order = [ring[i % len(ring)] for i in range(frames)]

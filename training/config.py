@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, get_args
 
 from model_core.config import FlowName, GeneratorName, HeadName, ModelConfig
 
-ProtocolName = Literal["bd", "bi"]
+LinearName = Literal["bd", "bi"]  # a fixed matrix each, so an output can be made small by it too
+ProtocolName = Literal["bd", "bi", "bsrgan"]
+EvaluationName = Literal["bd", "bi", "bd-x264", "decimated", "bd-noise10"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
 CriticKindName = Literal["vanilla", "relativistic"]
@@ -34,6 +36,7 @@ class TrainingConfig:
     crop             side of a crop in low-resolution pixels
     late_*           the same three from `late_from` (part of the schedule) on: bigger crops bring G's zero
                      padding closer to what it meets on whole frames, and cost too much to begin with
+    protocol         how low frames are made: "bd", "bi" or "bsrgan", the blind one (protocols.py)
     photo_share      part of the clips that are photographs under a camera path, or as they are
     learning_rate    peak of a cosine that ends at a hundredth of it, after a linear warm-up
     iterations       length of the schedule in steps; 0 where `seconds` measures it
@@ -116,6 +119,8 @@ class TrainingConfig:
         self._check_frames()
         if self.critic_weight and not self.gan_weight:
             raise ConfigError(f"critic_weight is {self.critic_weight} and gan_weight 0: there is no D then")
+        if self.back_projection_weight and self.protocol == "bsrgan":
+            raise ConfigError("back_projection_weight needs a known degradation, and 'bsrgan' is drawn")
         if self.task == "flow" and self.flow not in ("fnet", "pyramid"):
             raise ConfigError(f"flow is {self.flow!r}: only a network can be trained")
         if self.generator == "bicubic":

@@ -5,7 +5,8 @@ two processes that share a batch see its two halves, and no random state needs s
 `Sampler.batch`.
 
 Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving does it, and kept: a pair is
-estimated once however often its crops are drawn. On a crop alone it would cost as much and know less.
+estimated once however often its crops are drawn. On a crop alone it would cost as much and know less. Under
+the blind degradation nothing can be kept, since no two rows see the same low frames (blind.py).
 """
 
 import contextlib
@@ -25,9 +26,13 @@ from torch import Tensor
 from model_core.config import SCALE
 from model_core.dis import DisFlow
 from model_core.pixels import to_float
-from training.config import ProtocolName, TrainingConfig
+from training.blind import degrade_crop, motion
+from training.bsrgan import degrade_clip
+from training.codec import codec_missing
+from training.config import EvaluationName, ProtocolName, TrainingConfig
 from training.degradations import degrade_frames
 from training.motion import draw_path, render, render_two_layers
+from training.protocols import make_low
 from training.sources import Clip, Library
 
 PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
@@ -85,7 +90,10 @@ class Sampler:
     def __init__(self, library: Library, config: TrainingConfig) -> None:
         self._config = config
         self._dis = DisFlow() if config.flow == "dis" else None
-        self._clips = [make_sequence(clip.name, clip.frames, config.protocol) for clip in library.clips]
+        self._codec = not codec_missing()
+        # Kept low frames say which crops fit; blind rows draw their own.
+        self._kept: ProtocolName = "bd" if config.protocol == "bsrgan" else config.protocol
+        self._clips = [make_sequence(clip.name, clip.frames, self._kept) for clip in library.clips]
         self._photos = library.photos
         self._rendered: dict[tuple[int, int], Sequence] = {}
         self._stills: dict[int, Sequence] = {}
@@ -109,25 +117,33 @@ class Sampler:
         sequence = self._sequence(rng, crop)
         y, x = detailed_place(rng, sequence, crop)
         order = play_order(rng, len(sequence.low), frames)
+        turned = int(rng.integers(8))
         high = slice(y * SCALE, (y + crop) * SCALE), slice(x * SCALE, (x + crop) * SCALE)
+        target = np.stack([sequence.target[t][high] for t in order])
+        if self._config.protocol == "bsrgan":
+            played = [sequence.target[t] for t in order]
+            wide, low = degrade_crop(rng, played, (y, x), crop, codec=self._codec)
+            pairs = self._pairs(list(range(frames)))
+            flow = None if self._dis is None else motion(self._dis, wide, pairs, low)
+            return transform(Row(target, wide[:, *low], flow), turned)
         low = slice(y, y + crop), slice(x, x + crop)
         flow = None
         if self._dis is not None:
-            pairs = pairwise(forth_and_back(order) if self._config.moves_both_ways else order)
-            flow = np.stack([sequence.flow(self._dis, a, b)[:, *low] for a, b in pairs]).astype(np.float32)
-        row = Row(
-            np.stack([sequence.target[t][high] for t in order]),
-            np.stack([sequence.low[t][low] for t in order]),
-            flow,
-        )
-        return transform(row, int(rng.integers(8)))
+            found = [sequence.flow(self._dis, a, b)[:, *low] for a, b in self._pairs(order)]
+            flow = np.stack(found).astype(np.float32)
+        return transform(Row(target, np.stack([sequence.low[t][low] for t in order]), flow), turned)
+
+    def _pairs(self, order: list[int]) -> list[tuple[int, int]]:
+        """(before, here) for each motion that a row needs."""
+        return list(pairwise(forth_and_back(order) if self._config.moves_both_ways else order))
 
     def _flow_row(self, rng: np.random.Generator, frames: int, crop: int) -> Row:
         """Two photographs in known motion; rendered afresh, since here every pair should be a new one."""
         one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
         target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
-        low = degrade_frames(torch.from_numpy(target), self._config.protocol).numpy()
-        return Row(target, low, flow)
+        if self._config.protocol == "bsrgan":
+            return Row(target, degrade_clip(rng, target, codec=self._codec), flow)
+        return Row(target, degrade_frames(torch.from_numpy(target), self._config.protocol).numpy(), flow)
 
     def _sequence(self, rng: np.random.Generator, crop: int) -> Sequence:
         fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
@@ -150,13 +166,13 @@ class Sampler:
         index = fitting[rng.integers(len(fitting))]
         if index not in self._stills:
             frames = self._photos[index][None]
-            self._stills[index] = make_sequence(f"photo {index}", frames, self._config.protocol)
+            self._stills[index] = make_sequence(f"photo {index}", frames, self._kept)
         return self._stills[index]
 
     def _render(self, photo_index: int, path_index: int) -> Sequence:
         rng = np.random.default_rng((self._config.seed, photo_index, path_index, 1))
         frames = photo_clip(rng, self._photos[photo_index], PHOTO_FRAMES, PHOTO_SIDE)
-        return make_sequence(f"photo {photo_index}", frames, self._config.protocol)
+        return make_sequence(f"photo {photo_index}", frames, self._kept)
 
 
 def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
@@ -175,12 +191,10 @@ def photo_clip(
     return render(photo, path)
 
 
-def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName) -> Sequence:
+def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName | EvaluationName) -> Sequence:
     height, width = (side // SCALE * SCALE for side in frames.shape[1:3])
     target = np.ascontiguousarray(frames[:, :height, :width])
-    low = np.concatenate(
-        [degrade_frames(torch.from_numpy(frame[None]), protocol).numpy() for frame in target]
-    )
+    low = make_low(name, target, protocol)
     luma = cv2.cvtColor(target[len(target) // 2], cv2.COLOR_RGB2GRAY)
     detail = cv2.resize(
         np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA

@@ -16,19 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_core.config import SCALE
-from training.config import ProtocolName
+from training.config import LinearName
 
 SIGMA: Final = 1.5
 TAPS: Final = 12
 REACH: Final = (TAPS - SCALE) // 2  # taps that lie outside a block on each side
 
 
-def degrade(target: Tensor, protocol: ProtocolName) -> Tensor:
+def degrade(target: Tensor, protocol: LinearName) -> Tensor:
     """(..., H, W) uint8 or float levels -> (..., H/4, W/4) uint8, rounded to the nearest level."""
     return project(target, protocol).round_().clamp_(0, 255).byte()
 
 
-def project(target: Tensor, protocol: ProtocolName) -> Tensor:
+def project(target: Tensor, protocol: LinearName) -> Tensor:
     """Its linear part: (..., H, W) -> (..., H/4, W/4) fp32 in the units of `target`, differentiable."""
     height, width = target.shape[-2:]
     if height % SCALE or width % SCALE:
@@ -39,13 +39,13 @@ def project(target: Tensor, protocol: ProtocolName) -> Tensor:
         return down @ target.float() @ across.T
 
 
-def degrade_frames(frames: Tensor, protocol: ProtocolName) -> Tensor:
+def degrade_frames(frames: Tensor, protocol: LinearName) -> Tensor:
     """(T, H, W, 3) uint8 -> (T, h, w, 3) uint8."""
     return degrade(frames.permute(0, 3, 1, 2), protocol).permute(0, 2, 3, 1).contiguous()
 
 
 @lru_cache(maxsize=64)
-def axis_matrix(length: int, protocol: ProtocolName) -> Tensor:
+def axis_matrix(length: int, protocol: LinearName) -> Tensor:
     """(length/4, length): row i holds the weights with which low sample i sees the high ones."""
     samples = torch.eye(length)[:, None]  # (length, 1, length): one impulse each
     if protocol == "bd":

@@ -21,7 +21,7 @@ from model_core.checkpoint import load as load_checkpoint
 from model_core.checkpoint import shipped
 from model_core.model import Model, build
 from model_core.pixels import to_uint8
-from training.config import ProtocolName
+from training.config import EvaluationName
 from training.data import Sequence, make_sequence
 from training.initial import model_from_file
 from training.lpips import Lpips
@@ -56,7 +56,7 @@ def evaluate(
     model: Model,
     name: str,
     *,
-    protocol: ProtocolName,
+    protocol: EvaluationName,
     lpips: Lpips | None,
     json_path: Path | None,
 ) -> str:
@@ -90,7 +90,7 @@ def evaluate(
     return markdown_table(columns) + "\n\n" + markdown_table({clip: asdict(s) for clip, s in by_clip.items()})
 
 
-def read_sequences(data: Path, protocol: ProtocolName) -> Iterable[Sequence]:
+def read_sequences(data: Path, protocol: EvaluationName) -> Iterable[Sequence]:
     """Videos as clips, images as clips of one frame; sides cut to multiples of 4."""
     files = [
         file for file in sorted(data.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES

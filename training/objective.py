@@ -112,6 +112,7 @@ class Objective(nn.Module):
         return found, Judged(real, fake.detach(), lead)
 
     def _degrade(self, high: Tensor) -> Tensor:
+        assert self._config.protocol != "bsrgan", "the config refuses this"
         return project(high, self._config.protocol)
 
     def _estimate(self, frames: Tensor) -> Tensor:

@@ -61,3 +61,8 @@ def test_clips_grow_at_the_late_part() -> None:
     config = TrainingConfig(late_from=0.5, late_batch=2, late_frames=12, late_crop=44)
     assert config.shape_at(0.49) == (4, 10, 32)
     assert config.shape_at(0.5) == (2, 12, 44)
+
+
+def test_back_projection_needs_a_known_degradation() -> None:
+    with pytest.raises(ConfigError, match="known degradation"):
+        TrainingConfig(protocol="bsrgan", back_projection_weight=1.0)

@@ -59,6 +59,23 @@ def test_command_writes_scores_table_and_sheet(tmp_path: Path, capsys: pytest.Ca
     assert sheet.std() > 10
 
 
+@pytest.mark.parametrize("protocol", ["bd-x264", "decimated", "bd-noise10"])
+def test_blind_protocols_score_bicubic_beside_the_model(
+    protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Published figures are for bd alone, though the clips be those of Vid4."""
+    data = tmp_path / "clips"
+    data.mkdir()
+    for name in ("calendar", "city", "foliage", "walk"):
+        write_video(data / f"{name}.mkv", panning(6, 96, 96, 0))
+    arguments = ["--data", str(data), "--model", "bicubic", "--protocol", protocol, "--no-lpips"]
+    assert main(["evaluate", *arguments, "--json", str(tmp_path / "scores.json")]) == 0
+    table = capsys.readouterr().out
+    assert "bicubic" in table
+    assert "DUF" not in table
+    assert json.loads((tmp_path / "scores.json").read_text())["protocol"] == protocol
+
+
 def test_images_are_scored_without_motion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2.imwrite(str(tmp_path / "picture.png"), textured(66, 70, 0))
     arguments = ["--data", str(tmp_path), "--model", "bicubic", "--protocol", "bi", "--no-lpips"]
