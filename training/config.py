@@ -217,12 +217,16 @@ PRESETS: Final = {
         ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02,
     ),
     "srcnn": replace(_PICTURES, generator="srcnn", iterations=100_000, learning_rate=4e-4),
-    # Sizes, crops and lengths of the next three are the published ones. Each began from a G that had learned
-    # the pixel loss alone: --gan-weight 0 --vgg-weight 0, then --init. An RRDB that a processor can train:
-    # --features 32 --growth 16 --blocks 3.
+    # Sizes, crops and lengths of srgan, esrgan and bebygan are the published ones. Each began from a G that
+    # knew the pixel loss alone: srgan or esrgan with --gan-weight 0 --vgg-weight 0, then --init. An RRDB for
+    # a processor: --features 32 --growth 16 --blocks 3.
     "srgan": replace(_PERCEPTUAL, blocks=16, iterations=200_000),
     "esrgan": replace(
         _PERCEPTUAL, generator="rrdb", blocks=23, crop=32, critic_kind="relativistic", iterations=400_000,
+    ),
+    # ESRGAN's G and BSRGAN's degradations, as in BSRGAN's paper; D is the plain one there, too.
+    "real_world": replace(
+        _PERCEPTUAL, generator="rrdb", blocks=23, crop=32, protocol="bsrgan", iterations=400_000,
     ),
     "bebygan": replace(
         _PERCEPTUAL, generator="rrdb", blocks=23, batch=8, crop=48, critic_kind="relativistic",

@@ -40,7 +40,7 @@ class Rounds:
 
     def advance(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """One step of G, then of D unless it leads by too much. Returns what is worth noting."""
-        alone = self._learner.progress.step < self._config.critic_start
+        alone = self._critic is not None and self._learner.progress.step < self._config.critic_start
         with torch.no_grad() if alone else contextlib.nullcontext():
             with torch.autocast(batch.low.device.type, torch.bfloat16, enabled=self._autocast):
                 losses, judged = self._objective(batch.low, batch.target, batch.flow)

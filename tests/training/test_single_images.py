@@ -15,7 +15,8 @@ from training.data import Sampler, make_sequence, validation_sequences
 from training.degradations import degrade_frames
 from training.objective import Objective, as_judged, only_textured, shown, total
 from training.sources import Clip, Library
-from training.train import begin
+from training.state import load_ema
+from training.train import Limits, begin, train
 from training.validate import critic_right, validate
 
 CPU = torch.device("cpu")
@@ -188,3 +189,14 @@ def test_clips_may_learn_by_beby_gans_losses_as_well() -> None:
     assert judged.real.abs().max() > 0.1
     total(found, config).backward()
     assert judge.model.generator.conv_in.weight.grad.abs().max() > 0
+
+
+def test_g_does_not_wait_for_a_d_that_is_not_there(tmp_path: Path) -> None:
+    """The start of a perceptual recipe: --gan-weight 0 --vgg-weight 0."""
+    tiny = {"features": 4, "blocks": 1, "batch": 1, "crop": 16, "iterations": 1, "precision": "fp32"}
+    config = PRESETS["srgan"].override({**tiny, "gan_weight": 0.0, "vgg_weight": 0.0})
+    assert config.critic_start > 1
+    before = begin(config, tmp_path / "none", None, CPU).ema
+    train(config, library(96), tmp_path, Limits())
+    after = load_ema(tmp_path / "state")
+    assert not torch.equal(after["generator.conv_first.weight"], before["generator.conv_first.weight"])
