@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from service import valkey
-
 PORT_FIRST, PORT_LAST = (
     20000,
     32000,
@@ -41,6 +39,8 @@ class S3Server:
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """A Valkey as `make serve` runs it. Tests share it, so flush it first."""
+    from service import valkey  # tests of the networks run where no server is installed
+
     folder = Path(tempfile.mkdtemp(prefix="upscaled-valkey-"))
     process: subprocess.Popen[bytes] | None = None
     try:

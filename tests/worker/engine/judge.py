@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 
 from model_core import recurrence
-from model_core.config import ModelConfig
+from model_core.config import SCALE, ModelConfig
 from model_core.model import Model, build
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State
@@ -54,6 +55,35 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+
+class PanningClip(Clip):
+    """A texture that moves by a low pixel and a quarter a frame, its true flow, and the truth it was made of.
+
+    For weights that have learned something: what they make of noise says little about what a format costs.
+    """
+
+    PACE = 5  # high-resolution pixels a frame
+
+    def __init__(self, seed: int, shape=(48, 64), length: int = 20, *, rounds: float = 0.0):
+        super().__init__(seed, shape, length, rounds=rounds)
+        random = np.random.default_rng(seed)
+        height, width = shape[0] * SCALE, shape[1] * SCALE
+        full = width + self.PACE * length
+        coarse = (random.uniform(0, 255 / 4, (height // k, full // k, 3)) for k in (4, 8, 16, 32))
+        scene = sum(cv2.resize(each, (full, height), interpolation=cv2.INTER_CUBIC) for each in coarse)
+        scene = scene.clip(0, 255).round().astype(np.uint8)
+        places = range(0, self.PACE * length, self.PACE)
+        self.target = np.stack([scene[:, x : x + width] for x in places])
+        self.frames = np.stack(
+            [cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA) for frame in self.target]
+        )
+        flow = np.zeros((2, *shape), np.float32)
+        flow[0] = self.PACE / SCALE
+        self.flows = [None] + [flow] * (length - 1)
+
+    def psnr_db(self, outputs: Sequence[np.ndarray]) -> float:
+        return float(10 * np.log10(255**2 / np.mean((np.stack(outputs).astype(float) - self.target) ** 2)))
 
 
 @torch.inference_mode()

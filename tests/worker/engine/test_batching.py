@@ -1,61 +1,16 @@
 """The contract of every backend: a stream's output in any company equals its output alone."""
 
-import random
-import threading
-import time
-
 import numpy as np
 import pytest
 import torch
 
 from model_core.recurrence import State, estimate_flow, step
-from service.errors import UpscaleError
+from tests.worker.engine.alongside import run_alongside
 from tests.worker.engine.judge import Clip, assert_levels_close, make_model, make_picture_model, upscale_alone
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
-from worker.engine.stream import StreamClosed
 
 SHAPES = [(16, 24), (16, 24), (16, 24), (21, 13)]  # most share a shape; one is odd on both sides
-
-
-def run_alongside(engine: Engine, clips: list[Clip], *, seed: int, cuts: dict[int, int] | None = None):
-    """Every clip through the engine at once, joining at random moments; (outputs of each, batch sizes aside).
-
-    cuts    for a clip, the frame after which its stream is closed and another goes on from what was stored
-    """
-    outputs: list[list[np.ndarray]] = [[] for _ in clips]
-    errors: list[BaseException] = []
-
-    def feed(stream, clip: Clip, start: int, stop: int, pace: random.Random):
-        try:
-            for t in range(start, stop):
-                if pace.random() < 0.05:
-                    time.sleep(0.002)  # fall behind now and then, so that batches change
-                stream.put(clip.frames[t], clip.flows[t], round_state=bool(clip.rounded[t]))
-            stream.end()
-        except (UpscaleError, StreamClosed) as error:
-            errors.append(error)
-
-    def carry(index: int):
-        clip, pace = clips[index], random.Random(seed * 100 + index)
-        time.sleep(pace.random() * 0.1)
-        cut = (cuts or {}).get(index)
-        for start, stop in [(0, len(clip))] if cut is None else [(0, cut), (cut, len(clip))]:
-            state = (clip.frames[start - 1], outputs[index][-1]) if start else None
-            with engine.open(*clip.shape, state=state) as stream:
-                feeder = threading.Thread(target=feed, args=(stream, clip, start, stop, pace))
-                feeder.start()
-                while (output := stream.get()) is not None:
-                    outputs[index].append(output)
-                feeder.join()
-
-    carriers = [threading.Thread(target=carry, args=(index,)) for index in range(len(clips))]
-    for carrier in carriers:
-        carrier.start()
-    for carrier in carriers:
-        carrier.join()
-    assert not errors
-    return outputs
 
 
 @pytest.mark.parametrize("flow", ["dis", "fnet"])

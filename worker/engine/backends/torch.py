@@ -46,6 +46,9 @@ class TorchBackend:
         tile_pixels_max: int = TILE_PIXELS_MAX,
     ) -> None:
         self._device = torch.device(device)
+        if self._device.type == "cuda":
+            # PyTorch lets convolutions round their inputs to TF32's ten bits, which would not be float32.
+            torch.backends.cudnn.allow_tf32 = False
         self._model = model.to(self._device).eval().requires_grad_(False)
         self._dtype = DTYPES[precision]
         self.config: ModelConfig = model.config
