@@ -19,6 +19,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def pyav() -> None:
+    pytest.importorskip("av")  # the rest of these tests runs without it
+
+
+@pytest.mark.usefixtures("pyav")
 def test_low_clip_is_a_function_of_the_seed() -> None:
     target = panning(3, 64, 96, 0)
     one, same, other = (degrade_clip(np.random.default_rng(seed), target) for seed in (5, 5, 6))
@@ -115,6 +121,7 @@ def centroid(low: NDArray[np.uint8]) -> tuple[float, float]:
     return (weights * rows).sum() / weights.sum(), (weights * columns).sum() / weights.sum()
 
 
+@pytest.mark.usefixtures("pyav")
 @pytest.mark.parametrize("halved", [False, True])
 @pytest.mark.parametrize("kind", bsrgan.DOWNS)
 def test_nothing_shifts(kind: bsrgan.DownName, halved: bool) -> None:
@@ -132,6 +139,7 @@ def test_nothing_shifts(kind: bsrgan.DownName, halved: bool) -> None:
         assert found == pytest.approx(((y - 1.5) / 4, (x - 1.5) / 4), abs=0.1)
 
 
+@pytest.mark.usefixtures("pyav")
 def test_levels_and_colours_are_kept() -> None:
     target = np.full((2, 64, 64, 3), (180, 120, 70), np.uint8)
     target[:, :32] = (90, 140, 200)
@@ -200,6 +208,7 @@ def test_demosaicing_makes_little_colour_from_grey_detail() -> None:
     assert np.ptp(found, axis=-1).mean() < 0.5 * np.abs(np.diff(grey, axis=2)).mean()
 
 
+@pytest.mark.usefixtures("pyav")
 @pytest.mark.parametrize("name", ["libx264", "libx265"])
 def test_codec_loses_more_at_higher_crf_and_keeps_the_shape(name: codec.CodecName) -> None:
     frames = panning(4, 45, 51, 0)
@@ -211,6 +220,7 @@ def test_codec_loses_more_at_higher_crf_and_keeps_the_shape(name: codec.CodecNam
     assert 0 < errors[0] < errors[1] < errors[2]
 
 
+@pytest.mark.usefixtures("pyav")
 @pytest.mark.parametrize(("name", "preset"), [(n, p) for n, ps in codec.SAFE_PRESETS.items() for p in ps])
 def test_codec_gives_the_same_frames_whatever_memory_held_before(name: codec.CodecName, preset: str) -> None:
     """Guards against settings under which the encoders read memory that they never wrote."""
