@@ -1,6 +1,6 @@
 """The contract of test_batching.py on a CUDA device: what ships, in every format, against a pass on the CPU.
 
-Needs pytest, torch, numpy, OpenCV and safetensors alone. Where pytest lacks our plugins, leave its settings out:
+Needs pytest, torch, numpy, OpenCV and safetensors alone. Where pytest lacks plugins, leave our settings out:
 `python -m pytest -c /dev/null --rootdir . --import-mode=importlib tests/worker/engine/test_cuda.py`
 """
 
