@@ -191,6 +191,12 @@ _PERCEPTUAL: Final = replace(
     _PICTURES, vgg_weight=0.3, gan_weight=0.04, critic_pace=2.0, critic_start=150, critic_lead_max=3.0,
 )  # fmt: skip
 
+_TECO_LITE: Final = TrainingConfig(
+    frames=5, late_frames=5, learning_rate=1.5e-4, warmup_iterations=100, iterations=6000, ema_decay=0.998,
+    ping_pong_weight=0.5, vgg_weight=0.4, gan_weight=0.1, critic_weight=0.2,
+    critic_pace=4.0, critic_start=150, critic_lead_max=3.0,
+)  # fmt: skip
+
 PRESETS: Final = {
     # F alone on synthetic motion; a start for joint training. 3,000 steps take 12 minutes of 2 cores.
     "flow_pyramid": TrainingConfig(
@@ -204,12 +210,10 @@ PRESETS: Final = {
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,
         warp_weight=1.0, iterations=400_000, photo_share=0.0,
     ),
-    # `frvsr_lite` with TecoGAN's losses, from its weights (--init); their weights as measured in LOG.md.
-    "teco_lite": TrainingConfig(
-        frames=5, late_frames=5, learning_rate=1.5e-4, ema_decay=0.998, iterations=6000,
-        warmup_iterations=100, ping_pong_weight=0.5, vgg_weight=0.3, gan_weight=0.03, critic_weight=0.1,
-        critic_pace=2.0, critic_start=150, critic_lead_max=3.0,
-    ),
+    # `frvsr_lite` with TecoGAN's losses, from its weights (--init); how they came to be weighed: LOG.md.
+    "teco_lite": _TECO_LITE,
+    # The same for what people upload, from `teco_lite`'s weights.
+    "real_lite": replace(_TECO_LITE, protocol="bsrgan"),
     # The published recipe, begun from `frvsr_paper`.
     "tecogan_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,
