@@ -7,6 +7,9 @@ two processes that share a batch see its two halves, and no random state needs s
 Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving does it, and kept: a pair is
 estimated once however often its crops are drawn. On a crop alone it would cost as much and know less. Under
 the blind degradation nothing can be kept, since no two rows see the same low frames (blind.py).
+
+Rows are uint8 until they lie on the device of the run: a quarter of the bytes cross the bus, and what costs
+most of a batch, making floats and turning, is done there.
 """
 
 import contextlib
@@ -35,6 +38,7 @@ from training.motion import draw_path, render, render_two_layers
 from training.protocols import make_low
 from training.sources import Clip, Library
 
+CPU: Final = torch.device("cpu")
 PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
 PHOTO_FRAMES: Final = 12
 PHOTO_PATHS: Final = 1  # camera paths per photograph; each is rendered once and kept (0.8 GB for 318)
@@ -50,21 +54,19 @@ class Batch:
     target: Tensor
     flow: Tensor | None
 
-    def to(self, device: torch.device) -> "Batch":
-        flow = None if self.flow is None else self.flow.to(device)
-        return Batch(self.low.to(device), self.target.to(device), flow)
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One clip of a batch, uint8, time first: target (T, H, W, 3), low (T, h, w, 3), flow (F, 2, h, w).
 
     F is T-1, or 2T-2 where motion both ways is wanted: that of the clip played forth and back.
+    turn   how the batch shows it: flipped in x for 1, in y for 2, then both axes exchanged for 4, or a sum
     """
 
     target: NDArray[np.uint8]
     low: NDArray[np.uint8]
     flow: NDArray[np.float32] | None
+    turn: int
 
 
 @dataclass(slots=True, eq=False)
@@ -85,10 +87,10 @@ class Sequence:
 
 
 class Sampler:
-    """Draws the batches of a run. Not thread-safe; `prefetch` gives it a thread of its own."""
+    """Draws the batches of a run onto its device. Not thread-safe; `prefetch` gives it its own thread."""
 
-    def __init__(self, library: Library, config: TrainingConfig) -> None:
-        self._config = config
+    def __init__(self, library: Library, config: TrainingConfig, device: torch.device = CPU) -> None:
+        self._config, self._device = config, device
         self._dis = DisFlow() if config.flow == "dis" else None
         self._codec = not codec_missing()
         # Kept low frames say which crops fit; blind rows draw their own.
@@ -107,17 +109,16 @@ class Sampler:
         if count % ranks:
             raise ValueError(f"batch is {count}: {ranks} processes can't share it evenly")
         share = range(rank * count // ranks, (rank + 1) * count // ranks)
-        return collate(
-            [self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share]
-        )
+        rows = [self._row(np.random.default_rng((self._config.seed, step, r)), frames, crop) for r in share]
+        return collate(rows, self._device)
 
     def _row(self, rng: np.random.Generator, frames: int, crop: int) -> Row:
         if self._config.task == "flow":
-            return transform(self._flow_row(rng, frames, crop), int(rng.integers(8)))
+            return self._flow_row(rng, frames, crop)
         sequence = self._sequence(rng, crop)
         y, x = detailed_place(rng, sequence, crop)
         order = play_order(rng, len(sequence.low), frames)
-        turned = int(rng.integers(8))
+        turn = int(rng.integers(8))
         high = slice(y * SCALE, (y + crop) * SCALE), slice(x * SCALE, (x + crop) * SCALE)
         target = np.stack([sequence.target[t][high] for t in order])
         if self._config.protocol == "bsrgan":
@@ -125,13 +126,13 @@ class Sampler:
             wide, low = degrade_crop(rng, played, (y, x), crop, codec=self._codec)
             pairs = self._pairs(list(range(frames)))
             flow = None if self._dis is None else motion(self._dis, wide, pairs, low)
-            return transform(Row(target, wide[:, *low], flow), turned)
+            return Row(target, wide[:, *low], flow, turn)
         low = slice(y, y + crop), slice(x, x + crop)
         flow = None
         if self._dis is not None:
             found = [sequence.flow(self._dis, a, b)[:, *low] for a, b in self._pairs(order)]
             flow = np.stack(found).astype(np.float32)
-        return transform(Row(target, np.stack([sequence.low[t][low] for t in order]), flow), turned)
+        return Row(target, np.stack([sequence.low[t][low] for t in order]), flow, turn)
 
     def _pairs(self, order: list[int]) -> list[tuple[int, int]]:
         """(before, here) for each motion that a row needs."""
@@ -142,8 +143,10 @@ class Sampler:
         one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
         target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
         if self._config.protocol == "bsrgan":
-            return Row(target, degrade_clip(rng, target, codec=self._codec), flow)
-        return Row(target, degrade_frames(torch.from_numpy(target), self._config.protocol).numpy(), flow)
+            low = degrade_clip(rng, target, codec=self._codec)
+        else:
+            low = degrade_frames(torch.from_numpy(target), self._config.protocol).numpy()
+        return Row(target, low, flow, int(rng.integers(8)))
 
     def _sequence(self, rng: np.random.Generator, crop: int) -> Sequence:
         fitting = [s for s in self._clips if min(s.low.shape[1:3]) >= crop and len(s.low) > 1]
@@ -217,39 +220,40 @@ def forth_and_back(order: list[int]) -> list[int]:
     return order + order[-2::-1]
 
 
-def transform(row: Row, code: int) -> Row:
-    """One of the eight flips and transpositions; the flow's components move with the axes."""
-
-    def turn(array: NDArray[Any], y: int) -> NDArray[Any]:
-        x = y + 1
-        if code & 1:
-            array = np.flip(array, x)
-        if code & 2:
-            array = np.flip(array, y)
-        return np.swapaxes(array, y, x) if code & 4 else array
-
-    flow = row.flow
-    if flow is not None:
-        flow = (
-            turn(flow, 2)
-            * np.array([-1 if code & 1 else 1, -1 if code & 2 else 1], np.float32)[:, None, None]
-        )
-        flow = flow[:, ::-1] if code & 4 else flow
-    return Row(turn(row.target, 1), turn(row.low, 1), flow)
-
-
-def collate(rows: list[Row]) -> Batch:
-    low, target = (
-        torch.stack([to_float(torch.from_numpy(np.ascontiguousarray(a))) for a in arrays])
-        for arrays in ([row.low for row in rows], [row.target for row in rows])
-    )
-    flows = [row.flow for row in rows if row.flow is not None]
-    flow = (
-        torch.stack([torch.from_numpy(np.ascontiguousarray(f)) for f in flows])
-        if len(flows) == len(rows)
-        else None
-    )
+def collate(rows: list[Row], device: torch.device) -> Batch:
+    turns = [row.turn for row in rows]
+    low = _pictures([row.low for row in rows], turns, device)
+    target = _pictures([row.target for row in rows], turns, device)
+    flows = [turn_flow(row.flow, row.turn) for row in rows if row.flow is not None]
+    flow = _upload(np.stack(flows), device) if len(flows) == len(rows) else None
     return Batch(low, target, flow)
+
+
+def turn_flow(flow: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """(F, 2, h, w) of a turned clip: the components move with the axes."""
+    flow = flow[:, :, :: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
+    flow = flow * np.array([-1 if turn & 1 else 1, -1 if turn & 2 else 1], np.float32)[:, None, None]
+    return flow[:, ::-1].swapaxes(2, 3) if turn & 4 else flow
+
+
+def _pictures(clips: list[NDArray[np.uint8]], turns: list[int], device: torch.device) -> Tensor:
+    """Clips (T, H, W, 3) -> (N, T, 3, H, W) float, turned, on the device."""
+    frames = _upload(np.stack(clips), device)
+    turned = torch.stack([_turn(clip, turn) for clip, turn in zip(frames, turns, strict=True)])
+    return to_float(turned.flatten(0, 1)).view(*turned.shape[:2], 3, *turned.shape[2:4])
+
+
+def _turn(clip: Tensor, turn: int) -> Tensor:
+    """(T, H, W, 3)."""
+    axes = [axis for bit, axis in ((1, 2), (2, 1)) if turn & bit]
+    clip = clip.flip(axes) if axes else clip
+    return clip.transpose(1, 2) if turn & 4 else clip
+
+
+def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
+    """From pinned memory on CUDA, so that the loader's thread waits for none of the work queued there."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def validation_sequences(

@@ -69,7 +69,7 @@ def train(
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
     vgg = Vgg16(perceptual, processes.device) if config.vgg_weight else None
     objective = Objective(learner.model, config, critic=learner.critic, vgg=vgg)
-    sampler = Sampler(library, config)
+    sampler = Sampler(library, config, processes.device)
     autocast = choose_autocast(config, objective, sampler, processes)
     watch = Watch(config, library, out, perceptual, autocast=autocast) if processes.rank == 0 else None
     rounds = Rounds(learner, config, objective, processes, autocast=autocast)
@@ -87,7 +87,7 @@ def train(
             batch = next(batches)
             waited_s = time.monotonic() - began
             rate = schedule.learning_rate()
-            facts = rounds.advance(batch.to(processes.device), rate)
+            facts = rounds.advance(batch, rate)
             step_s = processes.slowest(time.monotonic() - began)
             progress.seconds += step_s
             if watch:
@@ -131,7 +131,7 @@ def choose_autocast(
     """Whether bf16 autocast is faster here: measured, since only some processors have the units for it."""
     if config.precision != "auto":
         return config.precision == "bf16"
-    batch = sampler.batch(0, config.shape_at(0.0), ranks=processes.count).to(processes.device)
+    batch = sampler.batch(0, config.shape_at(0.0), ranks=processes.count)
     took_s: dict[bool, float] = {}
     for enabled in (False, True):
         for _ in range(1 + TIMED_STEPS):

@@ -11,7 +11,7 @@ import torch
 
 from model_core.warping import upsample_flow, warp
 from training.config import TrainingConfig
-from training.data import Batch, Row, Sampler, collate, play_order, prefetch, transform, validation_sequences
+from training.data import CPU, Batch, Row, Sampler, collate, play_order, prefetch, validation_sequences
 from training.degradations import degrade_frames
 from training.sources import load_library
 
@@ -73,10 +73,23 @@ def test_flow_turns_with_the_picture(code: int) -> None:
     scene = np.repeat(np.repeat(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8), 4, 0), 4, 1)
     target = np.stack([scene[4 * t : 4 * t + 64, 8 * t : 8 * t + 64] for t in range(3)])
     flow = np.broadcast_to(np.array([2, 1], np.float32)[:, None, None], (2, 2, 16, 16))
-    batch = collate([transform(Row(target, target[:, ::4, ::4], flow), code)])
+    batch = collate([Row(target, target[:, ::4, ::4], flow, code)], CPU)
     assert batch.flow is not None
     moved = warp(batch.target[0, :-1], upsample_flow(batch.flow[0]))
     assert (moved - batch.target[0, 1:])[..., 8:-8, 8:-8].abs().max() < 1e-4
+
+
+def test_turned_pictures_are_the_same_pixels_elsewhere() -> None:
+    """Bit for bit: a batch must not depend on where its floats are made."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    rows = [Row(frames, frames[:, :2, :2], None, turn) for turn in range(8)]
+    batch = collate(rows, CPU)
+    assert batch.flow is None
+    flipped = {1: frames[:, :, ::-1], 2: frames[:, ::-1], 3: frames[:, ::-1, ::-1]}
+    for turn in range(8):
+        expected = flipped.get(turn & 3, frames)
+        expected = expected.swapaxes(1, 2) if turn & 4 else expected
+        assert np.array_equal(batch.target[turn].numpy(), expected.transpose(0, 3, 1, 2) / np.float32(255))
 
 
 def test_clip_plays_consecutive_frames_and_turns_round_at_its_ends() -> None:
