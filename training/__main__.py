@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,12 +44,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="where state, log and curves lie; begun anew or gone on with"
     )
     parser.add_argument(
-        "--init", type=Path, help="weights to begin from: a checkpoint folder or a safetensors file"
+        "--init",
+        help="weights to begin from: a shipped name, a checkpoint's folder, a file, or one inside the pack",
     )
     parser.add_argument(
         "--perceptual",
         type=Path,
-        help="folder of VGG16's weights; with LPIPS's in it, validation tells LPIPS",
+        help="folder of VGG16's weights, by default those of the pack; with LPIPS's, validation tells LPIPS",
     )
     parser.add_argument(
         "--stop-seconds", type=float, help="end this run, state written, within so many seconds"
@@ -62,21 +64,29 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     # Reading Python's packages and the data counts as well: the caller has a deadline.
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
+    from training.initial import find_initial  # noqa: PLC0415
+    from training.pack import is_pack, unpack_weights  # noqa: PLC0415
     from training.rounds import TrainingDivergedError  # noqa: PLC0415
     from training.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
     from training.state import has_state, read_config  # noqa: PLC0415
     from training.train import Limits, train  # noqa: PLC0415
+    from training.vgg import FILE  # noqa: PLC0415
 
     state = options.out / "state"
     config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
         parse_overrides(rest)
     )
     try:
-        progress = train(
-            config, load_library(options.data), options.out,
-            Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
-            init=options.init, perceptual=options.perceptual,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            unpacked = Path(folder)
+            fresh, packed = not has_state(state), is_pack(options.data)
+            names = [file.name for file in unpack_weights(options.data, unpacked)] if packed else []
+            progress = train(
+                config, load_library(options.data), options.out,
+                Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
+                init=find_initial(options.init, unpacked) if fresh and options.init else None,
+                perceptual=options.perceptual or (unpacked if FILE in names else None),
+            )  # fmt: skip
     except TrainingDivergedError as error:
         print(f"stopped, the last good state is in {state}: {error}", file=sys.stderr)
         return 3
@@ -145,6 +155,9 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-start", type=Path, action="append", default=[], help="weights to put inside; repeatable"
     )
+    parser.add_argument(
+        "--perceptual", type=Path, help="folder of VGG16's weights; the layers that the loss uses go inside"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.set_defaults(run=_pack)
 
@@ -152,7 +165,12 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
     from training.sources import pack_folder  # noqa: PLC0415
 
-    kept = pack_folder(options.data, options.out, options.warm_start, bytes_max=int(options.max_mb * 1e6))
+    weights = {file.name: file.read_bytes() for file in options.warm_start}
+    if options.perceptual:
+        from training import vgg  # noqa: PLC0415
+
+        weights[vgg.FILE] = vgg.cut(options.perceptual)
+    kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
     return 0
 
@@ -177,7 +195,6 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
 
 def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
     import json  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
 
     from service.settings import Settings  # noqa: PLC0415
     from service.storage.open import open_storage  # noqa: PLC0415

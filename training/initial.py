@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_core.checkpoint import load as load_checkpoint
+from model_core.checkpoint import shipped
 from model_core.config import ModelConfig
 from model_core.model import Model, build
 
@@ -25,6 +26,14 @@ WARM_START_NAMES: Final = (
 
 class InitError(ValueError):
     """The weights are unreadable or of another shape than the model."""
+
+
+def find_initial(name: str, unpacked: Path) -> Path:
+    """A path as it is, else the model that ships so named, else the file of a pack. Raises InitError."""
+    for found in (Path(name), shipped().get(name), unpacked / name):
+        if found is not None and found.exists():
+            return found
+    raise InitError(f"{name}: neither a path, nor one of {sorted(shipped())}, nor a file inside the pack")
 
 
 def load_initial(model: Model, source: Path) -> None:

@@ -1,11 +1,12 @@
 """A pack: the training material as one file that OpenCV and numpy alone can read, small enough to travel.
 
 It is a numpy .npz whose members are encoded pictures: `clip/<name>/<index>` and `photo/<index>` are WebP, and
-`weights/<file>` holds warm starts byte for byte. Written by `python -m training pack`, read by sources.py.
+`weights/<file>` holds warm starts and the perceptual loss's network byte for byte. Written by `python -m
+training pack`, read by sources.py.
 """
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ def write_pack(
     path: Path,
     clips: Iterable[tuple[str, NDArray[np.uint8]]],
     photos: Iterable[NDArray[np.uint8]],
-    weights: Iterable[Path],
+    weights: Mapping[str, bytes],
     *,
     bytes_max: int,
 ) -> int:
@@ -32,7 +33,7 @@ def write_pack(
     """
     encoded = {name: [_encode(_halve(frame)) for frame in frames] for name, frames in clips}
     rest = {f"photo/{index:05d}": _encode(photo) for index, photo in enumerate(photos)}
-    rest |= {f"weights/{file.name}": np.frombuffer(file.read_bytes(), np.uint8) for file in weights}
+    rest |= {f"weights/{name}": np.frombuffer(content, np.uint8) for name, content in weights.items()}
     room = bytes_max - sum(_stored_bytes(item) for item in rest.values())
     for length in range(max((len(frames) for frames in encoded.values()), default=0), -1, -1):
         used = sum(_stored_bytes(item) for frames in encoded.values() for item in frames[:length])
@@ -69,7 +70,7 @@ def read_pack(path: Path) -> tuple[list[tuple[str, NDArray[np.uint8]]], list[NDA
 
 
 def unpack_weights(path: Path, folder: Path) -> Iterator[Path]:
-    """Write the warm starts inside a pack into `folder`, byte for byte."""
+    """Write the weights inside a pack into `folder`, byte for byte."""
     with np.load(path) as members:
         for name in members.files:
             if name.startswith("weights/"):

@@ -6,7 +6,7 @@ pack (pack.py). Not here: crops, motion and degradation (data.py). Start reading
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,8 +61,11 @@ def load_library(path: Path) -> Library:
     return Library(tuple(clip for clip in clips if not is_held_out(clip.name)), held_out, tuple(photos))
 
 
-def pack_folder(data: Path, out: Path, weights: Sequence[Path], *, bytes_max: int) -> int:
-    """Write all material of a folder, held-out shots included, as one pack; -> frames kept per shot."""
+def pack_folder(data: Path, out: Path, weights: Mapping[str, bytes], *, bytes_max: int) -> int:
+    """Write all material of a folder, held-out shots included, as one pack; -> frames kept per shot.
+
+    weights   files that travel with it, by name
+    """
     photos = (_read_image(file) for file in _photo_files(data))
     return write_pack(out, _shots(data), photos, weights, bytes_max=bytes_max)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 FILE: Final = "vgg16_features.safetensors"
@@ -43,20 +43,29 @@ def needed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensors[name] for name in wanted}
 
 
+def cut(folder: Path) -> bytes:
+    """The file with no more than what is used, in fp16: what a pack takes along. Raises as Vgg16 does."""
+    return save({name: value.half().contiguous() for name, value in needed(_read(folder)).items()})
+
+
+def _read(folder: Path | None) -> dict[str, Tensor]:
+    if folder is None or not (folder / FILE).is_file():
+        raise PerceptualWeightsError(
+            f"the perceptual loss needs {FILE}, looked for in {folder}; give its folder as --perceptual (to "
+            "`pack` as well, and it travels inside), or --vgg-weight 0"
+        )
+    return load_file(folder / FILE)
+
+
 class Vgg16:
     """Not a Module on purpose: it belongs to no optimiser and no state."""
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
-        if folder is None or not (folder / FILE).is_file():
-            raise PerceptualWeightsError(
-                f"the perceptual loss needs {FILE}, looked for in {folder}; give its folder as --perceptual, "
-                "or --vgg-weight 0"
-            )
         self._weights = {
             name: value.float().to(device, memory_format=torch.channels_last)
             if value.dim() == 4
             else value.float().to(device)
-            for name, value in needed(load_file(folder / FILE)).items()
+            for name, value in needed(_read(folder)).items()
         }
         self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self._deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)
