@@ -29,6 +29,8 @@ QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that f
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
 _PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
 
+# x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way later.
+_CUTREE_SIDE_MIN = 64
 _REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
@@ -181,5 +183,7 @@ def _options(encoding: Encoding, threads: int) -> dict[str, str]:
     if encoding.codec == "hevc":
         # No info: the message with x265's own settings would sit in the parameter sets.
         params = f"log-level=none:info=0:open-gop=0:rc-lookahead=20:frame-threads=1:pools={threads}"
+        if min(encoding.width, encoding.height) < _CUTREE_SIDE_MIN:
+            params += ":cutree=0"
         return {"preset": "veryfast", "crf": str(encoding.crf), "x265-params": params}
     return {"level": "3", "g": "1", "slicecrc": "1"}

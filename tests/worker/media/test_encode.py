@@ -1,5 +1,7 @@
 """Parts: closed runs of packets that hold the right pixels, tags and order, or no file at all."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -156,3 +158,26 @@ def test_encoders_say_nothing(tmp_path, capfd):
     for codec in CODECS:
         write(tmp_path / "part.mkv", numbered(3), encoding(codec))
     assert capfd.readouterr() == ("", "")
+
+
+SMALL_PARTS = """
+import sys
+from pathlib import Path
+import numpy as np
+from worker.media.encode import Encoding, PartEncoder
+from worker.media.types import Colour
+noise = np.random.default_rng(0).integers(0, 256, (60, 48, 48, 3), np.uint8)
+colour = Colour(matrix=6, primaries=6, transfer=6, range=1)
+encoding = Encoding(codec="hevc", width=48, height=48, colour=colour)
+for part in range(6):
+    with PartEncoder(Path(sys.argv[1], f"{part}.mkv"), encoding) as encoder:
+        for frame in noise:
+            encoder.write(frame)
+"""
+
+
+def test_small_hevc_frames_do_not_bring_the_process_down(tmp_path):
+    """x265 wrote past its arrays; the heap gave way a few parts later, in a process that holds other jobs."""
+    command = [sys.executable, "-c", SMALL_PARTS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
