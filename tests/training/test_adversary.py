@@ -128,7 +128,8 @@ def test_two_processes_with_d_equal_one(material: Path, library: Library, tmp_pa
     train(config, library, tmp_path / "one", Limits())
     two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+        # Adam makes a step of a tenth of the rate (4e-6) of a gradient that is all rounding.
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-5)
 
 
 def test_state_of_the_published_size_with_d_can_travel(tmp_path: Path) -> None:
