@@ -29,7 +29,7 @@ QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that f
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
 _PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
 
-# x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way later.
+# x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way.
 _CUTREE_SIDE_MIN = 64
 _REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
