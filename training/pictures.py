@@ -15,6 +15,8 @@ Picture = NDArray[np.uint8]
 CROP: Final = (128, 160)  # height and width of one crop, shown twice enlarged
 STRIP_ROWS: Final = 192  # of the picture, shown twice enlarged
 FRAME_WIDTH: Final = 5  # shown pixels of one frame in a strip
+VISIBLE_SIGMA: Final = 1.5  # the blur of the protocol
+EDGE: Final = 16  # pixels at the sides where no column is taken, since what enters there is new to any model
 GAP: Final = 6  # shown pixels between two columns
 BAND: Final = 20  # shown pixels of a title
 
@@ -62,15 +64,19 @@ def detailed_places(picture: Picture, count: int) -> list[tuple[int, int]]:
 def telling_column(clip: Picture) -> tuple[slice, int]:
     """Rows and x of the column that changes most from row to row and least from frame to frame.
 
-    Over time it makes lines, and whatever a model adds to those is seen.
+    Over time it makes lines, and whatever a model adds to those is seen. What is too fine for the low frames
+    doesn't count: all models alike show a grey there.
     """
-    luma = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]).astype(np.float32)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in clip]
+    luma = np.stack([cv2.GaussianBlur(frame, (0, 0), VISIBLE_SIGMA) for frame in grey])
     worth = np.abs(np.diff(luma, axis=1)).mean(0) - np.abs(np.diff(luma, axis=0)).mean(0)[1:]
     total = np.concatenate([np.zeros_like(worth[:1]), worth.cumsum(0)])  # (H, W)
     height = min(STRIP_ROWS, len(total))
     windows = total[height - 1 :] - total[: len(total) - height + 1]
-    y, x = (int(i) for i in np.unravel_index(int(windows.argmax()), windows.shape))
-    return slice(y, y + height), x
+    edge = min(EDGE, windows.shape[1] // 4)
+    inner = windows[:, edge : windows.shape[1] - edge]
+    y, x = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
+    return slice(y, y + height), x + edge
 
 
 def enlarge(picture: Picture, down: int, across: int) -> Picture:

@@ -65,7 +65,10 @@ def test_sheet_has_a_column_for_each_picture_cut_at_one_place() -> None:
 def test_column_of_a_strip_is_striped_and_stands_still() -> None:
     clip = np.stack([flat(240, 320)] * 6)
     clip[:, 40::8, 200] = 255  # still and striped
-    clip[::2, 40::4, 100] = 255  # striped more finely, but it blinks
+    clip[::2, 40::6, 100] = 255  # striped more closely, but it blinks
+    clip[:, 40::8, 5] = 255  # still and striped, at the side
+    clip[:, 39::8, 5] = 255
+    clip[:, ::2, 20:60] = 255  # still and striped, but finer than any low frame can show
     rows, x = telling_column(clip)
     assert x == 200
     assert rows.stop - rows.start == STRIP_ROWS
