@@ -26,15 +26,18 @@ def write_pack(
     *,
     bytes_max: int,
 ) -> int:
-    """Write all of it, dropping the last frames of the longest clips until it fits; returns frames per clip.
+    """Write what fits; returns frames per clip.
 
-    Frames are halved first: web video holds no more detail than that, and sharp targets teach more.
-    Raises ValueError if photographs and weights alone are too large.
+    Weights go in whole. Beside clips, photographs get at most half of the room that is left, thinned out
+    evenly; then the longest clips lose their last frames. Frames are halved first: web video holds no more
+    detail than that, and sharp targets teach more. Raises ValueError if no two frames of a clip would fit.
     """
     encoded = {name: [_encode(_halve(frame)) for frame in frames] for name, frames in clips}
-    rest = {f"photo/{index:05d}": _encode(photo) for index, photo in enumerate(photos)}
-    rest |= {f"weights/{name}": np.frombuffer(content, np.uint8) for name, content in weights.items()}
+    rest = {f"weights/{name}": np.frombuffer(content, np.uint8) for name, content in weights.items()}
     room = bytes_max - sum(_stored_bytes(item) for item in rest.values())
+    kept = _thin([_encode(photo) for photo in photos], room // 2 if encoded else room)
+    rest |= {f"photo/{index:05d}": photo for index, photo in enumerate(kept)}
+    room -= sum(_stored_bytes(photo) for photo in kept)
     for length in range(max((len(frames) for frames in encoded.values()), default=0), -1, -1):
         used = sum(_stored_bytes(item) for frames in encoded.values() for item in frames[:length])
         if used <= room and (length > 1 or not encoded):
@@ -77,6 +80,15 @@ def unpack_weights(path: Path, folder: Path) -> Iterator[Path]:
                 file = folder / Path(name).name
                 file.write_bytes(members[name].tobytes())
                 yield file
+
+
+def _thin(photos: list[NDArray[np.uint8]], bytes_max: int) -> list[NDArray[np.uint8]]:
+    """As many of them as fit, from all along the list."""
+    for count in range(len(photos), 0, -1):
+        chosen = [photos[index * len(photos) // count] for index in range(count)]
+        if sum(_stored_bytes(photo) for photo in chosen) <= bytes_max:
+            return chosen
+    return []
 
 
 def _halve(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

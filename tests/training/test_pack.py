@@ -42,7 +42,23 @@ def test_pack_stays_within_its_bound_by_dropping_last_frames(tmp_path: Path) -> 
     assert len(found) == kept
 
 
-def test_bound_too_small_for_the_photographs_is_refused(tmp_path: Path) -> None:
+def test_photographs_leave_half_of_the_room_to_clips(tmp_path: Path) -> None:
+    """Guards against a small pack in which a hundred photographs leave each clip no frame to move to."""
+    photos = [textured(96, 96, index) // 2 + np.uint8(14 * index) for index in range(9)]
+    frames = panning(12, 64, 64, 0)
+    write_pack(tmp_path / "all.npz", [("a", frames)], photos, {}, bytes_max=10_000_000)
+    bound = (tmp_path / "all.npz").stat().st_size // 2
+    kept = write_pack(tmp_path / "p.npz", [("a", frames)], photos, {}, bytes_max=bound)
+    _, found = read_pack(tmp_path / "p.npz")
+    assert (tmp_path / "p.npz").stat().st_size <= bound
+    assert 2 <= kept < 12
+    assert 2 <= len(found) < 9
+    assert found[0].mean() + 60 < found[-1].mean()  # from all along the list, which grows brighter
+    write_pack(tmp_path / "photos.npz", [], photos, {}, bytes_max=10_000_000)
+    assert len(read_pack(tmp_path / "photos.npz")[1]) == 9
+
+
+def test_bound_too_small_for_two_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too few"):
         write_pack(
             tmp_path / "p.npz", [("a", panning(3, 64, 64, 0))], [textured(64, 64, 0)], {}, bytes_max=1000
