@@ -14,8 +14,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from model_core.warping import bicubic4, upsample_flow, warp
 
 CHANNELS = 3 * 3 * 3  # three triplets of RGB
-# Under spectral normalisation a layer passes on about half of its input's spread; undone, since after five such
-# layers nothing would be left to tell pictures apart by, nor a gradient to learn it from.
+# Under spectral normalisation a layer passes on about half of its input's spread; undone, since after five
+# such layers nothing would be left to tell pictures apart by, nor a gradient to learn it from.
 GAIN = 2.0
 PICTURE_CHANNELS = 3  # of a D for pictures, which has no motion to judge
 
