@@ -1,4 +1,4 @@
-"""`python -m training`: train, evaluate, compare, pack, publish."""
+"""`python -m training`: train, average, evaluate, compare, pack, publish."""
 
 import argparse
 import math
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser("compare", help="draw models beside the truth: crops, and strips over time")
     )
     _add_pack(commands.add_parser("pack", help="write the training material as one file that travels"))
+    _add_average(commands.add_parser("average", help="mix the weights of several states of a training"))
     _add_publish(
         commands.add_parser("publish", help="make a checkpoint of a training and give it to new jobs")
     )
@@ -172,6 +173,21 @@ def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
         weights[vgg.FILE] = vgg.cut(options.perceptual)
     kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
+    return 0
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--of", required=True, action="append", metavar="FOLDER=SHARE", help="a state folder; repeatable"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="where the checkpoint is written")
+    parser.set_defaults(run=_average)
+
+
+def _average(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from training.average import average, parse_share  # noqa: PLC0415
+
+    print(f"{options.out}: {average([parse_share(text) for text in options.of], options.out)}")
     return 0
 
 
