@@ -435,6 +435,7 @@ def test_a_flushed_valkey_comes_back_from_s3(valkey, valkey_url, redis_store, s3
         created_at=now,
         updated_at=now,
     )
+    s3_storage.delete_prefix("jobs/")  # other tests' jobs, which would be restored as well
     s3_storage.put(keys.input_key(job.id), b"upload")
     manifest.save(s3_storage, Manifest(job=job, plan=PLAN))
     s3_storage.put(keys.part_key(job.id, 3, 1), b"part")
