@@ -103,10 +103,10 @@ class Settings(BaseSettings):
         description="Input pixels beyond which a frame goes through the generator in tiles.",
     )
     default_video_model: str = Field(
-        default="frvsr-lite", description="Model of a video whose sender named none."
+        default="teco-lite", description="Model of a video whose sender named none."
     )
     default_image_model: str = Field(
-        default="frvsr-lite", description="Model of a picture whose sender named none."
+        default="teco-lite", description="Model of a picture whose sender named none."
     )
     models_poll_s: float = Field(
         default=5.0, gt=0, description="Seconds between two looks at which version of a model is the latest."

@@ -53,7 +53,7 @@ class JobView(BaseModel):
                 "created_at": 1790000000.0,
                 "updated_at": 1790000004.2,
                 "progress": {"frames_done": 96, "frames_total": 240, "ratio": 0.4},
-                "model": "frvsr-lite",
+                "model": "teco-lite",
                 "version": "c51f43010195c099",
                 "links": {
                     "self": f"/jobs/{_EXAMPLE_ID}",
