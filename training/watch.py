@@ -37,13 +37,18 @@ class Watch:
         self._journal = Journal(out)
         self._bar = Bar(config.task)
         self._first = True
+        self._noted: dict[str, list[Tensor | float]] = {}
         self._journal.note(0, event="run_started", autocast=autocast, config=config.to_json())
 
     def note(self, schedule: Schedule, facts: dict[str, Tensor | float]) -> None:
+        """Write the means of what was noted since the last line; a single batch tells of its clips only."""
         self._bar.update(schedule.part())
+        for name, value in facts.items():
+            self._noted.setdefault(name, []).append(value)
         if self._first or schedule.step % NOTE_EVERY == 0:
-            values = {name: float(value) for name, value in facts.items()}
-            self._journal.note(schedule.step, **values, seconds=schedule.seconds)
+            means = {name: sum(map(float, values)) / len(values) for name, values in self._noted.items()}
+            self._journal.note(schedule.step, **means, seconds=schedule.seconds)
+            self._noted.clear()
         self._first = False
 
     def validate(self, learner: Learner) -> None:

@@ -206,3 +206,15 @@ def test_warm_start_with_short_names_fills_the_whole_generator(tmp_path: Path) -
     save_file(tensors, tmp_path / "half.safetensors")
     with pytest.raises(InitError, match=r"head\.0\.bias"):
         load_initial(model, tmp_path / "half.safetensors")
+
+
+def test_journal_tells_means_of_the_steps_since_its_last_line(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TINY.override({"iterations": 5, "validate_every": 100})
+    monkeypatch.setattr("training.watch.NOTE_EVERY", 1)
+    train(config, library, tmp_path / "each", Limits())
+    monkeypatch.setattr("training.watch.NOTE_EVERY", 5)
+    train(config, library, tmp_path / "few", Limits())
+    each, few = losses(tmp_path / "each"), losses(tmp_path / "few")
+    assert few == pytest.approx({1: each[1], 5: sum(each[i] for i in range(2, 6)) / 4}, rel=1e-5)
