@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 KEYS = Path("/keys")
-OWNED = ("/objects", "/work")  # volumes that containers without root write to
+OWNED = ("/objects", "/scratch")  # volumes that containers without root write to
 USER = 10001  # of every image of ours
 
 
