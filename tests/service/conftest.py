@@ -1,5 +1,6 @@
 """Stores and storages over the real servers of tests/conftest.py, empty for each test."""
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 
@@ -27,30 +28,27 @@ def redis_store(valkey: redis.Redis) -> RedisStore:
 @pytest.fixture(scope="session")
 def s3_storage(s3_server) -> Iterator[S3Storage]:
     """Shared by all tests of a process; use keys of your own (`folder`)."""
-    storage = S3Storage(
-        bucket=s3_server.bucket,
-        region="us-east-1",
-        endpoint_url=s3_server.endpoint_url,
-        access_key=SecretStr(s3_server.access_key),
-        secret_key=SecretStr(s3_server.secret_key),
-    )
-    yield storage
-    storage.close()
+    with contextlib.closing(connect(s3_server)) as storage:
+        yield storage
 
 
 @pytest.fixture(scope="session")
 def public_s3_storage(s3_server) -> Iterator[S3Storage]:
     """The same objects, in reach of clients, who know the server by another name than we do."""
-    storage = S3Storage(
+    public_url = s3_server.endpoint_url.replace("127.0.0.1", "localhost") + "/"
+    with contextlib.closing(connect(s3_server, public_url=public_url)) as storage:
+        yield storage
+
+
+def connect(s3_server, **more: str) -> S3Storage:
+    return S3Storage(
         bucket=s3_server.bucket,
         region="us-east-1",
         endpoint_url=s3_server.endpoint_url,
-        public_url=s3_server.endpoint_url.replace("127.0.0.1", "localhost") + "/",
         access_key=SecretStr(s3_server.access_key),
         secret_key=SecretStr(s3_server.secret_key),
+        **more,
     )
-    yield storage
-    storage.close()
 
 
 @pytest.fixture

@@ -69,6 +69,14 @@ def test_preset_trains(preset: str, library: Library, perceptual: Path, tmp_path
     assert any(not torch.equal(after[name], before[name]) for name in before)
 
 
+def assert_same_training(cut: Path, one: Path) -> None:
+    """Losses and averaged weights of two runs agree to 1e-5."""
+    assert losses(cut) == pytest.approx(losses(one), rel=1e-5)
+    of_one, of_cut = load_ema(one / "state"), load_ema(cut / "state")
+    for name, value in of_one.items():
+        torch.testing.assert_close(of_cut[name], value, rtol=1e-5, atol=1e-7)
+
+
 def test_training_lowers_the_loss(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.watch.NOTE_EVERY", 1)
     config = TINY.override({"iterations": 40, "learning_rate": 3e-3, "validate_every": 100})
@@ -85,10 +93,7 @@ def test_three_budgets_equal_one_run(
     for _ in range(3):
         progress = train(TINY, library, tmp_path / "cut", Limits(steps=2))
     assert progress.step == 6
-    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    one, cut = load_ema(tmp_path / "one" / "state"), load_ema(tmp_path / "cut" / "state")
-    for name, value in one.items():
-        torch.testing.assert_close(cut[name], value, rtol=1e-5, atol=1e-7)
+    assert_same_training(tmp_path / "cut", tmp_path / "one")
 
 
 def run_command(material: Path, out: Path, *extra: str) -> list[str]:
