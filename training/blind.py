@@ -2,28 +2,30 @@
 
 The crop is degraded with a margin around it, so that kernels, codecs and the motion estimate see what they
 see on whole frames, and the margin is cut away. Motion is that of the degraded frames, as in serving.
-Not here: the degradation (bsrgan.py), and which crop (data.py).
+Not here: the degradations (bsrgan.py, uploads.py), and which crop (data.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model_core.config import SCALE
 from model_core.dis import DisFlow
-from training.bsrgan import degrade_clip
 
 MARGIN: Final = 8  # low-resolution pixels; the widest kernels reach 10 of those, and weigh little there
 
 
 def degrade_crop(
-    rng: Generator, frames: Sequence[NDArray[np.uint8]], place: tuple[int, int], crop: int, *, codec: bool
+    degrade: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    frames: Sequence[NDArray[np.uint8]],
+    place: tuple[int, int],
+    crop: int,
 ) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
     """Low frames (T, h, w, 3) of a crop and its margin, and where in them the crop lies.
 
+    degrade (T, H, W, 3) -> (T, H/4, W/4, 3)
     frames  T whole ones (H, W, 3), as played
     place   (y, x) of the crop in low-resolution pixels; the margin ends where the frame does
     """
@@ -32,7 +34,7 @@ def degrade_crop(
         for start, side in zip(place, frames[0].shape[:2], strict=True)
     ]
     high = tuple(slice(start * SCALE, stop * SCALE) for start, stop in bounds)
-    low = degrade_clip(rng, np.stack([frame[high] for frame in frames]), codec=codec)
+    low = degrade(np.stack([frame[high] for frame in frames]))
     y, x = (start - bound[0] for start, bound in zip(place, bounds, strict=True))
     return low, (slice(y, y + crop), slice(x, x + crop))
 

@@ -127,7 +127,7 @@ def draw_down(
 
 
 def draw_noise(rng: Generator, frames: int) -> GaussianNoise:
-    kind = _choose(rng, NOISE_KINDS)
+    kind = choose(rng, NOISE_KINDS)
     mixing = correlated(rng) if kind == "correlated" else GREY if kind == "grey" else BY_CHANNEL
     return GaussianNoise(drift(rng, NOISE_LEVEL, frames), mixing)
 
@@ -144,14 +144,14 @@ def draw_sensor(rng: Generator, frames: int) -> SensorNoise:
 
 def draw_end(rng: Generator, frames: int, *, codec: bool) -> list[Step]:
     """What the finished frames are stored as: pictures, a video, or a video made of pictures."""
-    end, jpeg, compression = _choose(rng, ENDS), draw_jpeg(rng, frames), draw_compression(rng)
+    end, jpeg, compression = choose(rng, ENDS), draw_jpeg(rng, frames), draw_compression(rng)
     if end == "jpeg" or frames == 1 or not codec:
         return [jpeg]
     return [compression] if end == "codec" else [jpeg, compression]
 
 
 def draw_compression(rng: Generator) -> Compression:
-    name = _choose(rng, CODECS)
+    name = choose(rng, CODECS)
     presets = SAFE_PRESETS[name]
     return Compression(name, int(rng.choice(CRFS[name])), presets[rng.integers(len(presets))])
 
@@ -171,5 +171,5 @@ def _draw_size(rng: Generator) -> int:
     return int(rng.choice(BLUR_SIZES))
 
 
-def _choose(rng: Generator, shares: dict[Name, float]) -> Name:
+def choose(rng: Generator, shares: dict[Name, float]) -> Name:
     return list(shares)[rng.choice(len(shares), p=list(shares.values()))]

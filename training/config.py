@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 from model_core.config import FlowName, GeneratorName, HeadName, ModelConfig
 
 LinearName = Literal["bd", "bi"]  # a fixed matrix each, so an output can be made small by it too
-ProtocolName = Literal["bd", "bi", "bsrgan"]
+ProtocolName = Literal["bd", "bi", "bsrgan", "upload"]
 EvaluationName = Literal["bd", "bi", "bd-x264", "decimated", "bd-noise10"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
@@ -36,7 +36,7 @@ class TrainingConfig:
     crop             side of a crop in low-resolution pixels
     late_*           the same three from `late_from` (part of the schedule) on: bigger crops bring G's zero
                      padding closer to what it meets on whole frames, and cost too much to begin with
-    protocol         how low frames are made: "bd", "bi" or "bsrgan", the blind one (protocols.py)
+    protocol         how low frames are made: "bd", "bi", or blind: "bsrgan", "upload" (protocols.py)
     photo_share      part of the clips that are photographs under a camera path, or as they are
     learning_rate    peak of a cosine that ends at a hundredth of it, after a linear warm-up
     iterations       length of the schedule in steps; 0 where `seconds` measures it
@@ -119,8 +119,10 @@ class TrainingConfig:
         self._check_frames()
         if self.critic_weight and not self.gan_weight:
             raise ConfigError(f"critic_weight is {self.critic_weight} and gan_weight 0: there is no D then")
-        if self.back_projection_weight and self.protocol == "bsrgan":
-            raise ConfigError("back_projection_weight needs a known degradation, and 'bsrgan' is drawn")
+        if self.back_projection_weight and self.protocol not in get_args(LinearName):
+            raise ConfigError(
+                f"back_projection_weight needs a known degradation, and {self.protocol!r} is drawn"
+            )
         if self.task == "flow" and self.flow not in ("fnet", "pyramid"):
             raise ConfigError(f"flow is {self.flow!r}: only a network can be trained")
         if self.generator == "bicubic":
@@ -145,6 +147,11 @@ class TrainingConfig:
     def recurrent(self) -> bool:
         """Whether clips are learned, or pictures."""
         return self.flow != "none"
+
+    @property
+    def linear(self) -> LinearName:
+        """The protocol, or "bd" in place of a drawn one, which only says which crops show detail."""
+        return "bi" if self.protocol == "bi" else "bd"
 
     @property
     def moves_both_ways(self) -> bool:
@@ -213,7 +220,7 @@ PRESETS: Final = {
     # `frvsr_lite` with TecoGAN's losses, from its weights (--init); how they came to be weighed: LOG.md.
     "teco_lite": _TECO_LITE,
     # The same for what people upload, from `teco_lite`'s weights.
-    "real_lite": replace(_TECO_LITE, protocol="bsrgan"),
+    "real_lite": replace(_TECO_LITE, protocol="upload"),
     # The published recipe, begun from `frvsr_paper`.
     "tecogan_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,

@@ -17,6 +17,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -30,12 +31,11 @@ from model_core.config import SCALE
 from model_core.dis import DisFlow
 from model_core.pixels import to_float
 from training.blind import degrade_crop, motion
-from training.bsrgan import degrade_clip
 from training.codec import codec_missing
 from training.config import EvaluationName, ProtocolName, TrainingConfig
 from training.degradations import degrade_frames
 from training.motion import draw_path, render, render_two_layers
-from training.protocols import make_low
+from training.protocols import DRAWN, make_low
 from training.sources import Clip, Library
 
 CPU: Final = torch.device("cpu")
@@ -93,9 +93,8 @@ class Sampler:
         self._config, self._device = config, device
         self._dis = DisFlow() if config.flow == "dis" else None
         self._codec = not codec_missing()
-        # Kept low frames say which crops fit; blind rows draw their own.
-        self._kept: ProtocolName = "bd" if config.protocol == "bsrgan" else config.protocol
-        self._clips = [make_sequence(clip.name, clip.frames, self._kept) for clip in library.clips]
+        self._drawn = DRAWN.get(config.protocol)
+        self._clips = [make_sequence(clip.name, clip.frames, config.linear) for clip in library.clips]
         self._photos = library.photos
         self._rendered: dict[tuple[int, int], Sequence] = {}
         self._stills: dict[int, Sequence] = {}
@@ -121,9 +120,9 @@ class Sampler:
         turn = int(rng.integers(8))
         high = slice(y * SCALE, (y + crop) * SCALE), slice(x * SCALE, (x + crop) * SCALE)
         target = np.stack([sequence.target[t][high] for t in order])
-        if self._config.protocol == "bsrgan":
-            played = [sequence.target[t] for t in order]
-            wide, low = degrade_crop(rng, played, (y, x), crop, codec=self._codec)
+        if self._drawn:
+            degrade = partial(self._drawn, rng, codec=self._codec)
+            wide, low = degrade_crop(degrade, [sequence.target[t] for t in order], (y, x), crop)
             pairs = self._pairs(list(range(frames)))
             flow = None if self._dis is None else motion(self._dis, wide, pairs, low)
             return Row(target, wide[:, *low], flow, turn)
@@ -142,10 +141,10 @@ class Sampler:
         """Two photographs in known motion; rendered afresh, since here every pair should be a new one."""
         one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
         target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
-        if self._config.protocol == "bsrgan":
-            low = degrade_clip(rng, target, codec=self._codec)
+        if self._drawn:
+            low = self._drawn(rng, target, codec=self._codec)
         else:
-            low = degrade_frames(torch.from_numpy(target), self._config.protocol).numpy()
+            low = degrade_frames(torch.from_numpy(target), self._config.linear).numpy()
         return Row(target, low, flow, int(rng.integers(8)))
 
     def _sequence(self, rng: np.random.Generator, crop: int) -> Sequence:
@@ -169,13 +168,13 @@ class Sampler:
         index = fitting[rng.integers(len(fitting))]
         if index not in self._stills:
             frames = self._photos[index][None]
-            self._stills[index] = make_sequence(f"photo {index}", frames, self._kept)
+            self._stills[index] = make_sequence(f"photo {index}", frames, self._config.linear)
         return self._stills[index]
 
     def _render(self, photo_index: int, path_index: int) -> Sequence:
         rng = np.random.default_rng((self._config.seed, photo_index, path_index, 1))
         frames = photo_clip(rng, self._photos[photo_index], PHOTO_FRAMES, PHOTO_SIDE)
-        return make_sequence(f"photo {photo_index}", frames, self._kept)
+        return make_sequence(f"photo {photo_index}", frames, self._config.linear)
 
 
 def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 bd, bi        the frozen protocol's two ways (degradations.py)
 bsrgan        blind: one draw from the clip's name (bsrgan.py); training draws anew for each crop (blind.py)
+upload        the same with lighter draws among them (uploads.py)
 bd-x264       bd, then x264 at CRF 28, preset medium, as a re-encoded upload
 decimated     every fourth pixel, no blur: that at 4i + 2, as Pillow's nearest takes it; half a high pixel
               past the centre of the block, 4i + 1.5, and every model is judged with that shift
@@ -22,7 +23,9 @@ from training.bsrgan import degrade_clip
 from training.codec import codec_missing, compress
 from training.config import EvaluationName, LinearName, ProtocolName
 from training.degradations import degrade_frames
+from training.uploads import degrade_upload
 
+DRAWN: Final = {"bsrgan": degrade_clip, "upload": degrade_upload}  # each clip its own way
 X264_CRF: Final = 28
 X264_PRESET: Final = "medium"
 DECIMATED_PLACE: Final = SCALE // 2
@@ -34,8 +37,8 @@ def make_low(
 ) -> NDArray[np.uint8]:
     """(T, H, W, 3) uint8 -> (T, h, w, 3). Raises CodecMissingError where the protocol needs PyAV."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    if protocol == "bsrgan":
-        return degrade_clip(rng, target, codec=not codec_missing())
+    if protocol in DRAWN:
+        return DRAWN[protocol](rng, target, codec=not codec_missing())
     if protocol == "decimated":
         return np.ascontiguousarray(target[:, DECIMATED_PLACE::SCALE, DECIMATED_PLACE::SCALE])
     linear: LinearName = "bi" if protocol == "bi" else "bd"

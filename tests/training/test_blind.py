@@ -1,6 +1,7 @@
 """Rows under the blind degradation: in place, the same for the same seed, with motion that is theirs."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from model_core.dis import DisFlow
 from tests.training.made import panning, textured
 from training.blind import MARGIN, degrade_crop, motion
-from training.config import TrainingConfig
+from training.bsrgan import degrade_clip
+from training.config import ProtocolName, TrainingConfig
 from training.data import Sampler, forth_and_back, validation_sequences
 from training.sources import Library, load_library
 
@@ -27,7 +29,7 @@ def test_crop_lies_where_it_was_asked_for(place: tuple[int, int]) -> None:
     flat = [np.zeros_like(frame) for frame in frames]
     for frame in flat:
         frame[4 * y : 4 * (y + 16), 4 * x : 4 * (x + 16)] = 200
-    low, inner = degrade_crop(np.random.default_rng(1), flat, place, 16, codec=False)
+    low, inner = degrade_crop(partial(degrade_clip, np.random.default_rng(1), codec=False), flat, place, 16)
     cut = low[:, *inner].astype(float)
     assert cut.shape == (2, 16, 16, 3)
     assert low.shape[1] == min(25, y + 16 + MARGIN) - max(0, y - MARGIN)
@@ -47,13 +49,15 @@ def test_motion_is_estimated_between_the_degraded_frames() -> None:
     assert np.array_equal(found[0], DisFlow()(low[0], low[1])[:, *inner])
 
 
-def test_blind_batch_is_a_function_of_seed_and_step(material: Path) -> None:
+@pytest.mark.parametrize("protocol", ["bsrgan", "upload"])
+def test_blind_batch_is_a_function_of_seed_and_step(material: Path, protocol: ProtocolName) -> None:
     library = load_library(material)
-    sampler = Sampler(library, CONFIG)
+    config = replace(CONFIG, protocol=protocol)
+    sampler = Sampler(library, config)
     sampler.batch(0, SHAPE)  # what was drawn before must not matter
     one, two, other = (
         sampler.batch(7, SHAPE),
-        Sampler(library, CONFIG).batch(7, SHAPE),
+        Sampler(library, config).batch(7, SHAPE),
         sampler.batch(8, SHAPE),
     )
     assert torch.equal(one.low, two.low)

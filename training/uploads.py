@@ -1,0 +1,56 @@
+"""What people upload: mostly made small once, at times a little noisy, and compressed once.
+
+BSRGAN's ranges (bsrgan.py) are wide on purpose: few of its draws leave a clip as good as a phone's or a
+site's, and a model that saw those alone smooths what was clean. So a part of the clips is degraded lightly.
+The factors are the same records, drawn from narrower ranges and in the order in which a camera and a site
+apply them.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from model_core.config import SCALE
+from training.bsrgan import Step, apply_plan, choose, degrade_clip, drift
+from training.codec import SAFE_PRESETS, CodecName, Compression
+from training.kernels import Decimate, InterpolationName, Resize
+from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
+
+HARSH_SHARE: Final = 0.4
+NOISY_SHARE: Final = 0.5
+DECIMATION_DEVIATION: Final = (0.1, 2.0)  # high-resolution pixels; the `bd` protocol has 1.5
+NOISE_LEVEL: Final = (1 / 255, 12 / 255)
+JPEG_QUALITY: Final = (60.0, 95.0)
+DECIMATED_SHARE: Final = 0.6
+RESIZED_BY: Final[dict[InterpolationName, float]] = {"area": 0.5, "bicubic": 0.5}
+ENDS: Final = {"nothing": 0.15, "jpeg": 0.15, "codec": 0.7}
+CODECS: Final[dict[CodecName, float]] = {"libx264": 0.75, "libx265": 0.25}
+CRFS: Final[dict[CodecName, range]] = {"libx264": range(18, 32), "libx265": range(20, 34)}
+
+
+def degrade_upload(rng: Generator, target: NDArray[np.uint8], *, codec: bool = True) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8 RGB -> (T, H/4, W/4, 3): HARSH_SHARE of the clips as BSRGAN, the others lightly."""
+    if rng.uniform() < HARSH_SHARE:
+        return degrade_clip(rng, target, codec=codec)
+    return apply_plan(rng, draw_light_plan(rng, *target.shape[:3], codec=codec), target)
+
+
+def draw_light_plan(
+    rng: Generator, frames: int, height: int, width: int, *, codec: bool = True
+) -> list[Step]:
+    """One downscale, noise or none, one compression or none. Without `codec` a JPEG takes its place."""
+    plan: list[Step] = [Resize(height // SCALE, width // SCALE, choose(rng, RESIZED_BY))]
+    if rng.uniform() < DECIMATED_SHARE:
+        plan = [Decimate(SCALE, drift(rng, DECIMATION_DEVIATION, frames))]
+    if rng.uniform() < NOISY_SHARE:
+        plan.append(
+            GaussianNoise(drift(rng, NOISE_LEVEL, frames), GREY if rng.uniform() < 0.5 else BY_CHANNEL)
+        )
+    end, name = choose(rng, ENDS), choose(rng, CODECS)
+    jpeg = Jpeg(drift(rng, JPEG_QUALITY, frames))
+    crf, preset = int(rng.choice(CRFS[name])), SAFE_PRESETS[name][rng.integers(len(SAFE_PRESETS[name]))]
+    if end == "codec" and codec and frames > 1:
+        return [*plan, Compression(name, crf, preset)]
+    return plan if end == "nothing" else [*plan, jpeg]
