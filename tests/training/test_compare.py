@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.made import panning, textured, write_video
 from training.__main__ import main
-from training.compare import lengthen
+from training.compare import PARTS, lengthen, psnr_over_time
 from training.data import make_sequence
 from training.pictures import (
     BAND,
@@ -106,9 +106,12 @@ def test_command_draws_each_clip_and_strips_only_of_what_moves(
     assert main([*arguments, "--frames", "1"]) == 2
     assert "frames is 1" in capsys.readouterr().err
     assert main([*arguments, "--frames", "6"]) == 0
-    names = {"clip-crops.png", "clip-strips.png", "picture-crops.png"}
-    assert {path.name for path in out.iterdir()} == names
-    assert capsys.readouterr().out.splitlines() == [str(out / name) for name in sorted(names)]
+    names = ["clip-crops.png", "clip-strips.png", "picture-crops.png", "psnr.md"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert capsys.readouterr().out.splitlines() == [str(out / name) for name in names]
+    head, line, row = (out / "psnr.md").read_text().splitlines()
+    assert row.startswith("| clip | bicubic | ")
+    assert row.count("|") == head.count("|") == line.count("|") == 2 + PARTS + 1
     strips = cv2.imread(str(out / "clip-strips.png"))
     assert strips is not None
     assert strips.shape == (BAND + 2 * 64, 2 * 6 * FRAME_WIDTH + GAP, 3)
@@ -117,6 +120,15 @@ def test_command_draws_each_clip_and_strips_only_of_what_moves(
     assert picture is not None
     assert np.array_equal(picture[BAND::2, 192 + GAP :: 2], truth)
     assert not np.array_equal(picture[BAND::2, :192:2], truth)
+
+
+def test_table_shows_where_in_time_a_clip_gets_worse() -> None:
+    truth = panning(16, 32, 48, 0)
+    output = truth.copy()
+    output[:8] ^= 1
+    output[8:] ^= 4
+    found = [float(value) for value in psnr_over_time(output, truth)]
+    assert found == pytest.approx([52.9] * 4 + [40.9] * 4, abs=0.3)
 
 
 def test_two_models_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
