@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from training.config import EvaluationName
-from training.data import Sequence, forth_and_back, make_sequence
+from training.data import Sequence, make_sequence, to_and_fro
 from training.evaluate import EvaluationError, load_model, read_sequences, run
 from training.metrics import luma, psnr
 from training.pictures import Picture, crops, time_strips
@@ -67,8 +67,7 @@ def psnr_over_time(output: Picture, truth: Picture) -> list[str]:
 
 def lengthen(sequence: Sequence, frames: int, protocol: EvaluationName) -> Sequence:
     """So many frames of the clip, turning round at its ends."""
-    ring = forth_and_back(list(range(len(sequence.target))))[:-1]  # its last frame is its first
-    order = [ring[i % len(ring)] for i in range(frames)]
+    order = to_and_fro(len(sequence.target), frames)
     return make_sequence(sequence.name, sequence.target[order], protocol)
 
 

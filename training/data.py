@@ -43,7 +43,7 @@ PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
 PHOTO_FRAMES: Final = 12
 PHOTO_PATHS: Final = 1  # camera paths per photograph; each is rendered once and kept (0.8 GB for 318)
 CANDIDATES: Final = 3  # crops drawn, of which the one with most detail is taken: flat sky teaches nothing
-VALIDATION_FRAMES: Final = 16
+VALIDATION_FRAMES: Final = 32  # what a recurrence adds up over time shows after some twenty
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +209,12 @@ def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
 
     Never backwards from the start: motion both ways costs double, and only TecoGAN's losses need it.
     """
+    return to_and_fro(length, frames, int(rng.integers(max(1, length - frames + 1))))
+
+
+def to_and_fro(length: int, frames: int, start: int = 0) -> list[int]:
+    """`frames` indices from `start` on, turning round at the ends as often as it takes."""
     ring = [*range(length), *range(length - 2, 0, -1)]
-    start = int(rng.integers(max(1, length - frames + 1)))
     return [ring[(start + i) % len(ring)] for i in range(frames)]
 
 
@@ -258,7 +262,9 @@ def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
 def validation_sequences(
     library: Library, protocol: ProtocolName, *, frames: int = VALIDATION_FRAMES
 ) -> list[Sequence]:
-    """The held-out clips at their smallest level; a photograph under a fixed path where there is none."""
+    """The held-out clips at their smallest level, all equally long; a photograph under a fixed path where
+    there is none.
+    """
     smallest: dict[str, Clip] = {}
     for clip in library.held_out:
         if clip.name not in smallest or clip.frames[0].size < smallest[clip.name].frames[0].size:
@@ -267,7 +273,10 @@ def validation_sequences(
     if not clips and library.photos:
         shown = photo_clip(np.random.default_rng(0), library.photos[0], VALIDATION_FRAMES, PHOTO_SIDE)
         clips = [Clip("photo", shown)]
-    return [make_sequence(clip.name, clip.frames[:frames], protocol) for clip in clips]
+    return [
+        make_sequence(clip.name, clip.frames[to_and_fro(len(clip.frames), frames)], protocol)
+        for clip in clips
+    ]
 
 
 def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Generator[Batch, None, None]:

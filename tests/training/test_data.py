@@ -11,7 +11,17 @@ import torch
 
 from model_core.warping import upsample_flow, warp
 from training.config import TrainingConfig
-from training.data import CPU, Batch, Row, Sampler, collate, play_order, prefetch, validation_sequences
+from training.data import (
+    CPU,
+    VALIDATION_FRAMES,
+    Batch,
+    Row,
+    Sampler,
+    collate,
+    play_order,
+    prefetch,
+    validation_sequences,
+)
 from training.degradations import degrade_frames
 from training.sources import load_library
 
@@ -128,7 +138,8 @@ def test_prefetch_ends_when_its_consumer_leaves_though_its_queue_is_full() -> No
 
 def test_validation_takes_held_out_shots_and_a_photograph_without_them(material: Path) -> None:
     library = load_library(material)
-    assert len(validation_sequences(library, "bd")) == 1
+    (held_out,) = validation_sequences(library, "bd")
+    assert len(held_out.low) == VALIDATION_FRAMES > len(library.held_out[0].frames)  # played to and fro
     (tmp,) = validation_sequences(type(library)((), (), library.photos), "bd")
     assert tmp.name == "photo"
 
