@@ -49,6 +49,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="weights to begin from: a shipped name, a checkpoint's folder, a file, or one inside the pack",
     )
     parser.add_argument(
+        "--init-critic", type=Path, help="folder of a training's state; its D is the one to begin with"
+    )
+    parser.add_argument(
         "--perceptual",
         type=Path,
         help="folder of VGG16's weights, by default those of the pack; with LPIPS's, validation tells LPIPS",
@@ -86,6 +89,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
                 config, load_library(options.data), options.out,
                 Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
                 init=find_initial(options.init, unpacked) if fresh and options.init else None,
+                init_critic=options.init_critic,
                 perceptual=options.perceptual or (unpacked if FILE in names else None),
             )  # fmt: skip
     except TrainingDivergedError as error:

@@ -116,10 +116,21 @@ def load_state(folder: Path, learner: Learner) -> None:
 
 def load_ema(folder: Path) -> dict[str, Tensor]:
     """The averaged weights alone, for evaluation and promotion."""
+    return _load_part(folder, "ema.")
+
+
+def load_critic(folder: Path) -> dict[str, Tensor]:
+    """D's weights alone, for another training to begin from. Raises StateError where there is no D."""
+    if found := _load_part(folder, "critic."):
+        return found
+    raise StateError(f"{folder}: this training had no D")
+
+
+def _load_part(folder: Path, start: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for piece in _manifest(folder)["pieces"]:
         found |= load_tensors((folder / piece["file"]).read_bytes())
-    return {name.removeprefix("ema."): value for name, value in found.items() if name.startswith("ema.")}
+    return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
 
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from training.processes import Processes, join_processes, stop_on_signal
 from training.rounds import Rounds
 from training.schedule import Schedule
 from training.sources import Library
-from training.state import Learner, Progress, has_state, load_state, save_state
+from training.state import Learner, Progress, has_state, load_critic, load_state, save_state
 from training.vgg import Vgg16
 from training.watch import Watch
 
@@ -55,16 +55,18 @@ def train(
     limits: Limits,
     *,
     init: Path | None = None,
+    init_critic: Path | None = None,
     perceptual: Path | None = None,
 ) -> Progress:
     """Begin or go on with a training in `out`; returns where it stands. Raises TrainingDivergedError.
 
     init         weights for a fresh start
+    init_critic  folder of another training's state, whose D a fresh start takes
     perceptual   folder of VGG16's weights, which vgg_weight needs, and of LPIPS's, which then scores as well
     """
     processes = join_processes()
     cv2.setNumThreads(1)  # the loader's thread must not take the cores from the network
-    learner = begin(config, out / "state", init, processes.device)
+    learner = begin(config, out / "state", init, processes.device, init_critic=init_critic)
     progress, schedule = learner.progress, Schedule(config, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
     vgg = Vgg16(perceptual, processes.device) if config.vgg_weight else None
@@ -103,7 +105,14 @@ def train(
     return progress
 
 
-def begin(config: TrainingConfig, state: Path, init: Path | None, device: torch.device) -> Learner:
+def begin(
+    config: TrainingConfig,
+    state: Path,
+    init: Path | None,
+    device: torch.device,
+    *,
+    init_critic: Path | None = None,
+) -> Learner:
     """The state on disk, or a fresh start from random or given weights."""
     torch.manual_seed(config.seed)  # for fresh weights; nothing after this draws from it
     model = build(config.model_config()).to(device)
@@ -117,6 +126,8 @@ def begin(config: TrainingConfig, state: Path, init: Path | None, device: torch.
     if config.gan_weight:
         channels = CHANNELS if config.recurrent else PICTURE_CHANNELS
         learner.critic = Discriminator(channels=channels).to(device)
+        if init_critic is not None and not has_state(state):
+            learner.critic.load_state_dict(load_critic(init_critic))
         learner.critic_adam = Adam(
             learner.critic.parameters(), lr=config.learning_rate, betas=BETAS, fused=True
         )

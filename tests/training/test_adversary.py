@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from training.objective import Judged, Objective, stacks
 from training.processes import Processes
 from training.rounds import Rounds
 from training.sources import Library, load_library
-from training.state import load_ema, save_state
+from training.state import StateError, load_critic, load_ema, save_state
 from training.train import Limits, begin, train
 from training.validate import critic_right
 
@@ -60,6 +61,18 @@ def test_d_learns_alone_at_first(library: Library, tmp_path: Path) -> None:
     moved, facts = one_round(TINY.override({"critic_start": 1}), library, tmp_path)
     assert moved == {"D"}
     assert "gradient" not in facts
+
+
+def test_d_of_another_training_is_the_one_to_begin_with(library: Library, tmp_path: Path) -> None:
+    train(TINY, library, tmp_path, Limits(steps=2))
+    state = tmp_path / "state"
+    taken = begin(TINY.override({"seed": 9}), tmp_path / "none", None, CPU, init_critic=state).critic
+    assert taken is not None
+    known = load_critic(state)
+    assert all(torch.equal(value, known[name]) for name, value in taken.state_dict().items())
+    train(replace(TINY, gan_weight=0.0, critic_weight=0.0), library, tmp_path / "lone", Limits(steps=1))
+    with pytest.raises(StateError, match="no D"):
+        load_critic(tmp_path / "lone" / "state")
 
 
 def test_d_rests_while_it_leads(library: Library, tmp_path: Path) -> None:
