@@ -204,7 +204,9 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", type=Path, help="training data; measures bf16's loss on its held-out clips"
     )
-    parser.add_argument("--scores", type=Path, help="the JSON that `evaluate` wrote for these weights")
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", default=[], help="JSONs that `evaluate` wrote for these weights"
+    )
     for key in ("summary", "data", "licence", "device"):
         parser.add_argument(f"--{key}", default="", help="for the card")
     parser.add_argument(
@@ -227,7 +229,7 @@ def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
         name=options.name, summary=options.summary, data=options.data, licence=options.licence,
         device=options.device,
         sequences=validation_sequences(library, "bd") if library else (),
-        scores=json.loads(options.scores.read_text()) if options.scores else None,
+        scores=[json.loads(file.read_text()) for file in options.scores],
     )  # fmt: skip
     try:
         if options.folder:

@@ -53,7 +53,7 @@ class Facts:
     data: str = ""
     licence: str = ""
     device: str = ""
-    scores: Mapping[str, Any] | None = None  # of evaluate's JSON
+    scores: Sequence[Mapping[str, Any]] = ()  # evaluate's JSONs, one a protocol
     sequences: Sequence[Clip] = ()  # held out; on these the loss of narrower formats is measured
 
 
@@ -73,11 +73,9 @@ def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
     given = {"name": facts.name, "summary": facts.summary, "data": facts.data, "licence": facts.licence}
     card |= {key: value for key, value in given.items() if value}
     card |= {"device": facts.device or card.get("device") or f"{platform.machine()} processor"}
-    if facts.scores is not None:
-        card["scores"] = {
-            f"vid4_{facts.scores['protocol']}": facts.scores["mean"],
-            "clips": facts.scores["clips"],
-        }
+    if facts.scores:
+        card["scores"] = {f"vid4_{each['protocol']}": each["mean"] for each in facts.scores}
+        card["clips"] = {each["protocol"]: each["clips"] for each in facts.scores}
     if facts.sequences:
         card["precision_loss_db"] = precision_loss_db(model.eval(), list(facts.sequences))
     card[known_answer.CARD_KEY] = known_answer.answer(_halved(model))
@@ -150,11 +148,7 @@ def commit() -> str:
 
 def _by_protocol(card: Mapping[str, Any], metric: str) -> dict[str, float]:
     scores = card.get("scores", {})
-    return {
-        key: float(value[metric])
-        for key, value in scores.items()
-        if isinstance(value, dict) and value.get(metric) is not None
-    }
+    return {key: float(value[metric]) for key, value in scores.items() if value.get(metric) is not None}
 
 
 def _halved(model: Model) -> Model:

@@ -22,7 +22,7 @@ def make(folder: Path, psnr_db: float | None, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = build(ModelConfig(generator="frvsr", flow="dis", features=4, blocks=1)).eval()
     checkpoint.save(folder / "plain", model, {"steps": 3})
-    scores = None if psnr_db is None else {"protocol": "bd", "mean": {"psnr": psnr_db}, "clips": {}}
+    scores = () if psnr_db is None else [{"protocol": "bd", "mean": {"psnr": psnr_db}, "clips": {}}]
     write_checkpoint(
         folder / "plain", folder / "made", Facts(name="tiny", licence="research only", scores=scores)
     )
