@@ -119,11 +119,15 @@ def load_ema(folder: Path) -> dict[str, Tensor]:
     return _load_part(folder, "ema.")
 
 
-def load_critic(folder: Path) -> dict[str, Tensor]:
-    """D's weights alone, for another training to begin from. Raises StateError where there is no D."""
-    if found := _load_part(folder, "critic."):
-        return found
-    raise StateError(f"{folder}: this training had no D")
+def load_critic(folder: Path, critic: Discriminator) -> None:
+    """Give D the weights that it had there. Raises StateError where there is none, or one of other input."""
+    found = _load_part(folder, "critic.")
+    if not found:
+        raise StateError(f"{folder}: this training had no D")
+    try:
+        critic.load_state_dict(found)
+    except RuntimeError as error:
+        raise StateError(f"{folder}: D of another model: {error}") from error
 
 
 def _load_part(folder: Path, start: str) -> dict[str, Tensor]:

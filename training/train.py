@@ -18,7 +18,7 @@ from torch.optim import Adam
 
 from model_core.discriminator import CHANNELS, PICTURE_CHANNELS, Discriminator
 from model_core.model import build
-from training.config import TrainingConfig
+from training.config import ConfigError, TrainingConfig
 from training.data import Batch, Sampler, prefetch
 from training.initial import load_initial
 from training.objective import Objective, total
@@ -114,6 +114,8 @@ def begin(
     init_critic: Path | None = None,
 ) -> Learner:
     """The state on disk, or a fresh start from random or given weights."""
+    if init_critic is not None and not config.gan_weight:
+        raise ConfigError(f"gan_weight is 0: there is no D to begin with that of {init_critic}")
     torch.manual_seed(config.seed)  # for fresh weights; nothing after this draws from it
     model = build(config.model_config()).to(device)
     trained = model.flow_net if config.task == "flow" else model
@@ -127,7 +129,7 @@ def begin(
         channels = CHANNELS if config.recurrent else PICTURE_CHANNELS
         learner.critic = Discriminator(channels=channels).to(device)
         if init_critic is not None and not has_state(state):
-            learner.critic.load_state_dict(load_critic(init_critic))
+            load_critic(init_critic, learner.critic)
         learner.critic_adam = Adam(
             learner.critic.parameters(), lr=config.learning_rate, betas=BETAS, fused=True
         )

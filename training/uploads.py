@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model_core.config import SCALE
-from training.bsrgan import Step, apply_plan, choose, degrade_clip, drift
+from training.bsrgan import CODECS, Step, apply_plan, choose, degrade_clip, drift
 from training.codec import SAFE_PRESETS, CodecName, Compression
 from training.kernels import Decimate, InterpolationName, Resize
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
@@ -26,7 +26,6 @@ JPEG_QUALITY: Final = (60.0, 95.0)
 DECIMATED_SHARE: Final = 0.6
 RESIZED_BY: Final[dict[InterpolationName, float]] = {"area": 0.5, "bicubic": 0.5}
 ENDS: Final = {"nothing": 0.15, "jpeg": 0.15, "codec": 0.7}
-CODECS: Final[dict[CodecName, float]] = {"libx264": 0.75, "libx265": 0.25}
 CRFS: Final[dict[CodecName, range]] = {"libx264": range(18, 32), "libx265": range(20, 34)}
 
 

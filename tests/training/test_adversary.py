@@ -68,11 +68,21 @@ def test_d_of_another_training_is_the_one_to_begin_with(library: Library, tmp_pa
     state = tmp_path / "state"
     taken = begin(TINY.override({"seed": 9}), tmp_path / "none", None, CPU, init_critic=state).critic
     assert taken is not None
-    known = load_critic(state)
-    assert all(torch.equal(value, known[name]) for name, value in taken.state_dict().items())
-    train(replace(TINY, gan_weight=0.0, critic_weight=0.0), library, tmp_path / "lone", Limits(steps=1))
+    known = Discriminator()
+    load_critic(state, known)
+    assert all(torch.equal(value, known.state_dict()[name]) for name, value in taken.state_dict().items())
+
+
+def test_d_that_is_not_there_or_does_not_fit_is_refused(library: Library, tmp_path: Path) -> None:
+    lone = replace(TINY, gan_weight=0.0, critic_weight=0.0)
+    train(lone, library, tmp_path / "lone", Limits(steps=1))
     with pytest.raises(StateError, match="no D"):
-        load_critic(tmp_path / "lone" / "state")
+        load_critic(tmp_path / "lone" / "state", Discriminator())
+    train(TINY, library, tmp_path, Limits(steps=1))
+    with pytest.raises(StateError, match="another model"):
+        load_critic(tmp_path / "state", Discriminator(channels=3))
+    with pytest.raises(ConfigError, match="gan_weight is 0"):
+        begin(lone, tmp_path / "none", None, CPU, init_critic=tmp_path / "state")
 
 
 def test_d_rests_while_it_leads(library: Library, tmp_path: Path) -> None:
