@@ -10,7 +10,7 @@ end with x264 or x265 instead, or with both. A JPEG takes a codec's place where 
 is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -144,16 +144,16 @@ def draw_sensor(rng: Generator, frames: int) -> SensorNoise:
 
 def draw_end(rng: Generator, frames: int, *, codec: bool) -> list[Step]:
     """What the finished frames are stored as: pictures, a video, or a video made of pictures."""
-    end, jpeg, compression = choose(rng, ENDS), draw_jpeg(rng, frames), draw_compression(rng)
+    end, jpeg, compression = choose(rng, ENDS), draw_jpeg(rng, frames), draw_compression(rng, CRFS)
     if end == "jpeg" or frames == 1 or not codec:
         return [jpeg]
     return [compression] if end == "codec" else [jpeg, compression]
 
 
-def draw_compression(rng: Generator) -> Compression:
+def draw_compression(rng: Generator, crfs: Mapping[CodecName, range]) -> Compression:
     name = choose(rng, CODECS)
     presets = SAFE_PRESETS[name]
-    return Compression(name, int(rng.choice(CRFS[name])), presets[rng.integers(len(presets))])
+    return Compression(name, int(rng.choice(crfs[name])), presets[rng.integers(len(presets))])
 
 
 def draw_interpolation(rng: Generator) -> InterpolationName:

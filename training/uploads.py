@@ -13,8 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model_core.config import SCALE
-from training.bsrgan import CODECS, Step, apply_plan, choose, degrade_clip, drift
-from training.codec import SAFE_PRESETS, CodecName, Compression
+from training.bsrgan import Step, apply_plan, choose, degrade_clip, draw_compression, drift
+from training.codec import CodecName
 from training.kernels import Decimate, InterpolationName, Resize
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
 
@@ -47,9 +47,8 @@ def draw_light_plan(
         plan.append(
             GaussianNoise(drift(rng, NOISE_LEVEL, frames), GREY if rng.uniform() < 0.5 else BY_CHANNEL)
         )
-    end, name = choose(rng, ENDS), choose(rng, CODECS)
-    jpeg = Jpeg(drift(rng, JPEG_QUALITY, frames))
-    crf, preset = int(rng.choice(CRFS[name])), SAFE_PRESETS[name][rng.integers(len(SAFE_PRESETS[name]))]
+    end, jpeg = choose(rng, ENDS), Jpeg(drift(rng, JPEG_QUALITY, frames))
+    compression = draw_compression(rng, CRFS)
     if end == "codec" and codec and frames > 1:
-        return [*plan, Compression(name, crf, preset)]
+        return [*plan, compression]
     return plan if end == "nothing" else [*plan, jpeg]

@@ -9,6 +9,7 @@ from training.kernels import Decimate
 from training.noise import GaussianNoise, Jpeg
 from training.uploads import HARSH_SHARE, degrade_upload, draw_light_plan
 
+DRAWS = 300
 TARGET = panning(3, 24, 32, 0).repeat(4, 1).repeat(4, 2)
 
 
@@ -32,12 +33,12 @@ def test_picture_and_clip_without_codec_end_as_jpeg_where_a_video_would_be_compr
 
 def test_most_uploads_are_nearer_to_the_clip_than_bsrgans() -> None:
     plain = TARGET.reshape(3, 24, 4, 32, 4, 3).mean((2, 4))
-    lows = [degrade_upload(np.random.default_rng(seed), TARGET, codec=False) for seed in range(60)]
+    lows = [degrade_upload(np.random.default_rng(seed), TARGET, codec=False) for seed in range(DRAWS)]
     assert {low.shape for low in lows} == {(3, 24, 32, 3)}
     far = np.array([np.abs(low - plain).mean() for low in lows])
-    light = np.array([np.random.default_rng(seed).uniform() >= HARSH_SHARE for seed in range(60)])
+    light = np.array([np.random.default_rng(seed).uniform() >= HARSH_SHARE for seed in range(DRAWS)])
     assert 0.4 < light.mean() < 0.8
-    assert np.median(far[light]) < 0.7 * np.median(far[~light])
+    assert np.median(far[light]) < 0.8 * np.median(far[~light])
 
 
 def test_upload_is_a_function_of_the_seed() -> None:
