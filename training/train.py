@@ -97,7 +97,8 @@ def train(
                 if time.monotonic() - saved_at > limits.save_every_s:
                     save_state(out / "state", config, learner)
                     saved_at = time.monotonic()
-                if progress.step % config.validate_every == 0:
+                fits = time.monotonic() + watch.validation_s + ENDING_S < limits.ends_at
+                if progress.step % config.validate_every == 0 and fits:
                     watch.validate(learner)
     if watch:
         save_state(out / "state", config, learner)

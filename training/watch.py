@@ -1,5 +1,6 @@
 """Watch: scores on held-out clips, the journal and the bar, while the processes train."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from training.validate import critic_right, sheet_row, validate
 
 NOTE_EVERY: Final = 50  # steps
 SHOWN: Final = 6  # held-out clips on a sheet
+VALIDATION_S: Final = 60.0  # what one takes, until one has been seen
 
 
 class Watch:
@@ -37,6 +39,7 @@ class Watch:
         self._journal = Journal(out)
         self._bar = Bar(config.task)
         self._first = True
+        self.validation_s = VALIDATION_S
         self._noted: dict[str, list[Tensor | float]] = {}
         self._journal.note(0, event="run_started", autocast=autocast, config=config.to_json())
 
@@ -55,6 +58,7 @@ class Watch:
         """Write the averaged model's scores on the held-out clips into the journal, and a sheet of crops."""
         if not self._sequences:
             return
+        began = time.monotonic()
         device = next(learner.model.parameters()).device
         model = build(self._config.model_config()).to(device).eval()
         model.load_state_dict(learner.ema)
@@ -67,6 +71,7 @@ class Watch:
         rows = [sheet_row(*pair) for pair in zip(self._sequences, outputs, strict=True)]
         self._journal.show(step, crop_sheet(rows[:SHOWN]))
         self.draw()
+        self.validation_s = time.monotonic() - began
 
     def draw(self) -> None:
         self._journal.draw()
