@@ -1,13 +1,14 @@
 """Blur and downsampling of clips: the geometric factors of the blind degradation.
 
 Each is a frozen record with `apply(rng, frames)`, frames (T, H, W, 3) float32 in [0, 1]; a parameter that may
-drift is an array of one value a frame. One law binds all downsampling here: the centre of a low pixel is the
-centre of its block, so nothing shifts. Not here: noise (noise.py, sensor.py) and the drawing (bsrgan.py).
+drift is an array of one value a frame. One law binds all downsampling here but Pick: the centre of a low
+pixel is the centre of its block, so nothing shifts. Not here: noise (noise.py, sensor.py) and the drawing
+(bsrgan.py, uploads.py).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Frames = NDArray[np.float32]
+Pixel = TypeVar("Pixel", np.float32, np.uint8)
 InterpolationName = Literal["bilinear", "bicubic", "area"]
 
 INTERPOLATIONS: Final = {
@@ -76,6 +78,24 @@ class Resize:
     def apply(self, _: Generator, frames: Frames) -> Frames:
         size, how = (self.width, self.height), INTERPOLATIONS[self.interpolation]
         return _each(lambda _, frame: cv2.resize(frame, size, interpolation=how), frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Every `factor`-th pixel as it is, which moves the picture: see `pick`."""
+
+    factor: int
+
+    def apply(self, _: Generator, frames: Frames) -> Frames:
+        return pick(frames, self.factor)
+
+
+def pick(frames: NDArray[Pixel], factor: int) -> NDArray[Pixel]:
+    """(T, H, W, 3) -> (T, H/factor, W/factor, 3) as Pillow's nearest makes it.
+
+    It takes the pixel at `factor // 2` of each block, half a pixel past the centre where the factor is even.
+    """
+    return np.ascontiguousarray(frames[:, factor // 2 :: factor, factor // 2 :: factor])
 
 
 def gaussian_kernel(size: int, deviations: NDArray[np.float64], angle: float) -> NDArray[np.float32]:

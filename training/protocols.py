@@ -23,12 +23,12 @@ from training.bsrgan import degrade_clip
 from training.codec import codec_missing, compress
 from training.config import EvaluationName, LinearName, ProtocolName
 from training.degradations import degrade_frames
+from training.kernels import pick
 from training.uploads import degrade_upload
 
 DRAWN: Final = {"bsrgan": degrade_clip, "upload": degrade_upload}  # each clip its own way
 X264_CRF: Final = 28
 X264_PRESET: Final = "medium"
-DECIMATED_PLACE: Final = SCALE // 2
 NOISE_DEVIATION: Final = 10.0
 
 
@@ -40,7 +40,7 @@ def make_low(
     if protocol in DRAWN:
         return DRAWN[protocol](rng, target, codec=not codec_missing())
     if protocol == "decimated":
-        return np.ascontiguousarray(target[:, DECIMATED_PLACE::SCALE, DECIMATED_PLACE::SCALE])
+        return pick(target, SCALE)
     linear: LinearName = "bi" if protocol == "bi" else "bd"
     frames = (degrade_frames(torch.from_numpy(frame[None]), linear).numpy() for frame in target)
     low: NDArray[np.uint8] = np.concatenate(list(frames))

@@ -6,7 +6,7 @@ The factors are the same records, drawn from narrower ranges and in the order in
 apply them.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from model_core.config import SCALE
 from training.bsrgan import Step, apply_plan, choose, degrade_clip, draw_compression, drift
 from training.codec import CodecName
-from training.kernels import Decimate, InterpolationName, Resize
+from training.kernels import Decimate, Pick, Resize
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
 
-HARSH_SHARE: Final = 0.4
+DownName = Literal["gaussian", "area", "bicubic", "nearest"]
+
+HARSH_SHARE: Final = 0.25
 NOISY_SHARE: Final = 0.5
 DECIMATION_DEVIATION: Final = (0.1, 2.0)  # high-resolution pixels; the `bd` protocol has 1.5
 NOISE_LEVEL: Final = (1 / 255, 12 / 255)
 JPEG_QUALITY: Final = (60.0, 95.0)
-DECIMATED_SHARE: Final = 0.6
-RESIZED_BY: Final[dict[InterpolationName, float]] = {"area": 0.5, "bicubic": 0.5}
-ENDS: Final = {"nothing": 0.15, "jpeg": 0.15, "codec": 0.7}
+DOWNS: Final[dict[DownName, float]] = {"gaussian": 0.5, "area": 0.17, "bicubic": 0.17, "nearest": 0.16}
+ENDS: Final = {"nothing": 0.3, "jpeg": 0.15, "codec": 0.55}
 CRFS: Final[dict[CodecName, range]] = {"libx264": range(18, 32), "libx265": range(20, 34)}
 
 
@@ -40,9 +41,7 @@ def draw_light_plan(
     rng: Generator, frames: int, height: int, width: int, *, codec: bool = True
 ) -> list[Step]:
     """One downscale, noise or none, one compression or none. Without `codec` a JPEG takes its place."""
-    plan: list[Step] = [Resize(height // SCALE, width // SCALE, choose(rng, RESIZED_BY))]
-    if rng.uniform() < DECIMATED_SHARE:
-        plan = [Decimate(SCALE, drift(rng, DECIMATION_DEVIATION, frames))]
+    plan = [draw_down(rng, frames, height, width)]
     if rng.uniform() < NOISY_SHARE:
         plan.append(
             GaussianNoise(drift(rng, NOISE_LEVEL, frames), GREY if rng.uniform() < 0.5 else BY_CHANNEL)
@@ -52,3 +51,14 @@ def draw_light_plan(
     if end == "codec" and codec and frames > 1:
         return [*plan, compression]
     return plan if end == "nothing" else [*plan, jpeg]
+
+
+def draw_down(rng: Generator, frames: int, height: int, width: int) -> Step:
+    """A Gaussian of drawn width before every fourth pixel is taken, or what a tool for pictures does."""
+    match choose(rng, DOWNS):
+        case "gaussian":
+            return Decimate(SCALE, drift(rng, DECIMATION_DEVIATION, frames))
+        case "nearest":
+            return Pick(SCALE)
+        case "area" | "bicubic" as how:
+            return Resize(height // SCALE, width // SCALE, how)
