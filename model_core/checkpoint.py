@@ -24,7 +24,7 @@ FILES: Final = ("model.safetensors", "config.json", "card.json")
 SHIPPED: Final = Path(__file__).parent / "weights"
 
 
-class CheckpointError(Exception):
+class CheckpointError(ValueError):
     """The folder holds no usable checkpoint: a file is missing, altered, or not what the config says."""
 
 

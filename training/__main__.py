@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser("compare", help="draw models beside the truth: crops, and strips over time")
     )
     _add_pack(commands.add_parser("pack", help="write the training material as one file that travels"))
-    _add_average(commands.add_parser("average", help="mix the weights of several states of a training"))
+    _add_average(commands.add_parser("average", help="mix the weights of several states or checkpoints"))
     _add_publish(
         commands.add_parser("publish", help="make a checkpoint of a training and give it to new jobs")
     )
@@ -182,7 +182,11 @@ def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
 
 def _add_average(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--of", required=True, action="append", metavar="FOLDER=SHARE", help="a state folder; repeatable"
+        "--of",
+        required=True,
+        action="append",
+        metavar="FOLDER=SHARE",
+        help="of a state or a checkpoint; repeatable",
     )
     parser.add_argument("--out", type=Path, required=True, help="where the checkpoint is written")
     parser.set_defaults(run=_average)

@@ -28,8 +28,8 @@ from training.lpips import Lpips
 from training.metrics import METRICS_VERSION, luma, motion, motion_difference, psnr, ssim
 from training.report import PUBLISHED_VID4_BD, crop_sheet, markdown_table
 from training.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, decode_video
-from training.state import has_state, load_ema, read_config
 from training.validate import upscale_sequence
+from training.weights import read_weights
 
 SKIPPED_FRAMES: Final = 2  # at either end of a clip
 CROP_MULTIPLE: Final = 32
@@ -169,12 +169,8 @@ def load_model(source: str) -> tuple[Model, str]:
     path = Path(source)
     if path.is_file():
         return model_from_file(path).eval(), path.stem
-    if has_state(path / "state"):
-        model = build(read_config(path / "state").model_config())
-        model.load_state_dict(load_ema(path / "state"))
-        return model.eval(), path.name
     if path.is_dir():
-        return load_checkpoint(path).model, path.name
+        return read_weights(path)[0], path.name
     raise EvaluationError(f"{source}: neither a shipped model {sorted(shipped())} nor a folder nor a file")
 
 

@@ -3,10 +3,10 @@
 #
 # Trains on a bare machine for at most SECONDS, from the source tree, with torch, numpy, OpenCV and safetensors alone;
 # nothing is installed and nothing is fetched. Takes in: this tree, PACK (a file that `python -m training pack` wrote;
-# by default pack.npz beside this tree's README; with --perceptual it holds VGG16 for the presets that need it) and, to
-# go on with a training, OUT/state. Leaves state, curves and log under OUT (by default runs/PRESET): at most five files
-# of 15 MiB each and two small ones, ready to travel back. teco_lite begins from the frvsr-lite of this tree,
-# real_lite from its teco-lite, others from nothing, unless --init says otherwise.
+# by default pack.npz beside this tree's README; with --perceptual it holds VGG16 for the presets that need it) and,
+# to go on with a training, OUT/state. Leaves state, curves and log under OUT (by default runs/PRESET): at most five
+# files of 15 MiB each, two small ones and the best weights, ready to travel back. teco_lite begins from the
+# frvsr-lite of this tree, real_lite from its teco-lite, others from nothing, unless --init says otherwise.
 set -euo pipefail
 
 seconds=${1:?SECONDS} preset=${2:?PRESET}

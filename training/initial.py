@@ -1,4 +1,4 @@
-"""Where a fresh run gets its weights from: a checkpoint folder, or a warm start's single safetensors file."""
+"""Where a fresh run gets its weights from: a training, a checkpoint, or a warm start's safetensors file."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_core.checkpoint import load as load_checkpoint
 from model_core.checkpoint import shipped
 from model_core.config import ModelConfig
 from model_core.model import Model, build
+from training.weights import read_weights
 
 # The short names of the warm starts -> ours. Each key keeps its `.weight` or `.bias`.
 WARM_START_NAMES: Final = (
@@ -39,7 +39,7 @@ def find_initial(name: str, unpacked: Path) -> Path:
 def load_initial(model: Model, source: Path) -> None:
     """Put weights into the model; a source that holds only G or only F leaves the other as it is."""
     try:
-        tensors = load_checkpoint(source).model.state_dict() if source.is_dir() else _read_file(source)
+        tensors = read_weights(source)[0].state_dict() if source.is_dir() else _read_file(source)
         missing, unknown = model.load_state_dict(tensors, strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InitError(f"{source}: {error}") from error

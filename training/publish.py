@@ -7,12 +7,11 @@ Not here: where versions lie in storage (service/storage/models.py), scores (eva
 
 import json
 import platform
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -21,27 +20,14 @@ from model_core.checkpoint import CheckpointError
 from model_core.model import Model, build
 from service.storage import models as published
 from service.storage.base import NotFound, Storage
+from training.card import aim_of
 from training.data import Sequence as Clip
-from training.state import has_state, load_ema, read_config, read_progress
 from training.validate import precision_loss_db
+from training.weights import read_weights
 
 
 class GateClosedError(Exception):
     """The checkpoint may not replace what is there; the message says which check failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """What a model is judged by: `sign` 1 where more is better; `slack` is what rounding may move."""
-
-    metric: str
-    sign: int
-    slack: float
-    form: str
-
-
-FAITHFUL: Final = Aim(metric="psnr", sign=1, slack=0.005, form="{:.2f} dB")
-PERCEPTUAL: Final = Aim(metric="lpips", sign=-1, slack=0.0005, form="LPIPS {:.3f}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +45,7 @@ class Facts:
 
 def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
     """A checkpoint with its card, of a training's averaged weights or of another checkpoint; -> version."""
-    if has_state(source / "state"):
-        config, progress = read_config(source / "state"), read_progress(source / "state")
-        model = build(config.model_config())
-        model.load_state_dict(load_ema(source / "state"))
-        card: dict[str, Any] = {
-            "steps": progress.step, "hours": round(progress.seconds / 3600, 2), "commit": commit(),
-            "training": json.loads(config.to_json()), "protocol": config.protocol,
-        }  # fmt: skip
-    else:
-        found = checkpoint.load(source)
-        model, card = found.model, dict(found.card)
+    model, card = read_weights(source)
     given = {"name": facts.name, "summary": facts.summary, "data": facts.data, "licence": facts.licence}
     card |= {key: value for key, value in given.items() if value}
     card |= {"device": facts.device or card.get("device") or f"{platform.machine()} processor"}
@@ -121,7 +97,7 @@ def check_sound(folder: Path, version: str) -> None:
 
 def check_scores(card: Mapping[str, Any], replaced: Mapping[str, Any]) -> None:
     """What it was trained for must not be worse than on the card it replaces, protocol by protocol."""
-    aim = PERCEPTUAL if card.get("training", {}).get("vgg_weight") else FAITHFUL
+    aim = aim_of(card)
     before, found = (_by_protocol(each, aim.metric) for each in (replaced, card))
     if not found:
         raise GateClosedError("the card holds no scores; evaluate it first, or --force with a reason")
@@ -135,15 +111,6 @@ def check_scores(card: Mapping[str, Any], replaced: Mapping[str, Any]) -> None:
                 f"{aim.form.format(found[protocol])} on {protocol}; "
                 f"what it replaces has {aim.form.format(value)}"
             )
-
-
-def commit() -> str:
-    """Of the source tree this runs from, or "unknown" where it is none."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _by_protocol(card: Mapping[str, Any], metric: str) -> dict[str, float]:

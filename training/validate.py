@@ -42,7 +42,7 @@ def validate(
         highs = upscale_sequence(model, sequence)
         output = to_uint8(highs)
         target = torch.from_numpy(sequence.target)
-        scores = {"psnr_db": _mean(psnr(luma(a), luma(b)) for a, b in _kept(output, target))}
+        scores = {"psnr": _mean(psnr(luma(a), luma(b)) for a, b in _kept(output, target))}
         if lpips is not None:
             seen = [(lpips.features(a), lpips.features(b)) for a, b in _kept(output, target)]
             scores["lpips"] = _mean(lpips.distance(a, b) for a, b in seen)
@@ -109,7 +109,7 @@ def precision_loss_db(model: Model, sequences: list[Sequence]) -> dict[str, floa
     with torch.autocast(device.type, torch.bfloat16):
         narrow, _ = validate(model, sequences)
     wide, _ = validate(model, sequences)
-    return {"bfloat16": round(wide["psnr_db"] - narrow["psnr_db"], 4)}
+    return {"bfloat16": round(wide["psnr"] - narrow["psnr"], 4)}
 
 
 def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:

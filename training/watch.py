@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from model_core.model import build
+from training.best import keep_if_best
 from training.config import TrainingConfig
 from training.data import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.journal import Bar, Journal
@@ -31,6 +32,7 @@ class Watch:
         self, config: TrainingConfig, library: Library, out: Path, perceptual: Path | None, *, autocast: bool
     ) -> None:
         self._config, self._autocast = config, autocast
+        self._best = out / "best"
         self._sequences: list[Sequence] = []
         if config.task == "upscale":
             frames = VALIDATION_FRAMES if config.recurrent else 1  # without memory one tells as much as many
@@ -66,6 +68,7 @@ class Watch:
         judge = None if critic is None else partial(critic_right, critic, model, self._config)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
             scores, outputs = validate(model, self._sequences, lpips=self._lpips, judge=judge)
+        keep_if_best(self._best, model, self._config, learner.progress, scores)
         step = learner.progress.step
         self._journal.note(step, **scores, seconds=learner.progress.seconds)
         rows = [sheet_row(*pair) for pair in zip(self._sequences, outputs, strict=True)]

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from model_core import checkpoint
+from training.__main__ import main
 from training.average import AverageError, average, parse_share
 from training.config import TrainingConfig
 from training.state import load_ema, save_state
 from training.train import begin
+from training.weights import read_weights
 
 SMALL = TrainingConfig(features=4, blocks=1)
 CPU = torch.device("cpu")
@@ -48,3 +50,19 @@ def test_share_is_read_from_the_last_equals_sign() -> None:
     assert parse_share("runs/rate=2/state=0.2") == (Path("runs/rate=2/state"), 0.2)
     with pytest.raises(AverageError, match="'runs/teco'"):
         parse_share("runs/teco")
+
+
+def test_checkpoint_is_mixed_like_a_state_and_leaves_its_scores_behind(tmp_path: Path) -> None:
+    early, late = state(tmp_path / "early", 100), state(tmp_path / "late", 300)
+    model, card = read_weights(late)
+    checkpoint.save(
+        tmp_path / "published", model, card | {"name": "late", "scores": {"vid4_bd": {"psnr": 30}}}
+    )
+    version = average([(early, 0.5), (late, 0.5)], tmp_path / "of states")
+    assert average([(early, 0.5), (tmp_path / "published", 0.5)], tmp_path / "of both") == version
+    assert checkpoint.load(tmp_path / "of both").card == checkpoint.load(tmp_path / "of states").card
+
+
+def test_folder_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["average", "--of", f"{tmp_path}=1", "--out", str(tmp_path / "out")]) == 2
+    assert str(tmp_path) in capsys.readouterr().err

@@ -71,7 +71,7 @@ def test_losses_are_those_of_the_processor(
     assert len(here) == TINY.iterations
     assert there[0] == pytest.approx(here[0], rel=1e-5)
     assert there == pytest.approx(here, rel=1e-2)  # Adam's first steps take the sign of each gradient
-    scores = (noted(tmp_path / place, "psnr_db") for place in ("there", "here"))
+    scores = (noted(tmp_path / place, "psnr") for place in ("there", "here"))
     assert next(scores) == pytest.approx(next(scores), abs=0.1)
 
 

@@ -128,8 +128,8 @@ def test_held_out_clips_are_judged_by_one_picture_each() -> None:
     model = begin(TINY, Path("none"), None, CPU).model
     scores, outputs = validate(model, sequences, judge=lambda sequence, highs: len(highs) / 4)
     assert [output.shape for output in outputs] == [(1, 64, 64, 3)]
-    assert scores.keys() == {"psnr_db", "critic_right_held_out"}
-    assert np.isfinite(scores["psnr_db"])
+    assert scores.keys() == {"psnr", "critic_right_held_out"}
+    assert np.isfinite(scores["psnr"])
     assert scores["critic_right_held_out"] == 0.25
 
 
