@@ -33,9 +33,10 @@ def project(target: Tensor, protocol: LinearName) -> Tensor:
     height, width = target.shape[-2:]
     if height % SCALE or width % SCALE:
         raise ValueError(f"{width}x{height} is not a multiple of {SCALE} on both sides")
-    down = axis_matrix(height, protocol).to(target.device)
-    across = axis_matrix(width, protocol).to(target.device)
-    with torch.autocast(target.device.type, enabled=False):  # bf16 holds no more than 8 bits of a level
+    # bf16 holds no more than 8 bits of a level. The matrices are made on the processor and kept.
+    with torch.autocast("cpu", enabled=False), torch.autocast(target.device.type, enabled=False):
+        down = axis_matrix(height, protocol).to(target.device)
+        across = axis_matrix(width, protocol).to(target.device)
         return down @ target.float() @ across.T
 
 

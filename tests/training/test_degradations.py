@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.config import ProtocolName
-from training.degradations import axis_matrix, degrade, degrade_frames, gaussian_taps
+from training.config import LinearName, ProtocolName
+from training.degradations import axis_matrix, degrade, degrade_frames, gaussian_taps, project
 
 BOTH: tuple[ProtocolName, ...] = ("bd", "bi")
 
@@ -67,3 +67,14 @@ def test_frames_keep_their_layout() -> None:
 def test_side_that_is_no_multiple_of_four_is_refused() -> None:
     with pytest.raises(ValueError, match="10x16"):
         degrade(torch.zeros(16, 10), "bd")
+
+
+@pytest.mark.parametrize("protocol", ["bd", "bi"])
+def test_projection_is_exact_under_autocast_even_where_it_is_the_first_of_its_size(
+    protocol: LinearName,
+) -> None:
+    target = torch.rand(1, 3, 40, 52)
+    plain = project(target, protocol)
+    axis_matrix.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(project(target, protocol), plain)
