@@ -189,11 +189,12 @@ class TrainingConfig:
         return replace(self, **values)
 
 
-# Photographs as they are, one at a time. D keeps G's pace: a faster one won within 40 steps (LOG.md).
+# Photographs as they are, one at a time.
 _PICTURES: Final = TrainingConfig(
     generator="srresnet", flow="none", frames=1, late_frames=1, photo_share=1.0, batch=16, crop=24,
     learning_rate=1e-4,
 )  # fmt: skip
+# D keeps G's pace: a faster one won within 40 steps (LOG.md).
 _PERCEPTUAL: Final = replace(
     _PICTURES, vgg_weight=0.3, gan_weight=0.02, critic_start=150, critic_lead_max=1.0,
 )  # fmt: skip
