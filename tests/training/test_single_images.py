@@ -80,7 +80,7 @@ def test_every_loss_of_beby_gan_is_weighed() -> None:
     assert critic.conv_in.weight.shape[1] == PICTURE_CHANNELS
     assert judged is not None
     assert judged.real.shape == judged.fake.shape == (2, 3, 64, 64)
-    expected = found["best_buddy"] + found["back_projection"] + 0.04 * found["gan"]
+    expected = found["best_buddy"] + found["back_projection"] + 0.02 * found["gan"]
     assert total(found, TINY).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
