@@ -55,6 +55,9 @@ class Held:
         self.on_stop = on_stop
         self._lost = threading.Event()
         self._ended = threading.Event()
+        self._asking = (
+            threading.Lock()
+        )  # a renewal of what is just being finished would be told that it is lost
         self._progress_at = time.monotonic()
         self._thread = threading.Thread(target=self._renew, name=f"lease {lease.step}", daemon=True)
 
@@ -84,11 +87,17 @@ class Held:
 
     def finish(self, *, part_key: str | None = None, state_key: str | None = None) -> None:
         """Mark the step done; raises LeaseLost when someone else may have it by now."""
-        if not patiently(
-            self._store.finish, self.lease, part_key=part_key, state_key=state_key, seconds=self.seconds
-        ):
+        if not patiently(self._finish, part_key, state_key):
             raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
-        self._ended.set()
+
+    def _finish(self, part_key: str | None, state_key: str | None) -> bool:
+        with self._asking:
+            done = self._store.finish(
+                self.lease, part_key=part_key, state_key=state_key, seconds=self.seconds
+            )
+            if done:
+                self._ended.set()
+            return done
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -108,8 +117,11 @@ class Held:
             if stalled:
                 log.error("step_stalled", extra=self._fields)
             try:
-                if not stalled and self._store.renew(self.lease, frames_done=self.frames_done):
-                    continue
+                with self._asking:
+                    if self._ended.is_set():
+                        return
+                    if not stalled and self._store.renew(self.lease, frames_done=self.frames_done):
+                        continue
             except StoreUnavailable:
                 # Nobody can take the step while the store is away; if it comes back, so does the lease.
                 log.warning("lease_not_renewed", extra=self._fields)

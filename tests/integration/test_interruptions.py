@@ -47,10 +47,13 @@ def test_ctrl_c_in_mid_job_and_a_new_start_end_the_job_well(tmp_path: Path, clip
     with Running(data, port, **settings) as service:
         job_id = service.post(clip, **LOSSLESS)
         begun(service, job_id, 30)
+    before = service.log
     with Running(data, port, **settings) as service:
         assert frames_of(service.result(job_id, tmp_path)).shape[0] == FRAMES
         report = service.job(job_id)["report"]
-        assert report["attempts"] == report["segments"] + 2  # what was given back did not count
+        assert report["attempts"] == report["segments"] + 2, (
+            before + service.log
+        )  # what was given back did not count
 
 
 def test_cancelling_frees_the_device_at_once(own_service: Running, clip: Path) -> None:

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,29 @@ def test_a_step_that_stands_still_loses_its_lease(
     stopped = threading.Event()
     with Held(store, lease, draining=threading.Event(), on_stop=stopped.set):
         assert stopped.wait(5)
+
+
+def test_renewal_that_crosses_the_end_of_the_step_stops_nothing(
+    store: MemoryStore, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream that `on_stop` closes is the next segment's by then."""
+    renewing, finished = threading.Event(), threading.Event()
+    renew, finish = store.renew, store.finish
+
+    def late_renew(lease: Lease, *, frames_done: int = 0) -> bool:
+        renewing.set()
+        finished.wait(0.5)
+        return renew(lease, frames_done=frames_done)
+
+    def noted_finish(lease: Lease, **parts: Any) -> bool:
+        done = finish(lease, **parts)
+        finished.set()
+        return done
+
+    monkeypatch.setattr(store, "renew", late_renew)
+    monkeypatch.setattr(store, "finish", noted_finish)
+    stopped = threading.Event()
+    with Held(store, lease, draining=threading.Event(), on_stop=stopped.set) as held:
+        assert renewing.wait(5)
+        held.finish(part_key="part")
+    assert not stopped.is_set()
