@@ -15,6 +15,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from service.errors import IdempotencyConflict, StoreUnavailable, TooManyAttempts, UnknownJob
+from service.jobs import redis_forms as forms
 from service.jobs import redis_scripts as scripts
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
@@ -77,13 +78,18 @@ class RedisStore:
 
     def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
         kind, *fields = self._run(
-            self._create, job.id, idempotency_key or "", job.request_digest(), job.created_at, *_fields(job)
+            self._create,
+            job.id,
+            idempotency_key or "",
+            job.request_digest(),
+            job.created_at,
+            *forms.job_fields(job),
         )
         if kind == "conflict":
             raise IdempotencyConflict(
                 "This key was used for another request.", field="Idempotency-Key", value=idempotency_key
             )
-        return _job(fields[0])
+        return forms.job_of_list(fields[0])
 
     def restore(
         self,
@@ -106,9 +112,9 @@ class RedisStore:
             job.created_at,
             job.updated_at,
             fence_floor,
-            _layout(segments),
+            forms.layout(segments),
             json.dumps(done),
-            *_fields(job),
+            *forms.job_fields(job),
         )
         return bool(restored)
 
@@ -117,7 +123,7 @@ class RedisStore:
             fields = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}job:{job_id}"))
         if not fields:
             raise _unknown(job_id)
-        return _job([text for pair in fields.items() for text in pair])
+        return forms.job_of_hash(fields)
 
     def delete(self, job_id: str) -> None:
         self._run(self._delete, job_id)
@@ -132,7 +138,7 @@ class RedisStore:
     # Steps
 
     def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
-        answer = self._run(self._set_segments, job_id, _layout(segments))
+        answer = self._run(self._set_segments, job_id, forms.layout(segments))
         if answer == "unknown":
             raise _unknown(job_id)
         return bool(answer == "set")
@@ -175,11 +181,7 @@ class RedisStore:
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         with _answering():
             flat = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}steps:{job_id}"))
-        fields_by_step: dict[Step, dict[str, str]] = {}
-        for name, value in flat.items():
-            step, field = name.split("|")
-            fields_by_step.setdefault(step, {})[field] = value
-        return {step: _step_record(fields_by_step[step]) for step in in_order(fields_by_step)}
+        return forms.step_records(flat)
 
     def runnable(self, job_id: str) -> list[Step]:
         return list(self.waiting(job_id))
@@ -246,7 +248,7 @@ class RedisStore:
             for job_id in ids[:limit]:
                 pipe.hgetall(f"{scripts.PREFIX}job:{job_id}")
             hashes = cast(list[dict[str, str]], pipe.execute())
-        jobs = [_job([text for pair in fields.items() for text in pair]) for fields in hashes if fields]
+        jobs = [forms.job_of_hash(fields) for fields in hashes if fields]
         return jobs, ids[limit - 1] if len(ids) > limit else None
 
     def _apply(
@@ -258,14 +260,14 @@ class RedisStore:
     ) -> Job:
         # Checked against the job as it stands, so that a wrong type is refused here and never stored.
         changed = self.get(job_id).with_changes(**changes)
-        pairs = [text for name in changes for text in (name, _encode(changed, name))]
+        pairs = [text for name in changes for text in (name, forms.encode(changed, name))]
         kind, *values = self._run(self._change, job_id, json.dumps(moves), *pairs)
         if kind == "unknown":
             raise _unknown(job_id)
         if kind == "illegal":
             assert event is not None, "an update moves no state"
             advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
-        return _job(values[0])
+        return forms.job_of_list(values[0])
 
     def _run(self, script: Script, *arguments: str | float) -> Any:
         with _answering():
@@ -291,38 +293,3 @@ def _unknown(job_id: str) -> UnknownJob:
 
 def _held(lease: Lease) -> tuple[str, str, str, int]:
     return lease.job_id, lease.step, lease.owner, lease.fence
-
-
-def _encode(job: Job, name: str) -> str:
-    return json.dumps(job.model_dump(mode="json", include={name})[name])
-
-
-def _fields(job: Job) -> list[str]:
-    """Field, JSON, field, JSON ..."""
-    return [text for name, value in job.model_dump(mode="json").items() for text in (name, json.dumps(value))]
-
-
-def _job(flat: list[str]) -> Job:
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return Job.model_validate({name: json.loads(text) for name, text in pairs if not name.startswith("_")})
-
-
-def _layout(segments: Iterable[Segment]) -> str:
-    return json.dumps(
-        [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments],
-    )
-
-
-def _step_record(fields: Mapping[str, str]) -> StepRecord:
-    return StepRecord(
-        fence=int(fields["fence"]),
-        owner=fields.get("owner") or None,
-        expires_at=float(fields.get("expires_at") or 0),
-        attempts=int(fields.get("attempts") or 0),
-        done=bool(fields.get("done")),
-        part_key=fields.get("part_key") or None,
-        state_key=fields.get("state_key") or None,
-        queued_at=float(fields["queued_at"]) if fields.get("queued_at") else None,
-        frames_done=int(fields.get("frames_done") or 0),
-        seconds=json.loads(fields.get("seconds") or "{}"),
-    )

@@ -1,0 +1,60 @@
+"""Jobs and steps as the text that Redis holds, and back. Calls: redis.py; keys: redis_scripts.py."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from service.jobs.manifest import Segment
+from service.jobs.model import Job
+from service.jobs.store import Step, StepRecord, in_order
+
+
+def encode(job: Job, name: str) -> str:
+    """One field of the job as JSON."""
+    return json.dumps(job.model_dump(mode="json", include={name})[name])
+
+
+def job_fields(job: Job) -> list[str]:
+    """Field, JSON, field, JSON ..."""
+    return [text for name, value in job.model_dump(mode="json").items() for text in (name, json.dumps(value))]
+
+
+def job_of_list(flat: list[str]) -> Job:
+    """From `job_fields`, as a script returns a hash."""
+    return job_of_hash(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def job_of_hash(fields: Mapping[str, str]) -> Job:
+    return Job.model_validate(
+        {name: json.loads(text) for name, text in fields.items() if not name.startswith("_")}
+    )
+
+
+def layout(segments: Iterable[Segment]) -> str:
+    """Index, frames and predecessor (-1: none) of each segment, as JSON."""
+    return json.dumps(
+        [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments],
+    )
+
+
+def step_records(flat: Mapping[str, str]) -> dict[Step, StepRecord]:
+    """From a hash of `step|field`; in the order of the steps."""
+    fields_by_step: dict[Step, dict[str, str]] = {}
+    for name, value in flat.items():
+        step, field = name.split("|")
+        fields_by_step.setdefault(step, {})[field] = value
+    return {step: _step_record(fields_by_step[step]) for step in in_order(fields_by_step)}
+
+
+def _step_record(fields: Mapping[str, str]) -> StepRecord:
+    return StepRecord(
+        fence=int(fields["fence"]),
+        owner=fields.get("owner") or None,
+        expires_at=float(fields.get("expires_at") or 0),
+        attempts=int(fields.get("attempts") or 0),
+        done=bool(fields.get("done")),
+        part_key=fields.get("part_key") or None,
+        state_key=fields.get("state_key") or None,
+        queued_at=float(fields["queued_at"]) if fields.get("queued_at") else None,
+        frames_done=int(fields.get("frames_done") or 0),
+        seconds=json.loads(fields.get("seconds") or "{}"),
+    )
