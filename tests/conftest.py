@@ -8,8 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,17 +72,18 @@ def s3_server() -> Iterator[S3Server]:
             ports = dict(zip(("s3", "master", "volume", "filer", "admin"), free_ports(5), strict=True))
             server = S3Server(endpoint_url=f"http://127.0.0.1:{ports['s3']}")
             process = _start_weed(weed, folder, server, ports)
-            if _answers(server.endpoint_url, process):
+            if _has_bucket(server, process):
                 break
             _stop(process)
         else:
             pytest.fail(f"SeaweedFS does not start:\n{_end_of(folder / 'weed.log')}")
         yield server
     finally:
+        left_behind = _grpc_sockets(ports)
         if process is not None:
             _stop(process)
-        for part, port in ports.items():  # weed puts these there whatever TMPDIR says
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+        for path in left_behind:
+            path.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -156,19 +155,42 @@ def _takes_connections(port: int, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _answers(endpoint_url: str, process: subprocess.Popen[bytes]) -> bool:
+def _has_bucket(server: S3Server, process: subprocess.Popen[bytes]) -> bool:
+    """Whether it answers and has made its bucket, which it does a moment later."""
+    import boto3  # tests of the networks run where no server is installed
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        config=Config(
+            connect_timeout=1,
+            read_timeout=1,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+        ),
+    )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(endpoint_url, timeout=1).close()
-        except urllib.error.HTTPError as refusal:
-            refusal.close()
-            return True  # it answers, if only to say that we are not allowed
-        except OSError:
+            client.head_bucket(Bucket=server.bucket)
+        except (BotoCoreError, ClientError):
             time.sleep(0.1)
         else:
             return True
     return False
+
+
+def _grpc_sockets(ports: dict[str, int]) -> list[Path]:
+    """Files of weed's own choosing, outside its folder, as far as the kernel lists open sockets."""
+    names = tuple(f"-{part}-grpc-{port + GRPC_OFFSET}.sock" for part, port in ports.items())
+    listed = Path("/proc/net/unix")
+    lines = listed.read_text().split() if listed.exists() else []
+    return [Path(word) for word in lines if word.endswith(names)]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
