@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 
 from benchmarks.cases import Case, Record, finish, forget_peak, peak_mib
 from training import vgg
+from training.batches import Batch
 from training.config import PRESETS, TrainingConfig
-from training.data import Batch, Sampler
+from training.data import Sampler
 from training.objective import Objective
 from training.processes import Processes
 from training.rounds import Rounds

@@ -224,8 +224,8 @@ def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from service.settings import Settings  # noqa: PLC0415
     from service.storage.open import open_storage  # noqa: PLC0415
-    from training.data import validation_sequences  # noqa: PLC0415
     from training.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415
+    from training.sequences import validation_sequences  # noqa: PLC0415
     from training.sources import load_library  # noqa: PLC0415
 
     library = load_library(options.held_out) if options.held_out else None

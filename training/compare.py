@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from training.config import EvaluationName
-from training.data import Sequence, make_sequence, to_and_fro
 from training.evaluate import EvaluationError, load_model, read_sequences, run
 from training.metrics import luma, psnr
 from training.pictures import Picture, crops, time_strips
+from training.sequences import Sequence, make_sequence, to_and_fro
 
 CROPS: Final = 3  # of each clip
 PARTS: Final = 8  # of a clip, in the table

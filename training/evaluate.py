@@ -22,11 +22,11 @@ from model_core.checkpoint import shipped
 from model_core.model import Model, build
 from model_core.pixels import to_uint8
 from training.config import EvaluationName
-from training.data import Sequence, make_sequence
 from training.initial import model_from_file
 from training.lpips import Lpips
 from training.metrics import METRICS_VERSION, luma, motion, motion_difference, psnr, ssim
 from training.report import PUBLISHED_VID4_BD, crop_sheet, markdown_table
+from training.sequences import Sequence, make_sequence
 from training.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, decode_video
 from training.validate import upscale_sequence
 from training.weights import read_weights

@@ -174,5 +174,5 @@ def total(found: dict[str, Tensor], config: TrainingConfig) -> Tensor:
 
 
 def _forth_and_back(clip: Tensor) -> Tensor:
-    """(N, T, ...) -> (N, 2T-1, ...), the order of data.forth_and_back."""
+    """(N, T, ...) -> (N, 2T-1, ...), the order of sequences.forth_and_back."""
     return torch.cat((clip, clip[:, :-1].flip(1)), dim=1)

@@ -21,7 +21,7 @@ from model_core.model import Model, build
 from service.storage import models as published
 from service.storage.base import NotFound, Storage
 from training.card import aim_of
-from training.data import Sequence as Clip
+from training.sequences import Sequence as Clip
 from training.validate import precision_loss_db
 from training.weights import read_weights
 

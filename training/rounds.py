@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from model_core.model import Model
+from training.batches import Batch
 from training.config import TrainingConfig
 from training.critic import CriticObjective, learn
-from training.data import Batch
 from training.objective import Objective, total
 from training.processes import Processes
 from training.state import Learner

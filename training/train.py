@@ -18,8 +18,9 @@ from torch.optim import Adam
 
 from model_core.discriminator import CHANNELS, PICTURE_CHANNELS, Discriminator
 from model_core.model import build
+from training.batches import Batch
 from training.config import ConfigError, TrainingConfig
-from training.data import Batch, Sampler, prefetch
+from training.data import Sampler, prefetch
 from training.initial import load_initial
 from training.objective import Objective, total
 from training.processes import Processes, join_processes, stop_on_signal

@@ -16,10 +16,10 @@ from model_core.recurrence import State, estimate_flow, step
 from model_core.warping import bicubic4
 from training.config import TrainingConfig
 from training.critic import right
-from training.data import Sequence
 from training.lpips import Lpips
 from training.metrics import luma, psnr
 from training.objective import BORDER_PART, as_judged, only_textured
+from training.sequences import Sequence
 
 SKIPPED: int = 2  # frames at the start, before the state has filled
 

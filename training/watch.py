@@ -11,11 +11,11 @@ from torch import Tensor
 from model_core.model import build
 from training.best import keep_if_best
 from training.config import TrainingConfig
-from training.data import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.journal import Bar, Journal
 from training.lpips import Lpips, has_lpips
 from training.report import crop_sheet
 from training.schedule import Schedule
+from training.sequences import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.sources import Library
 from training.state import Learner
 from training.validate import critic_right, sheet_row, validate

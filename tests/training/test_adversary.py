@@ -15,10 +15,11 @@ from tests.training.made import panning
 from tests.training.test_train import assert_same_training, run_command
 from training.config import PRESETS, ConfigError, TrainingConfig
 from training.critic import CriticObjective, learn
-from training.data import Sampler, make_sequence
+from training.data import Sampler
 from training.objective import Judged, Objective, stacks
 from training.processes import Processes
 from training.rounds import Rounds
+from training.sequences import make_sequence
 from training.sources import Library, load_library
 from training.state import StateError, load_critic, load_ema, save_state
 from training.train import Limits, begin, train

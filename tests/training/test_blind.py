@@ -14,7 +14,8 @@ from tests.training.made import panning, textured
 from training.blind import MARGIN, degrade_crop, motion
 from training.bsrgan import degrade_clip
 from training.config import ProtocolName, TrainingConfig
-from training.data import Sampler, forth_and_back, validation_sequences
+from training.data import Sampler
+from training.sequences import forth_and_back, validation_sequences
 from training.sources import Library, load_library
 
 SHAPE = (2, 3, 16)

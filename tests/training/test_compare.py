@@ -9,7 +9,6 @@ import pytest
 from tests.training.made import panning, textured, write_video
 from training.__main__ import main
 from training.compare import PARTS, lengthen, psnr_over_time
-from training.data import make_sequence
 from training.pictures import (
     BAND,
     CROP,
@@ -22,6 +21,7 @@ from training.pictures import (
     time_strips,
 )
 from training.report import crop_sheet
+from training.sequences import make_sequence
 
 
 def flat(height: int, width: int) -> np.ndarray:

@@ -10,19 +10,11 @@ import pytest
 import torch
 
 from model_core.warping import upsample_flow, warp
+from training.batches import Batch, Row, collate
 from training.config import TrainingConfig
-from training.data import (
-    CPU,
-    VALIDATION_FRAMES,
-    Batch,
-    Row,
-    Sampler,
-    collate,
-    play_order,
-    prefetch,
-    validation_sequences,
-)
+from training.data import CPU, Sampler, prefetch
 from training.degradations import degrade_frames
+from training.sequences import VALIDATION_FRAMES, play_order, validation_sequences
 from training.sources import load_library
 
 SHAPE = (2, 3, 16)

@@ -13,8 +13,8 @@ from model_core.model import build
 from tests.training.made import panning, textured, write_video
 from training.__main__ import main
 from training.config import TrainingConfig
-from training.data import make_sequence
 from training.evaluate import EvaluationError, Scores, load_model, mean, run, score
+from training.sequences import make_sequence
 from training.sources import Library
 from training.train import Limits, train
 

@@ -13,8 +13,8 @@ from model_core.model import build
 from service.storage import models as published
 from service.storage.files import FileStorage
 from tests.training.made import panning
-from training.data import make_sequence
 from training.publish import Facts, GateClosedError, publish, write_checkpoint
+from training.sequences import make_sequence
 
 
 def make(folder: Path, psnr_db: float | None, seed: int = 0) -> Path:

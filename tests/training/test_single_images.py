@@ -11,9 +11,10 @@ from tests.training.made import panning, textured
 from training.best_buddy import textured as textured_mask
 from training.config import PRESETS, ConfigError, TrainingConfig
 from training.critic import CriticObjective, right
-from training.data import Sampler, make_sequence, validation_sequences
+from training.data import Sampler
 from training.degradations import degrade_frames
 from training.objective import Objective, as_judged, only_textured, shown, total
+from training.sequences import make_sequence, validation_sequences
 from training.sources import Clip, Library
 from training.state import load_ema
 from training.train import Limits, begin, train

@@ -1,0 +1,107 @@
+"""Clips with what is derived from them, and the orders in which their frames are played.
+
+Motion by OpenCV's DIS is computed on whole low-resolution frames, as serving does it, and kept: a pair is
+estimated once however often its crops are drawn. On a crop alone it would cost as much and know less. Where
+the degradation is drawn nothing can be kept, since no two rows see the same low frames (blind.py).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model_core.config import SCALE
+from model_core.dis import DisFlow
+from training.config import EvaluationName, ProtocolName
+from training.motion import draw_path, render
+from training.protocols import make_low
+from training.sources import Clip, Library
+
+PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
+CANDIDATES: Final = 3  # crops drawn, of which the one with most detail is taken: flat sky teaches nothing
+VALIDATION_FRAMES: Final = 32  # what a recurrence adds up over time shows after some twenty
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One level of a clip with what is derived from it. Used by one thread at a time."""
+
+    name: str
+    target: NDArray[np.uint8]  # (T, H, W, 3)
+    low: NDArray[np.uint8]  # (T, h, w, 3)
+    detail: NDArray[np.float64]  # (h + 1, w + 1) integral of the middle frame's fine detail
+    flows: dict[tuple[int, int], NDArray[np.float16]] = field(default_factory=dict)
+
+    def flow(self, dis: DisFlow, before: int, here: int) -> NDArray[np.float16]:
+        """(2, h, w) low-resolution pixels from frame `here` back to frame `before`."""
+        if (before, here) not in self.flows:
+            self.flows[before, here] = dis(self.low[before], self.low[here]).astype(np.float16)
+        return self.flows[before, here]
+
+
+def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName | EvaluationName) -> Sequence:
+    height, width = (side // SCALE * SCALE for side in frames.shape[1:3])
+    target = np.ascontiguousarray(frames[:, :height, :width])
+    low = make_low(name, target, protocol)
+    luma = cv2.cvtColor(target[len(target) // 2], cv2.COLOR_RGB2GRAY)
+    detail = cv2.resize(
+        np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA
+    )
+    return Sequence(name, target, low, cv2.integral(detail))
+
+
+def photo_clip(
+    rng: np.random.Generator, photo: NDArray[np.uint8], frames: int, side: int
+) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8: a photograph under a random camera path."""
+    path = draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
+    return render(photo, path)
+
+
+def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
+    """(y, x) of a random crop, the most detailed of a few."""
+    ys, xs = (rng.integers(side - crop + 1, size=CANDIDATES) for side in sequence.low.shape[1:3])
+    d = sequence.detail
+    best = int((d[ys + crop, xs + crop] - d[ys, xs + crop] - d[ys + crop, xs] + d[ys, xs]).argmax())
+    return int(ys[best]), int(xs[best])
+
+
+def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
+    """`frames` consecutive indices, turning round at the ends of a clip that is too short for them.
+
+    Never backwards from the start: motion both ways costs double, and only TecoGAN's losses need it.
+    """
+    return to_and_fro(length, frames, int(rng.integers(max(1, length - frames + 1))))
+
+
+def to_and_fro(length: int, frames: int, start: int = 0) -> list[int]:
+    """`frames` indices from `start` on, turning round at the ends as often as it takes."""
+    ring = [*range(length), *range(length - 2, 0, -1)]
+    return [ring[(start + i) % len(ring)] for i in range(frames)]
+
+
+def forth_and_back(order: list[int]) -> list[int]:
+    """a, b, c -> a, b, c, b, a: the last one turns round and is not played twice."""
+    return order + order[-2::-1]
+
+
+def validation_sequences(
+    library: Library, protocol: ProtocolName, *, frames: int = VALIDATION_FRAMES
+) -> list[Sequence]:
+    """The held-out clips at their smallest level, all equally long; a photograph under a fixed path where
+    there is none.
+    """
+    smallest: dict[str, Clip] = {}
+    for clip in library.held_out:
+        if clip.name not in smallest or clip.frames[0].size < smallest[clip.name].frames[0].size:
+            smallest[clip.name] = clip
+    clips = list(smallest.values())
+    if not clips and library.photos:
+        shown = photo_clip(np.random.default_rng(0), library.photos[0], VALIDATION_FRAMES, PHOTO_SIDE)
+        clips = [Clip("photo", shown)]
+    return [
+        make_sequence(clip.name, clip.frames[to_and_fro(len(clip.frames), frames)], protocol)
+        for clip in clips
+    ]
