@@ -21,12 +21,12 @@ from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
 DownName = Literal["gaussian", "area", "bicubic", "nearest"]
 
 HARSH_SHARE: Final = 0.15
-NOISY_SHARE: Final = 0.5
+NOISY_SHARE: Final = 0.4
 DECIMATION_DEVIATION: Final = (0.1, 2.0)  # high-resolution pixels; the `bd` protocol has 1.5
 NOISE_LEVEL: Final = (1 / 255, 12 / 255)
 JPEG_QUALITY: Final = (60.0, 95.0)
-DOWNS: Final[dict[DownName, float]] = {"gaussian": 0.45, "area": 0.15, "bicubic": 0.15, "nearest": 0.25}
-ENDS: Final = {"nothing": 0.3, "jpeg": 0.1, "codec": 0.6}
+DOWNS: Final[dict[DownName, float]] = {"gaussian": 0.4, "area": 0.1, "bicubic": 0.1, "nearest": 0.4}
+ENDS: Final = {"nothing": 0.4, "jpeg": 0.1, "codec": 0.5}
 CRFS: Final[dict[CodecName, range]] = {"libx264": range(20, 33), "libx265": range(22, 35)}
 
 
