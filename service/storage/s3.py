@@ -7,31 +7,28 @@ part go up in parts, as their bytes come by, so memory stays level.
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
-from service import metrics
 from service.errors import StorageUnavailable
 from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+from service.storage.s3_errors import code_of, unavailable, working
+from service.storage.s3_writer import S3Writer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-PART_BYTES = 8 * 1024**2  # S3 takes 10,000 parts of at least 5 MiB, so objects up to 80 GB
 _CONNECTIONS_MAX = 32  # boto3's own pool of 10 is fewer than the threads of a worker or an API process
 _DELETE_PAGE = 1000  # keys S3 takes in one request to delete
 _CONDITION_TRIES = 5
 
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed"})
 _BUSY = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
 
@@ -95,12 +92,12 @@ class S3Storage:
             try:
                 self._client.put_object(Bucket=self._bucket, Key=check_key(key), Body=data, IfNoneMatch="*")
             except ClientError as error:
-                if _code(error) in _TAKEN:
+                if code_of(error) in _TAKEN:
                     return False
-                if _code(error) not in _BUSY:
-                    raise _unavailable(error) from error
+                if code_of(error) not in _BUSY:
+                    raise unavailable(error) from error
             except (BotoCoreError, HTTPError) as error:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             else:
                 return True
         raise StorageUnavailable(f"The storage could not decide whether {key!r} exists.")
@@ -111,7 +108,7 @@ class S3Storage:
                 writer.write(chunk)
             writer.commit()
 
-    def writer(self, key: str) -> "S3Writer":
+    def writer(self, key: str) -> S3Writer:
         return S3Writer(self._client, self._bucket, check_key(key))
 
     def get(self, key: str) -> bytes:
@@ -130,7 +127,7 @@ class S3Storage:
     ) -> str | None:
         if self._signer is None:
             return None
-        with _working(key):
+        with working(key):
             return self._signer.generate_presigned_url(
                 "get_object" if method == "GET" else "head_object",
                 Params={
@@ -154,7 +151,7 @@ class S3Storage:
             aside.unlink(missing_ok=True)
 
     def stat(self, key: str) -> int:
-        with _working(key):
+        with working(key):
             return self._client.head_object(Bucket=self._bucket, Key=check_key(key))["ContentLength"]
 
     def exists(self, key: str) -> bool:
@@ -166,20 +163,20 @@ class S3Storage:
 
     def list(self, prefix: str) -> Iterator[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with _working(prefix):
+        with working(prefix):
             for page in pages:
                 for entry in page.get("Contents", []):
                     yield entry["Key"]
 
     def delete(self, key: str) -> None:
-        with _working(key):
+        with working(key):
             self._client.delete_object(Bucket=self._bucket, Key=check_key(key))
 
     def delete_prefix(self, prefix: str) -> None:
         keys = list(self.list(check_prefix(prefix)))
         for first in range(0, len(keys), _DELETE_PAGE):
             page = keys[first : first + _DELETE_PAGE]
-            with _working(prefix):
+            with working(prefix):
                 answer = self._client.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in page], "Quiet": True}
                 )
@@ -190,7 +187,7 @@ class S3Storage:
         begun_before = time.time() - older_than_s
         discarded = 0
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
-        with _working(""):
+        with working(""):
             for page in pages:
                 for upload in page.get("Uploads", []):
                     if upload["Initiated"].timestamp() < begun_before:
@@ -201,7 +198,7 @@ class S3Storage:
         return discarded
 
     def ping(self) -> None:
-        with _working("ping"):
+        with working("ping"):
             self._client.put_object(Bucket=self._bucket, Key="ping", Body=b"")
 
     def _stream(self, key: str, start: int, stop: int) -> Iterator[bytes]:
@@ -218,7 +215,7 @@ class S3Storage:
                 return
 
     def _read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        with _working(key):
+        with working(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
             with closing(answer["Body"]) as body:
                 for chunk in body.iter_chunks(CHUNK_BYTES):
@@ -228,91 +225,5 @@ class S3Storage:
             raise StorageUnavailable(f"The storage sent too little of {key!r}.")
 
 
-class S3Writer:
-    """See Writer in base.py. Small objects go up in one request at the commit, larger ones part by part."""
-
-    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._key = key
-        self._buffer = bytearray()
-        self._upload_id: str | None = None
-        self._parts: list[CompletedPartTypeDef] = []
-
-    def write(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= PART_BYTES:
-            self._send_part(bytes(self._buffer[:PART_BYTES]))
-            del self._buffer[:PART_BYTES]
-
-    def commit(self) -> None:
-        with _working(self._key):
-            if self._upload_id is None:
-                self._client.put_object(Bucket=self._bucket, Key=self._key, Body=bytes(self._buffer))
-                return
-            if self._buffer:
-                self._send_part(bytes(self._buffer))
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self._upload_id,
-                MultipartUpload={"Parts": self._parts},
-            )
-            self._upload_id = None
-
-    def abort(self) -> None:
-        if self._upload_id is None:
-            return
-        upload_id, self._upload_id = self._upload_id, None
-        with _working(self._key):
-            self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=upload_id)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.abort()
-        except StorageUnavailable:
-            # The error that brought us here says more; `discard_unfinished` frees the parts later.
-            if error is None:
-                raise
-
-    def _send_part(self, data: bytes) -> None:
-        with _working(self._key):
-            if self._upload_id is None:
-                upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)
-                self._upload_id = upload["UploadId"]
-            number = len(self._parts) + 1
-            part = self._client.upload_part(
-                Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=data
-            )
-            self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
-
-
-@contextmanager
-def _working(key: str) -> Iterator[None]:
-    """Turn what boto3 raises into the errors of a storage."""
-    try:
-        yield
-    except ClientError as error:
-        if _code(error) in _MISSING:
-            raise NotFound(f"There is no object {key!r}.", field="key", value=key) from error
-        raise _unavailable(error) from error
-    except (BotoCoreError, HTTPClientError, HTTPError) as error:
-        raise _unavailable(error) from error
-
-
 def _reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-def _unavailable(error: Exception) -> StorageUnavailable:
-    metrics.STORAGE_ERRORS.inc()
-    return StorageUnavailable(f"The storage does not work: {error}")
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
