@@ -28,7 +28,6 @@ from training.protocols import DRAWN
 from training.sequences import (
     PHOTO_SIDE,
     Sequence,
-    detailed_place,
     forth_and_back,
     make_sequence,
     photo_clip,
@@ -37,6 +36,7 @@ from training.sequences import (
 from training.sources import Library
 
 CPU: Final = torch.device("cpu")
+CANDIDATES: Final = 3  # crops drawn, of which the one with most detail is taken: flat sky teaches nothing
 PHOTO_FRAMES: Final = 12
 PHOTO_PATHS: Final = 1  # camera paths per photograph; each is rendered once and kept (0.8 GB for 318)
 
@@ -130,6 +130,14 @@ class Sampler:
         rng = np.random.default_rng((self._config.seed, photo_index, path_index, 1))
         frames = photo_clip(rng, self._photos[photo_index], PHOTO_FRAMES, PHOTO_SIDE)
         return make_sequence(f"photo {photo_index}", frames, self._config.linear)
+
+
+def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
+    """(y, x) of a random crop, the most detailed of a few."""
+    ys, xs = (rng.integers(side - crop + 1, size=CANDIDATES) for side in sequence.low.shape[1:3])
+    d = sequence.detail
+    best = int((d[ys + crop, xs + crop] - d[ys, xs + crop] - d[ys + crop, xs] + d[ys, xs]).argmax())
+    return int(ys[best]), int(xs[best])
 
 
 def prefetch(make: Callable[[int], Batch], start: int, *, depth: int = 2) -> Generator[Batch, None, None]:

@@ -20,7 +20,6 @@ from training.protocols import make_low
 from training.sources import Clip, Library
 
 PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
-CANDIDATES: Final = 3  # crops drawn, of which the one with most detail is taken: flat sky teaches nothing
 VALIDATION_FRAMES: Final = 32  # what a recurrence adds up over time shows after some twenty
 
 
@@ -58,14 +57,6 @@ def photo_clip(
     """(T, H, W, 3) uint8: a photograph under a random camera path."""
     path = draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
     return render(photo, path)
-
-
-def detailed_place(rng: np.random.Generator, sequence: Sequence, crop: int) -> tuple[int, int]:
-    """(y, x) of a random crop, the most detailed of a few."""
-    ys, xs = (rng.integers(side - crop + 1, size=CANDIDATES) for side in sequence.low.shape[1:3])
-    d = sequence.detail
-    best = int((d[ys + crop, xs + crop] - d[ys, xs + crop] - d[ys + crop, xs] + d[ys, xs]).argmax())
-    return int(ys[best]), int(xs[best])
 
 
 def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:

@@ -1,7 +1,7 @@
 """What people upload: mostly made small once, at times a little noisy, and compressed once.
 
 BSRGAN's ranges (bsrgan.py) are wide on purpose: few of its draws leave a clip as good as a phone's or a
-site's, and a model that saw those alone smooths what was clean. So a part of the clips is degraded lightly.
+site's, and a model that saw those alone smooths what was clean. So most clips are degraded lightly.
 The factors are the same records, drawn from narrower ranges and in the order in which a camera and a site
 apply them.
 """

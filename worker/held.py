@@ -55,9 +55,8 @@ class Held:
         self.on_stop = on_stop
         self._lost = threading.Event()
         self._ended = threading.Event()
-        self._asking = (
-            threading.Lock()
-        )  # a renewal of what is just being finished would be told that it is lost
+        # A renewal that overtakes the finish of the same step would be told that the lease is lost.
+        self._asking = threading.Lock()
         self._progress_at = time.monotonic()
         self._thread = threading.Thread(target=self._renew, name=f"lease {lease.step}", daemon=True)
 
