@@ -172,6 +172,13 @@ class StoreUnavailable(TransientError):
     code = "store_unavailable"
 
 
+class ModelsNotPublished(TransientError):
+    """A new installation: no worker has published the models yet, and one that is not there was named."""
+
+    code = "models_not_published"
+    public = True
+
+
 class DeviceLost(TransientError):
     """The engine or its device failed: whatever ran there can run again elsewhere."""
 

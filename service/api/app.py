@@ -37,9 +37,8 @@ Every error is `application/problem+json` with a stable `type`.
 
 
 def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Queue) -> FastAPI:
-    services = Services(
-        settings=settings, store=store, storage=storage, queue=queue, catalogue=Catalogue(storage)
-    )
+    catalogue = Catalogue(storage, {settings.default_video_model, settings.default_image_model})
+    services = Services(settings=settings, store=store, storage=storage, queue=queue, catalogue=catalogue)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -5,11 +5,11 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.errors import UnknownModel
+from service.errors import ModelsNotPublished, UnknownModel
 from service.storage import models
 from service.storage.base import NotFound, Storage
 
@@ -27,10 +27,21 @@ class Entry:
 
 
 class Catalogue:
-    """entries() -> what is offered now, by name; require(name) raises UnknownModel. Blocks; thread-safe."""
+    """entries() -> what is offered now, by name; require(name) raises UnknownModel. Blocks; thread-safe.
 
-    def __init__(self, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
+    expected   names that a worker publishes when it starts; as long as one is missing, a name that is not
+               there may yet come, and `require` raises ModelsNotPublished in place of UnknownModel
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        expected: Collection[str] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._storage = storage
+        self._expected = frozenset(expected)
         self._clock = clock
         self._seen: tuple[float, dict[str, Entry]] | None = None  # replaced whole, so readers need no lock
 
@@ -42,9 +53,17 @@ class Catalogue:
 
     def require(self, name: str) -> None:
         entries = self.entries()
-        if name not in entries:
-            offered = ", ".join(sorted(entries))
-            raise UnknownModel(f"there is no model {name!r}; there are: {offered}", field="model", value=name)
+        if name in entries:
+            return
+        if missing := ", ".join(sorted(self._expected - entries.keys())):
+            raise ModelsNotPublished(
+                f"there is no model {name!r} yet: workers publish the models when they start, and {missing} "
+                "is still missing",
+                field="model",
+                value=name,
+            )
+        offered = ", ".join(sorted(entries))
+        raise UnknownModel(f"there is no model {name!r}; there are: {offered}", field="model", value=name)
 
     def _read(self) -> dict[str, Entry]:
         found = {BASELINE: Entry(name=BASELINE, version=None, card={"summary": _BASELINE_SUMMARY})}

@@ -13,11 +13,19 @@ from tests.service.api.harness import LIMIT_BYTES, Service, running
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, upload_bytes_max=LIMIT_BYTES, pixels_max=1_000_000, queue_max=5)
+    return Settings(
+        data_dir=tmp_path,
+        upload_bytes_max=LIMIT_BYTES,
+        pixels_max=1_000_000,
+        queue_max=5,
+        default_video_model="bicubic",
+        default_image_model="bicubic",
+    )
 
 
 @pytest.fixture
 def service(settings: Settings) -> Service:
+    """Nothing is published in it, and `bicubic`, which needs no publishing, is all that it waits for."""
     store = MemoryStore(lease_s=settings.lease_s, attempts_max=settings.attempts_max)
     return Service(settings, store, FileStorage(settings.objects_dir))
 

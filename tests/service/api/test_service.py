@@ -6,6 +6,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.api import health
@@ -69,7 +70,7 @@ def test_requests_are_counted_by_route_and_never_by_path(service: Service) -> No
 
 def test_bicubic_is_offered_before_anything_was_published(service: Service) -> None:
     (only,) = service.ask("GET", "/models").json()["models"]
-    assert (only["name"], only["default_for"]) == ("bicubic", [])
+    assert (only["name"], only["default_for"]) == ("bicubic", ["video", "image"])
     assert only["summary"]
 
 
@@ -109,6 +110,26 @@ def test_the_catalogue_looks_again_after_a_moment(service: Service, tmp_path: Pa
     publish(service, "late", "1", {}, tmp_path / "checkpoint")
     now = 10.0
     catalogue.require("late")
+
+
+def test_a_name_that_may_yet_be_published_is_refused_for_now_and_one_that_is_unknown_for_good(
+    service: Service, tmp_path: Path
+) -> None:
+    service.settings = service.settings.model_copy(update={"default_video_model": "tecogan"})
+
+    def post_with(name: str) -> httpx.Response:
+        return service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": name})
+
+    early = post_with("crisp")
+    assert (early.status_code, early.json()["type"]) == (503, "/problems/models_not_published")
+    assert (early.json()["field"], early.json()["value"]) == ("model", "crisp")
+    assert "tecogan" in early.json()["detail"]
+    assert int(early.headers["Retry-After"]) > 0
+    assert post_with("bicubic").status_code == 202
+
+    publish(service, "tecogan", "1", {}, tmp_path / "checkpoint")
+    late = post_with("crisp")
+    assert (late.status_code, late.json()["type"]) == (422, "/problems/unknown_model")
 
 
 def test_the_root_is_a_page_for_people(service: Service) -> None:
