@@ -83,7 +83,8 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Rounds]:
         perceptual = None
         if config.vgg_weight:
             save_file(
-                {name: torch.randn(s) * 0.02 for name, s in vgg.shapes().items()}, Path(folder) / vgg.FILE
+                {name: torch.randn(s) * 0.02 for name, s in vgg.shapes("cosine").items()},
+                Path(folder) / vgg.FILE,
             )
             perceptual = vgg.Vgg16(Path(folder), device)
     objective = Objective(learner.model, config, critic=learner.critic, vgg=perceptual)

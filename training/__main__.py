@@ -174,7 +174,7 @@ def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
     if options.perceptual:
         from training import vgg  # noqa: PLC0415
 
-        weights[vgg.FILE] = vgg.cut(options.perceptual)
+        weights |= vgg.cut(options.perceptual)
     kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
     return 0

@@ -17,11 +17,15 @@ from model_core.pixels import to_float
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """low (N, T, 3, h, w), target (N, T, 3, H, W) float RGB in [0, 1]; flow as in Row, or None."""
+    """low (N, T, 3, h, w), target (N, T, 3, H, W) float RGB in [0, 1]; flow as in Row, or None.
+
+    pixel_factor   (N,) of each clip's pixel loss, or None: 1
+    """
 
     low: Tensor
     target: Tensor
     flow: Tensor | None
+    pixel_factor: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,14 @@ class Row:
 
     F is T-1, or 2T-2 where motion both ways is wanted: that of the clip played forth and back.
     turn   how the batch shows it: flipped in x for 1, in y for 2, then both axes exchanged for 4, or a sum
+    pixel_factor   how much more than another clip's its pixel loss counts
     """
 
     target: NDArray[np.uint8]
     low: NDArray[np.uint8]
     flow: NDArray[np.float32] | None
     turn: int
+    pixel_factor: float = 1.0
 
 
 def collate(rows: list[Row], device: torch.device) -> Batch:
@@ -44,7 +50,7 @@ def collate(rows: list[Row], device: torch.device) -> Batch:
     target = _pictures([row.target for row in rows], turns, device)
     flows = [turn_flow(row.flow, row.turn) for row in rows if row.flow is not None]
     flow = _upload(np.stack(flows), device) if len(flows) == len(rows) else None
-    return Batch(low, target, flow)
+    return Batch(low, target, flow, _upload(np.array([row.pixel_factor for row in rows], np.float32), device))
 
 
 def turn_flow(flow: NDArray[np.float32], turn: int) -> NDArray[np.float32]:

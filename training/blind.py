@@ -5,27 +5,35 @@ see on whole frames, and the margin is cut away. Motion is that of the degraded 
 Not here: the degradations (bsrgan.py, uploads.py), and which crop (data.py).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model_core.config import SCALE
 from model_core.dis import DisFlow
+from training.bsrgan import Step, apply_plan
 
 MARGIN: Final = 8  # low-resolution pixels; the widest kernels reach 10 of those, and weigh little there
 
 
+class DrawPlan(Protocol):
+    """The steps for a clip of that shape, in high-resolution pixels (bsrgan.py, uploads.py)."""
+
+    def __call__(self, rng: Generator, frames: int, height: int, width: int, /) -> list[Step]: ...
+
+
 def degrade_crop(
-    degrade: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    draw_plan: DrawPlan,
+    rng: Generator,
     frames: Sequence[NDArray[np.uint8]],
     place: tuple[int, int],
     crop: int,
-) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
-    """Low frames (T, h, w, 3) of a crop and its margin, and where in them the crop lies.
+) -> tuple[NDArray[np.uint8], tuple[slice, slice], list[Step]]:
+    """Low frames (T, h, w, 3) of a crop and its margin, where in them the crop lies, and how they were made.
 
-    degrade (T, H, W, 3) -> (T, H/4, W/4, 3)
     frames  T whole ones (H, W, 3), as played
     place   (y, x) of the crop in low-resolution pixels; the margin ends where the frame does
     """
@@ -34,9 +42,11 @@ def degrade_crop(
         for start, side in zip(place, frames[0].shape[:2], strict=True)
     ]
     high = tuple(slice(start * SCALE, stop * SCALE) for start, stop in bounds)
-    low = degrade(np.stack([frame[high] for frame in frames]))
+    target = np.stack([frame[high] for frame in frames])
+    plan = draw_plan(rng, *target.shape[:3])
+    low = apply_plan(rng, plan, target)
     y, x = (start - bound[0] for start, bound in zip(place, bounds, strict=True))
-    return low, (slice(y, y + crop), slice(x, x + crop))
+    return low, (slice(y, y + crop), slice(x, x + crop)), plan
 
 
 def motion(

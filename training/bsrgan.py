@@ -57,15 +57,11 @@ class Step(Protocol):
     def apply(self, rng: Generator, frames: Frames) -> Frames: ...
 
 
-def degrade_clip(rng: Generator, target: NDArray[np.uint8], *, codec: bool = True) -> NDArray[np.uint8]:
-    """(T, H, W, 3) uint8 RGB -> (T, H/4, W/4, 3). With `codec`, PyAV is needed (CodecMissingError)."""
-    frames, height, width, _ = target.shape
+def apply_plan(rng: Generator, plan: Sequence[Step], target: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8 RGB -> (T, H/4, W/4, 3). Compression needs PyAV (CodecMissingError)."""
+    height, width = target.shape[1:3]
     if height % SCALE or width % SCALE:
         raise ValueError(f"{width}x{height} is not a multiple of {SCALE} on both sides")
-    return apply_plan(rng, draw_plan(rng, frames, height, width, codec=codec), target)
-
-
-def apply_plan(rng: Generator, plan: Sequence[Step], target: NDArray[np.uint8]) -> NDArray[np.uint8]:
     low = from_levels(target)
     for step in plan:
         low = step.apply(rng, low).clip(0, 1)

@@ -16,6 +16,7 @@ ProtocolName = Literal["bd", "bi", "bsrgan", "upload"]
 EvaluationName = Literal["bd", "bi", "bd-x264", "decimated", "bd-noise10"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
+VggDistanceName = Literal["cosine", "lpips"]
 CriticKindName = Literal["vanilla", "relativistic"]
 CriticSightName = Literal["all", "textured"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
@@ -44,11 +45,14 @@ class TrainingConfig:
     clip_norm        longest gradient; longer ones are scaled down to it
     pixel_loss       distance of output and target: "charbonnier", or "log_square" once that is near its end
     pixel_weight     its weight
+    picked_factor    how much more it weighs for clips made small without blur, which perceptual losses alone
+                     leave half a pixel off
     warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
     best_buddy_weight      distance of each patch to its best buddy in the target
     back_projection_weight distance of the input and the output made small again
     ping_pong_weight distance of the outputs on the way forth and on the way back; 0 plays clips forth only
     vgg_weight       distance of VGG16's features of output and target
+    vgg_distance     "cosine" (TecoGAN's), or "lpips": each feature weighed by how much people see of it
     gan_weight       what D finds wrong with the output; 0 trains without D
     critic_weight    distance of D's own features of output and target
     critic_kind      "vanilla", or "relativistic": D tells which side is the more real one (ESRGAN)
@@ -83,11 +87,13 @@ class TrainingConfig:
     clip_norm: float = 0.5
     pixel_loss: PixelLossName = "charbonnier"
     pixel_weight: float = 1.0
+    picked_factor: float = 1.0
     warp_weight: float = 0.0
     best_buddy_weight: float = 0.0
     back_projection_weight: float = 0.0
     ping_pong_weight: float = 0.0
     vgg_weight: float = 0.0
+    vgg_distance: VggDistanceName = "cosine"
     gan_weight: float = 0.0
     critic_weight: float = 0.0
     critic_kind: CriticKindName = "vanilla"
@@ -105,6 +111,7 @@ class TrainingConfig:
             ("protocol", ProtocolName),
             ("precision", PrecisionName),
             ("pixel_loss", PixelLossName),
+            ("vgg_distance", VggDistanceName),
             ("critic_kind", CriticKindName),
             ("critic_sees", CriticSightName),
         ):
@@ -220,8 +227,12 @@ PRESETS: Final = {
     ),
     # `frvsr_lite` with TecoGAN's losses, from its weights (--init); how they came to be weighed: LOG.md.
     "teco_lite": _TECO_LITE,
-    # The same for what people upload, from `teco_lite`'s weights.
-    "real_lite": replace(_TECO_LITE, protocol="upload"),
+    # The same for what people upload, from `teco_lite`'s weights; what each change is worth: LOG.md.
+    "real_lite": replace(
+        _TECO_LITE, protocol="upload", batch=3, late_batch=3, frames=6, late_frames=6, learning_rate=1e-4,
+        pixel_loss="log_square", pixel_weight=0.02, picked_factor=4.0,
+        vgg_distance="lpips", vgg_weight=1.0, gan_weight=0.05, critic_weight=0.1,
+    ),
     # The published recipe, begun from `frvsr_paper`.
     "tecogan_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,

@@ -20,9 +20,11 @@ from model_core.config import SCALE
 from model_core.dis import DisFlow
 from training.batches import Batch, Row, collate
 from training.blind import degrade_crop, motion
+from training.bsrgan import apply_plan
 from training.codec import codec_missing
 from training.config import TrainingConfig
 from training.degradations import degrade_frames
+from training.kernels import Pick
 from training.motion import render_two_layers
 from training.protocols import DRAWN
 from training.sequences import (
@@ -76,11 +78,13 @@ class Sampler:
         high = slice(y * SCALE, (y + crop) * SCALE), slice(x * SCALE, (x + crop) * SCALE)
         target = np.stack([sequence.target[t][high] for t in order])
         if self._drawn:
-            degrade = partial(self._drawn, rng, codec=self._codec)
-            wide, low = degrade_crop(degrade, [sequence.target[t] for t in order], (y, x), crop)
+            played = [sequence.target[t] for t in order]
+            draw_plan = partial(self._drawn, codec=self._codec)
+            wide, low, plan = degrade_crop(draw_plan, rng, played, (y, x), crop)
             pairs = self._pairs(list(range(frames)))
             flow = None if self._dis is None else motion(self._dis, wide, pairs, low)
-            return Row(target, wide[:, *low], flow, turn)
+            picked = any(isinstance(step, Pick) for step in plan)
+            return Row(target, wide[:, *low], flow, turn, self._config.picked_factor if picked else 1.0)
         low = slice(y, y + crop), slice(x, x + crop)
         flow = None
         if self._dis is not None:
@@ -97,7 +101,7 @@ class Sampler:
         one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
         target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
         if self._drawn:
-            low = self._drawn(rng, target, codec=self._codec)
+            low = apply_plan(rng, self._drawn(rng, *target.shape[:3], codec=self._codec), target)
         else:
             low = degrade_frames(torch.from_numpy(target), self._config.linear).numpy()
         return Row(target, low, flow, int(rng.integers(8)))

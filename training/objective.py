@@ -48,11 +48,12 @@ class Objective(nn.Module):
         self._vgg = vgg
 
     def forward(
-        self, low: Tensor, target: Tensor, flow: Tensor | None
+        self, low: Tensor, target: Tensor, flow: Tensor | None, pixel_factor: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Judged | None]:
         """low (N, T, 3, h, w), target (N, T, 3, H, W); flow from the data, or None: F is a network, or none.
 
         flow   (N, T-1, 2, h, w), or (N, 2T-2, 2, h, w) of the clip played forth and back
+        pixel_factor   (N,) of each clip's pixel loss, or None: 1
         """
         if self._config.task == "flow":
             assert flow is not None, "flow is learned where it is known"
@@ -73,7 +74,8 @@ class Objective(nn.Module):
             played = unroll(self.model, low, None if flow is None else flow[:, : length - 1])
             target_played = target
         distance = losses.charbonnier if self._config.pixel_loss == "charbonnier" else losses.log_square
-        found["pixel"] = distance(played, target_played)
+        each = torch.stack([distance(a[None], b[None]) for a, b in zip(played, target_played, strict=True)])
+        found["pixel"] = (each if pixel_factor is None else each * pixel_factor).mean()
         high = played[:, :length]
         if self._config.back_projection_weight:
             found["back_projection"] = back_projection(high, low, self._degrade)
@@ -86,7 +88,12 @@ class Objective(nn.Module):
         if self._vgg is not None:
             with torch.no_grad():
                 wanted = self._vgg.features(true_pictures)
-            found["vgg"] = losses.cosine_features(self._vgg.features(pictures), wanted)
+            seen, heads = self._vgg.features(pictures), self._vgg.heads
+            found["vgg"] = (
+                losses.cosine_features(seen, wanted)
+                if heads is None
+                else losses.lpips_features(seen, wanted, heads)
+            )
         (critic,) = self._critic
         if critic is None:
             return found, None

@@ -43,7 +43,7 @@ class Rounds:
         alone = self._critic is not None and self._learner.progress.step < self._config.critic_start
         with torch.no_grad() if alone else contextlib.nullcontext():
             with torch.autocast(batch.low.device.type, torch.bfloat16, enabled=self._autocast):
-                losses, judged = self._objective(batch.low, batch.target, batch.flow)
+                losses, judged = self._objective(batch.low, batch.target, batch.flow, batch.pixel_factor)
             loss = total(losses, self._config)
         facts = {"loss": loss, **losses}
         if not alone:

@@ -70,7 +70,7 @@ def train(
     learner = begin(config, out / "state", init, processes.device, init_critic=init_critic)
     progress, schedule = learner.progress, Schedule(config, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
-    vgg = Vgg16(perceptual, processes.device) if config.vgg_weight else None
+    vgg = Vgg16(perceptual, processes.device, config.vgg_distance) if config.vgg_weight else None
     objective = Objective(learner.model, config, critic=learner.critic, vgg=vgg)
     sampler = Sampler(library, config, processes.device)
     autocast = choose_autocast(config, objective, sampler, processes)
@@ -152,7 +152,7 @@ def choose_autocast(
         for _ in range(1 + TIMED_STEPS):
             began = time.monotonic()
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=enabled):
-                losses, _ = objective(batch.low, batch.target, batch.flow)
+                losses, _ = objective(batch.low, batch.target, batch.flow, batch.pixel_factor)
             total(losses, config).backward()  # type: ignore[no-untyped-call]
             if processes.device.type == "cuda":
                 torch.cuda.synchronize()

@@ -8,12 +8,11 @@ apply them.
 
 from typing import Final, Literal
 
-import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from model_core.config import SCALE
-from training.bsrgan import Step, apply_plan, choose, degrade_clip, draw_compression, drift
+from training import bsrgan
+from training.bsrgan import Step, choose, draw_compression, drift
 from training.codec import CodecName
 from training.kernels import Decimate, Pick, Resize
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg
@@ -30,11 +29,10 @@ ENDS: Final = {"nothing": 0.4, "jpeg": 0.1, "codec": 0.5}
 CRFS: Final[dict[CodecName, range]] = {"libx264": range(20, 33), "libx265": range(22, 35)}
 
 
-def degrade_upload(rng: Generator, target: NDArray[np.uint8], *, codec: bool = True) -> NDArray[np.uint8]:
-    """(T, H, W, 3) uint8 RGB -> (T, H/4, W/4, 3): HARSH_SHARE of the clips as BSRGAN, the others lightly."""
-    if rng.uniform() < HARSH_SHARE:
-        return degrade_clip(rng, target, codec=codec)
-    return apply_plan(rng, draw_light_plan(rng, *target.shape[:3], codec=codec), target)
+def draw_plan(rng: Generator, frames: int, height: int, width: int, *, codec: bool = True) -> list[Step]:
+    """The steps for a clip of that shape: HARSH_SHARE of the clips as BSRGAN, the others lightly."""
+    draw = bsrgan.draw_plan if rng.uniform() < HARSH_SHARE else draw_light_plan
+    return draw(rng, frames, height, width, codec=codec)
 
 
 def draw_light_plan(

@@ -1,5 +1,6 @@
 """Pictures and shots that tests make for themselves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from training import vgg
+from training.bsrgan import Step, apply_plan
 from training.sources import is_held_out
 
 
@@ -48,6 +50,14 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
         container.mux(stream.encode(None))
 
 
+def degraded(
+    draw_plan: Callable[..., list[Step]], seed: int, target: NDArray[np.uint8], *, codec: bool = True
+) -> NDArray[np.uint8]:
+    """(T, H, W, 3) -> (T, H/4, W/4, 3), plan and noise drawn from the seed."""
+    rng = np.random.default_rng(seed)
+    return apply_plan(rng, draw_plan(rng, *target.shape[:3], codec=codec), target)
+
+
 def random_vgg() -> dict[str, torch.Tensor]:
     """Weights of VGG16's shapes: what they see is nonsense, but signals come through alive."""
     random = torch.Generator().manual_seed(0)
@@ -55,5 +65,14 @@ def random_vgg() -> dict[str, torch.Tensor]:
         name: (torch.randn(shape, generator=random) * (2 / (9 * shape[1])) ** 0.5).half()
         if len(shape) == 4
         else torch.zeros(shape).half()
-        for name, shape in vgg.shapes().items()
+        for name, shape in vgg.shapes("lpips").items()
+    }
+
+
+def random_heads() -> dict[str, torch.Tensor]:
+    """Heads of LPIPS's shapes."""
+    random = torch.Generator().manual_seed(0)
+    return {
+        f"lin{level}.model.1.weight": torch.rand(1, channels, 1, 1, generator=random) / channels
+        for level, channels in enumerate((64, 128, 256, 512, 512))
     }

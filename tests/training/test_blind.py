@@ -12,9 +12,11 @@ import torch
 from model_core.dis import DisFlow
 from tests.training.made import panning, textured
 from training.blind import MARGIN, degrade_crop, motion
-from training.bsrgan import degrade_clip
+from training.bsrgan import draw_plan
 from training.config import ProtocolName, TrainingConfig
 from training.data import Sampler
+from training.kernels import Decimate, Pick
+from training.noise import BY_CHANNEL, GaussianNoise
 from training.sequences import forth_and_back, validation_sequences
 from training.sources import Library, load_library
 
@@ -30,7 +32,8 @@ def test_crop_lies_where_it_was_asked_for(place: tuple[int, int]) -> None:
     flat = [np.zeros_like(frame) for frame in frames]
     for frame in flat:
         frame[4 * y : 4 * (y + 16), 4 * x : 4 * (x + 16)] = 200
-    low, inner = degrade_crop(partial(degrade_clip, np.random.default_rng(1), codec=False), flat, place, 16)
+    draw = partial(draw_plan, codec=False)
+    low, inner, _ = degrade_crop(draw, np.random.default_rng(1), flat, place, 16)
     cut = low[:, *inner].astype(float)
     assert cut.shape == (2, 16, 16, 3)
     assert low.shape[1] == min(25, y + 16 + MARGIN) - max(0, y - MARGIN)
@@ -110,3 +113,18 @@ def test_validation_clips_are_degraded_once_and_for_all(material: Path) -> None:
     (one,), (same,), (known,) = (validation_sequences(library, name) for name in ("bsrgan", "bsrgan", "bd"))
     assert np.array_equal(one.low, same.low)
     assert not np.array_equal(one.low, known.low)
+
+
+def test_clips_that_were_picked_from_and_no_others_carry_the_factor(
+    material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = load_library(material)
+    config = replace(CONFIG, picked_factor=4.0)
+    factors: list[float] = []
+    for plan in ([Pick(4)], [Decimate(4, np.ones(3))], [Pick(4), GaussianNoise(np.zeros(3), BY_CHANNEL)]):
+        sampler = Sampler(library, config)
+        monkeypatch.setattr(sampler, "_drawn", lambda *_, plan=plan, **__: plan)
+        batch = sampler.batch(0, SHAPE)
+        assert batch.pixel_factor is not None
+        factors += batch.pixel_factor.tolist()
+    assert factors == [4, 4, 1, 1, 4, 4]

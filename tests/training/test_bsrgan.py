@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.training.made import panning, textured
+from tests.training.made import degraded, panning, textured
 from training import bsrgan, codec
-from training.bsrgan import FACTORS, apply_plan, degrade_clip, draw_down, draw_order, draw_plan, drift
+from training.bsrgan import FACTORS, apply_plan, draw_down, draw_order, draw_plan, drift
 from training.codec import CodecMissingError, Compression, compress
 from training.kernels import Blur, Decimate, Frames, Resize, gaussian_kernel
 from training.noise import BY_CHANNEL, GREY, GaussianNoise, Jpeg, correlated, from_levels, to_levels
@@ -27,7 +27,7 @@ def pyav() -> None:
 @pytest.mark.usefixtures("pyav")
 def test_low_clip_is_a_function_of_the_seed() -> None:
     target = panning(3, 64, 96, 0)
-    one, same, other = (degrade_clip(np.random.default_rng(seed), target) for seed in (5, 5, 6))
+    one, same, other = (degraded(draw_plan, seed, target) for seed in (5, 5, 6))
     assert one.shape == (3, 16, 24, 3)
     assert one.dtype == np.uint8
     assert np.array_equal(one, same)
@@ -36,7 +36,7 @@ def test_low_clip_is_a_function_of_the_seed() -> None:
 
 def test_side_that_is_no_multiple_of_four_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="10x16"):
-        degrade_clip(rng, np.zeros((1, 16, 10, 3), np.uint8))
+        apply_plan(rng, [], np.zeros((1, 16, 10, 3), np.uint8))
 
 
 def test_every_order_occurs_and_downsampling_never_runs_backwards(rng: np.random.Generator) -> None:
@@ -143,10 +143,7 @@ def test_nothing_shifts(kind: bsrgan.DownName, halved: bool) -> None:
 def test_levels_and_colours_are_kept() -> None:
     target = np.full((2, 64, 64, 3), (180, 120, 70), np.uint8)
     target[:, :32] = (90, 140, 200)
-    found = [
-        degrade_clip(np.random.default_rng(seed), target, codec=seed % 3 == 0).mean((0, 1, 2))
-        for seed in range(60)
-    ]
+    found = [degraded(draw_plan, seed, target, codec=seed % 3 == 0).mean((0, 1, 2)) for seed in range(60)]
     shift = np.array(found) - target.mean((0, 1, 2))
     assert np.abs(np.median(shift, 0)).max() < 1
     assert np.percentile(np.abs(shift), 90) < 5

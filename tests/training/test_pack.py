@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load, save_file
 
-from tests.training.made import panning, random_vgg, shot_name, textured
+from tests.training.made import panning, random_heads, random_vgg, shot_name, textured
 from training import vgg
 from training.__main__ import main
 from training.initial import InitError, find_initial
@@ -79,25 +79,38 @@ def test_pack_brings_all_that_a_perceptual_run_needs(
 ) -> None:
     """On a bare machine there is no folder to name: the loss's network must be found inside, and so may G."""
     weights, pack = random_vgg(), tmp_path / "pack.npz"
-    unused = {"features.28.weight": torch.zeros(512, 512, 3, 3).half()}
+    unused = {"classifier.0.weight": torch.zeros(512).half()}
     save_file(weights | unused, tmp_path / vgg.FILE)
-    command = ["pack", "--data", str(material), "--max-mb", "16", "--out", str(pack)]
+    save_file(random_heads(), tmp_path / vgg.HEADS_FILE)
+    command = ["pack", "--data", str(material), "--max-mb", "31", "--out", str(pack)]
     assert main([*command, "--perceptual", str(tmp_path)]) == 0
-    (file,) = unpack_weights(pack, tmp_path)
-    found = load(file.read_bytes())
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    features, heads = unpack_weights(pack, unpacked)
+    assert (features.name, heads.name) == (vgg.FILE, vgg.HEADS_FILE)
+    assert heads.read_bytes() == (tmp_path / vgg.HEADS_FILE).read_bytes()
+    found = load(features.read_bytes())
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) for name in weights)
-    file.unlink()
+    for name in (vgg.FILE, vgg.HEADS_FILE):
+        (tmp_path / name).unlink()
     small = {
         "features": 8, "blocks": 1, "batch": 1, "frames": 3, "crop": 16, "iterations": 1, "photo-share": 0,
         "precision": "fp32",
     }  # fmt: skip
     keys = [part for key, value in small.items() for part in (f"--{key}", str(value))]
-    run = ["train", "--preset", "teco_lite", "--data", str(pack), "--out", str(tmp_path / "run"), *keys]
+    run = ["train", "--preset", "real_lite", "--data", str(pack), "--out", str(tmp_path / "run"), *keys]
     monkeypatch.chdir(tmp_path)
     assert main(run) == 0
     assert '"vgg": ' in (tmp_path / "run" / "log.jsonl").read_text()
     assert not list((tmp_path / "run").rglob(vgg.FILE))  # or it would travel back with every state
+
+
+def test_pack_takes_no_more_of_the_network_than_cosine_needs_where_there_are_no_heads(tmp_path: Path) -> None:
+    save_file(random_vgg(), tmp_path / vgg.FILE)
+    (content,) = vgg.cut(tmp_path).values()
+    assert load(content).keys() == vgg.shapes("cosine").keys()
+    assert len(content) < 16e6
 
 
 def test_weights_to_begin_from_are_a_path_a_shipped_name_or_inside_the_pack(tmp_path: Path) -> None:

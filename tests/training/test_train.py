@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_core.model import build
-from tests.training.made import random_vgg
+from tests.training.made import random_heads, random_vgg
 from training import vgg
 from training.config import PRESETS, TrainingConfig
 from training.initial import InitError, load_initial
@@ -46,6 +46,7 @@ def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of VGG16's shapes: what they see is nonsense, but it is theirs."""
     folder = tmp_path_factory.mktemp("perceptual")
     save_file(random_vgg(), folder / vgg.FILE)
+    save_file(random_heads(), folder / vgg.HEADS_FILE)
     return folder
 
 

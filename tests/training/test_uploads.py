@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.training.made import panning
+from tests.training.made import degraded, panning
 from training.codec import Compression
 from training.kernels import Decimate, Pick
 from training.noise import GaussianNoise, Jpeg
-from training.uploads import HARSH_SHARE, degrade_upload, draw_light_plan
+from training.uploads import HARSH_SHARE, draw_light_plan, draw_plan
 
 DRAWS = 300
 TARGET = panning(3, 24, 32, 0).repeat(4, 1).repeat(4, 2)
@@ -34,7 +34,7 @@ def test_picture_and_clip_without_codec_end_as_jpeg_where_a_video_would_be_compr
 
 def test_most_uploads_are_nearer_to_the_clip_than_bsrgans() -> None:
     plain = TARGET.reshape(3, 24, 4, 32, 4, 3).mean((2, 4))
-    lows = [degrade_upload(np.random.default_rng(seed), TARGET, codec=False) for seed in range(DRAWS)]
+    lows = [degraded(draw_plan, seed, TARGET, codec=False) for seed in range(DRAWS)]
     assert {low.shape for low in lows} == {(3, 24, 32, 3)}
     far = np.array([np.abs(low - plain).mean() for low in lows])
     light = np.array([np.random.default_rng(seed).uniform() >= HARSH_SHARE for seed in range(DRAWS)])
@@ -44,6 +44,6 @@ def test_most_uploads_are_nearer_to_the_clip_than_bsrgans() -> None:
 
 def test_upload_is_a_function_of_the_seed() -> None:
     pytest.importorskip("av")
-    one, same, other = (degrade_upload(np.random.default_rng(seed), TARGET) for seed in (5, 5, 6))
+    one, same, other = (degraded(draw_plan, seed, TARGET) for seed in (5, 5, 6))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
