@@ -1,6 +1,6 @@
 """The blind degradation of BSRGAN for clips: factors drawn from wide ranges, in a shuffled order.
 
-`draw_plan` decides everything but the noise itself, `degrade_clip` draws a plan and applies it: pure
+`draw_plan` decides everything but the noise itself, `apply_plan` makes the low frames: pure
 functions of the generator and the clip. The factors are records in kernels.py, noise.py, sensor.py and
 codec.py. Source: Zhang et al. 2021, "Designing a Practical Degradation Model for Deep Blind Image Super-
 Resolution" (arXiv:2103.14006), section 3; the authors' utils_blindsr.py where the paper leaves a choice.
