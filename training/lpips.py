@@ -34,6 +34,11 @@ def has_lpips(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (FEATURES_FILE, HEADS_FILE))
 
 
+def read_heads(tensors: dict[str, Tensor]) -> list[Tensor]:
+    """The authors' file, for AlexNet as for VGG16 -> (1, C, 1, 1) for each of its five layers."""
+    return [tensors[f"lin{level}.model.1.weight"].float() for level in range(5)]
+
+
 class Lpips:
     """The metric with its weights; about 0.1 s for a frame of 704x544 on one core."""
 
@@ -44,8 +49,7 @@ class Lpips:
                     f"LPIPS needs {folder / name}; give its folder as --weights, or --no-lpips"
                 )
         self._features = {name: value.float() for name, value in load_file(folder / FEATURES_FILE).items()}
-        heads = load_file(folder / HEADS_FILE)
-        self._heads = [heads[f"lin{level}.model.1.weight"].float() for level in range(len(LAYERS))]
+        self._heads = read_heads(load_file(folder / HEADS_FILE))
 
     @torch.no_grad()
     def features(self, frame: Tensor) -> list[Tensor]:

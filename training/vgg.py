@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from training.config import VggDistanceName
+from training.lpips import read_heads
 
 FILE: Final = "vgg16_features.safetensors"
 HEADS_FILE: Final = "lpips_vgg_lin.safetensors"
@@ -90,11 +91,7 @@ class Vgg16:
         self._taken_after = TAKEN_AFTER[distance]
         self.heads: list[Tensor] | None = None
         if distance == "lpips":
-            heads = _read(folder, HEADS_FILE)
-            self.heads = [
-                heads[f"lin{level}.model.1.weight"].float().to(device)
-                for level in range(len(self._taken_after))
-            ]
+            self.heads = [head.to(device) for head in read_heads(_read(folder, HEADS_FILE))]
         self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self._deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)
 
