@@ -8,7 +8,7 @@ decimated     every fourth pixel, no blur: that at 4i + 2, as Pillow's nearest t
               past the centre of the block, 4i + 1.5, and every model is judged with that shift
 bd-noise10    bd, then Gaussian noise of sigma 10 levels, drawn from the clip's name
 
-The last three judge models on input that they were not trained for.
+No training draws the last three: they judge.
 """
 
 import zlib
