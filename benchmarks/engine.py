@@ -79,7 +79,8 @@ def main() -> None:
 def run(engine: Engine, count: int, frames: Picture) -> float:
     """Seconds until `count` streams of these frames are through."""
     _, height, width, _ = frames.shape
-    flow = np.zeros((2, height, width), np.float32) if engine.backend.config.flow == "dis" else None
+    comes_along = engine.backend.config.flow_comes_along
+    flow = np.zeros((2, height, width), np.float32) if comes_along else None
 
     def carry() -> None:
         with engine.open(height, width) as stream:

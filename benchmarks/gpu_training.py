@@ -103,7 +103,7 @@ def made_up_batch(config: TrainingConfig, device: torch.device) -> Batch:
     target = torch.rand(count, frames, 3, 4 * crop, 4 * crop, generator=random, device=device)
     moves = 2 * frames - 2 if config.moves_both_ways else frames - 1
     flow = None
-    if config.flow == "dis":
+    if config.model_config().flow_comes_along:
         flow = torch.randn(count, moves, 2, crop, crop, generator=random, device=device)
     return Batch(low, target, flow)
 

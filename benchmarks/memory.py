@@ -85,13 +85,14 @@ def one_shot(frame_count: int, width: int, height: int) -> Iterator[Rgb]:
 def one_pass(clip: Path, folder: Path, rounded_at: set[int]) -> Iterator[Rgb]:
     """The whole clip by `model_core.recurrence.step`, one frame after the other."""
     model = load(next((folder / "data" / "made").iterdir())).model
-    dis, before, state = DisFlow(), None, None
+    dis, before, state = DisFlow(model.config.flow), None, None
     for index, frame in enumerate(frames_of(clip)):
         height, width = frame.shape[:2]
         flow = np.zeros((2, height, width), np.float32) if before is None else dis(before, frame)
         state = state or State.clean(1, height, width)
         with torch.inference_mode():
             low = to_float(torch.from_numpy(frame)[None])
+            state = state or State.clean(model.config, low)
             state, high = step(model, state, low, torch.from_numpy(flow)[None])
         if index + 1 in rounded_at:
             state = state.rounded()

@@ -11,7 +11,7 @@ SCALE: Final = 4  # every network enlarges four times; a scale of 2 is that outp
 FORMAT_VERSION: Final = 1
 
 GeneratorName = Literal["frvsr", "bicubic", "srcnn", "srresnet", "rrdb", "compact"]
-FlowName = Literal["none", "fnet", "pyramid", "dis"]
+FlowName = Literal["none", "fnet", "pyramid", "dis", "dis-fast"]
 HeadName = Literal["subpixel", "transposed"]
 UpsamplingName = Literal["bicubic", "bilinear", "corner"]
 
@@ -22,8 +22,10 @@ class ModelConfig:
 
     generator   "frvsr": the recurrent G of FRVSR and TecoGAN; "bicubic": no network at all; "srcnn",
                 "srresnet", "rrdb" (ESRGAN), "compact" (Real-ESRGAN's small one): a picture at a time
-    flow        F: "fnet" (paper), "pyramid" (local cost volumes), "dis" (OpenCV, outside the network),
-                "none" for single-image models, whose state stays empty
+    flow        F: "fnet" (paper), "pyramid" (local cost volumes), "dis" or "dis-fast" (OpenCV, outside the
+                network), "none" for single-image models, whose state stays empty
+    window      frames that frvsr sees: 1, or 3, the one before and the one after as well
+    hidden      channels that frvsr hands to its next step beside the output, moved along by the flow
     features    channels of G's body; of srcnn's first layer
     blocks      residual blocks of G (published: 10 or 16; rrdb 23 or 6); convolutions of a compact body;
                 srcnn has none
@@ -39,6 +41,8 @@ class ModelConfig:
     flow: FlowName
     features: int = 64
     blocks: int = 10
+    window: int = 1
+    hidden: int = 0
     head: HeadName = "subpixel"
     upsampling: UpsamplingName = "bicubic"
     growth: int = 32
@@ -50,19 +54,37 @@ class ModelConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected")
         if self.format_version != FORMAT_VERSION:
             raise ValueError(f"format_version is {self.format_version!r}; this code reads {FORMAT_VERSION}")
-        for name, largest in _LARGEST.items():
+        for name, (least, largest) in _RANGES.items():
             value = getattr(self, name)
-            if not (isinstance(value, int) and 1 <= value <= largest):
-                raise ValueError(f"{name} is {value!r}; 1 to {largest} is expected")
+            if not (isinstance(value, int) and least <= value <= largest):
+                raise ValueError(f"{name} is {value!r}; {least} to {largest} is expected")
+        if self.window not in (1, 3):
+            raise ValueError(f"window is {self.window!r}; 1 or 3 is expected")
         if (self.generator == "frvsr") != (self.flow != "none"):
             raise ValueError(f"generator {self.generator!r} does not go with flow {self.flow!r}")
-        if self.generator != "frvsr" and self.upsampling != "bicubic":
-            raise ValueError(f"generator {self.generator!r} does not go with upsampling {self.upsampling!r}")
+        if self.generator != "frvsr":
+            for name in ("upsampling", "window", "hidden"):
+                if getattr(self, name) != _YOUNGER[name]:
+                    raise ValueError(
+                        f"generator {self.generator!r} does not go with {name} {getattr(self, name)!r}"
+                    )
+        if self.hidden and self.head != "subpixel":
+            raise ValueError(f"hidden is {self.hidden}: a {self.head!r} head has no such channels")
 
     @property
     def recurrent(self) -> bool:
         """Whether an output depends on the frames before it."""
         return self.flow != "none"
+
+    @property
+    def flow_comes_along(self) -> bool:
+        """Whether frames come with their flow, found by OpenCV (dis.py), and F is no network."""
+        return self.flow in ("dis", "dis-fast")
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether an output needs the frame after its own."""
+        return self.window > 1
 
     @property
     def receptive_radius(self) -> int:
@@ -107,5 +129,7 @@ class ModelConfig:
 _NAMES: Final = {
     "generator": GeneratorName, "flow": FlowName, "head": HeadName, "upsampling": UpsamplingName,
 }  # fmt: skip
-_LARGEST: Final = {"features": 512, "blocks": 64, "growth": 512}
-_YOUNGER: Final = {"upsampling": "bicubic", "growth": 32}  # with their defaults
+_RANGES: Final = {
+    "features": (1, 512), "blocks": (1, 64), "growth": (1, 512), "window": (1, 3), "hidden": (0, 512),
+}  # fmt: skip
+_YOUNGER: Final = {"upsampling": "bicubic", "growth": 32, "window": 1, "hidden": 0}  # with their defaults

@@ -1,9 +1,10 @@
 """G, the networks that make the high-resolution frame. Called by recurrence.step, one whole input at a time.
 
-A generator takes what `recurrence.generator_input` stacks, low frame first, and returns the finished
-(N, 3, 4h, 4w); its skip connection is its own business, so that any of them can run in tiles.
+A generator takes what `recurrence.generator_input` stacks and returns the finished (N, 3, 4h, 4w); its skip
+connection is its own business, so that any of them can run in tiles.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,19 +28,26 @@ class ResidualBlock(nn.Module):
 class FrvsrGenerator(nn.Module):
     """G of FRVSR (Sajjadi et al. 2018, fig. 3, right) and TecoGAN (Chu et al. 2020, eq. 2).
 
-    Input (N, 51, h, w): the low frame and the warped last output with its 4x4 blocks folded into 48
-    channels. Output (N, 3, 4h, 4w): the low frame enlarged + residual, not clamped.
+    Input (N, 3 window + 48 + hidden, h, w): low frames, the last of a window of 3 still to come; the warped
+    last output with its 4x4 blocks folded into 48 channels; the warped hidden state.
+    Output: the low frame enlarged + residual, (N, 3, 4h, 4w), not clamped; and the next hidden state,
+    (N, hidden, h, w) within [-1, 1]. Both papers have a window of 1 and hidden 0; a hidden state without
+    alignment by the flow: RLSP, Fuoli et al. 2019 (arXiv:1909.08080).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         features = config.features
         self.upsampling = config.upsampling
-        self.conv_in = nn.Conv2d(3 + 3 * SCALE**2, features, 3, padding=1)
+        self._hidden = config.hidden
+        self._centre = 3 * (config.window // 2)  # the first channel of the frame that is enlarged
+        inputs = 3 * config.window + 3 * SCALE**2 + config.hidden
+        self.conv_in = nn.Conv2d(inputs, features, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(config.blocks)))
-        if config.head == "subpixel":
+        self._subpixel = config.head == "subpixel"
+        if self._subpixel:
             self.head: nn.Module = nn.Sequential(
-                nn.Conv2d(features, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE)
+                nn.Conv2d(features, 3 * SCALE**2 + config.hidden, 3, padding=1)
             )
         else:
             self.head = nn.Sequential(
@@ -50,9 +58,14 @@ class FrvsrGenerator(nn.Module):
                 nn.Conv2d(features, 3, 3, padding=1),
             )
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        residual: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
-        return enlarge(inputs[:, :3], self.upsampling) + residual
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        made: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
+        # Nothing is learned of data: without its gradient a step of training costs a twentieth less.
+        frame = inputs[:, self._centre : self._centre + 3].detach()
+        if not self._subpixel:
+            return enlarge(frame, self.upsampling) + made, inputs[:, :0]
+        residual = F.pixel_shuffle(made[:, : 3 * SCALE**2], SCALE)
+        return enlarge(frame, self.upsampling) + residual, torch.tanh(made[:, 3 * SCALE**2 :])
 
 
 class Bicubic(nn.Module):

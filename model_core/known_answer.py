@@ -25,7 +25,7 @@ def answer(model: Model) -> list[int]:
     try:
         with torch.inference_mode():
             frames, flows = _question()
-            high = unroll(model, frames, flows if model.config.flow == "dis" else None)[0, -1:]
+            high = unroll(model, frames, flows if model.config.flow_comes_along else None)[0, -1:]
     except RuntimeError as error:
         raise CheckpointError(f"the model fails on a test picture: {error}") from error
     if high.shape != (1, 3, _HEIGHT * SCALE, _WIDTH * SCALE):

@@ -1,7 +1,7 @@
 """Model: the G and F that one ModelConfig describes, as one module with one state dict."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model_core.config import ModelConfig
 from model_core.flow import FlowPyramid, FNet
@@ -21,6 +21,12 @@ class Model(nn.Module):
             self.flow_net = FNet()
         elif config.flow == "pyramid":
             self.flow_net = FlowPyramid()
+
+    def generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Run G on what `recurrence.generator_input` gives: high (N, 3, 4h, 4w), and the next hidden state
+        (N, hidden, h, w), of no channels where the model has none."""
+        made = self.generator(inputs)
+        return made if isinstance(made, tuple) else (made, inputs[:, :0])
 
 
 def build(config: ModelConfig) -> Model:

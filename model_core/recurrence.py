@@ -1,46 +1,61 @@
 """The one definition of the recurrence; serving, training and every engine backend run exactly this.
 
-    flow_t  = F(x_t, x_{t-1})                      estimate_flow
-    warped  = W(y_{t-1}, upsample4(flow_t) * 4)    step
-    y_t     = G(x_t ++ space_to_depth4(warped))    step   (G adds bicubic4(x_t) itself)
+    flow_t   = F(x_t, x_{t-1})                                       estimate_flow
+    warped   = W(y_{t-1}, upsample4(flow_t) * 4)                     generator_input
+    y_t      = G(x_t ++ space_to_depth4(warped))                     step   (G adds bicubic4(x_t) itself)
+
+or, for a model with a window of three frames and a hidden state,
+
+    y_t, h_t = G(x_{t-1} ++ x_t ++ x_{t+1} ++ space_to_depth4(warped) ++ W(h_{t-1}, flow_t))
+
+where a missing neighbour, at an end or a cut, is the frame itself.
 
 Source: TecoGAN, Chu et al. 2020 (arXiv:1811.09393), eq. 1 and 2. In code x is `low` or `frame`, y is `high`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from model_core.config import SCALE
+from model_core.config import SCALE, ModelConfig
 from model_core.model import Model
 from model_core.pixels import to_levels
 from model_core.warping import space_to_depth, upsample_flow, warp
 
+HIDDEN_LEVELS: Final = 127  # on either side of zero, so that a clean state is a level, and one fits an int8
+
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one step hands to the next: the last input and the last output of N streams.
+    """What one step hands to the next: the last input, the last output and the hidden state of N streams.
 
     frame   (N, 3, h, w) float RGB in [0, 1]
     output  (N, 3, 4h, 4w) float RGB in [0, 1], clamped so that a stream can't run away
+    hidden  (N, hidden, h, w) float in [-1, 1]; of no channels where the model has none
     """
 
     frame: Tensor
     output: Tensor
+    hidden: Tensor
 
     @classmethod
-    def clean(cls, count: int, height: int, width: int, *, device: torch.device | str = "cpu") -> "State":
-        """Where every stream begins: y_0 = 0. Goes with a zero flow."""
+    def clean(cls, config: ModelConfig, frame: Tensor) -> "State":
+        """Where streams begin whose first frame is `frame` (N, 3, h, w): y_0 = 0, h_0 = 0, and nothing before
+        but that frame itself. Goes with a zero flow."""
+        count, _, height, width = frame.shape
         return cls(
-            torch.zeros(count, 3, height, width, device=device),
-            torch.zeros(count, 3, height * SCALE, width * SCALE, device=device),
+            frame,
+            frame.new_zeros(count, 3, height * SCALE, width * SCALE),
+            frame.new_zeros(count, config.hidden, height, width),
         )
 
     def rounded(self) -> "State":
-        """The same state at whole levels, as if it had been stored as uint8 and read back."""
-        return State(to_levels(self.frame) / 255, to_levels(self.output) / 255)
+        """The same state at whole levels, as if it had been stored in bytes and read back."""
+        hidden = self.hidden.mul(HIDDEN_LEVELS).round() / HIDDEN_LEVELS
+        return State(to_levels(self.frame) / 255, to_levels(self.output) / 255, hidden)
 
 
 def estimate_flow(model: Model, previous: Tensor, frame: Tensor) -> Tensor:
@@ -53,12 +68,19 @@ def estimate_flow(model: Model, previous: Tensor, frame: Tensor) -> Tensor:
     return flow.float()
 
 
-def generator_input(model: Model, state: State, frame: Tensor, flow_low: Tensor) -> Tensor:
-    """What G sees: frame and warped last output, (N, 51, h, w); the frame alone without recurrence."""
-    if not model.config.recurrent:
+def generator_input(
+    model: Model, state: State, frame: Tensor, flow_low: Tensor, ahead: Tensor | None = None
+) -> Tensor:
+    """What G sees, (N, 3 window + 48 + hidden, h, w); the frame alone without recurrence."""
+    config = model.config
+    if not config.recurrent:
         return frame
-    warped = warp(state.output, upsample_flow(flow_low, model.config.upsampling))  # (N, 3, 4h, 4w)
-    return torch.cat((frame, space_to_depth(warped)), dim=1)
+    seen = [state.frame, frame, frame if ahead is None else ahead] if config.looks_ahead else [frame]
+    warped = warp(state.output, upsample_flow(flow_low, config.upsampling))  # (N, 3, 4h, 4w)
+    seen.append(space_to_depth(warped))
+    if config.hidden:
+        seen.append(warp(state.hidden, flow_low))
+    return torch.cat(seen, dim=1)
 
 
 def step(
@@ -67,18 +89,21 @@ def step(
     frame: Tensor,
     flow_low: Tensor,
     *,
-    generate: Callable[[Tensor], Tensor] | None = None,
+    ahead: Tensor | None = None,
+    generate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[State, Tensor]:
     """Advance N streams by one frame.
 
     frame      (N, 3, h, w) float RGB in [0, 1]
     flow_low   (N, 2, h, w) low-resolution pixels; zero for the first frame of a stream; ignored by
                single-image models
-    generate   runs G in another way (tiles, another runtime); must equal model.generator
+    ahead      the frame after it, for models that look ahead; None at a stream's end
+    generate   runs G in another way (tiles, another runtime); must equal model.generate
     Returns    the new state, and high (N, 3, 4h, 4w) float32, not clamped
     """
-    high = (generate or model.generator)(generator_input(model, state, frame, flow_low)).float()
-    return State(frame, high.clamp(0, 1)), high
+    high, hidden = (generate or model.generate)(generator_input(model, state, frame, flow_low, ahead))
+    high = high.float()
+    return State(frame, high.clamp(0, 1), hidden.float()), high
 
 
 def unroll(model: Model, frames: Tensor, flows: Tensor | None = None) -> Tensor:
@@ -91,9 +116,11 @@ def unroll(model: Model, frames: Tensor, flows: Tensor | None = None) -> Tensor:
         previous, current = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
         flows = estimate_flow(model, previous, current).view(count, length - 1, 2, height, width)
     none = frames.new_zeros(count, 2, height, width)
-    state = State.clean(count, height, width, device=frames.device)
+    state = State.clean(model.config, frames[:, 0])
     highs: list[Tensor] = []
     for t in range(length):
-        state, high = step(model, state, frames[:, t], none if t == 0 or flows is None else flows[:, t - 1])
+        flow = none if t == 0 or flows is None else flows[:, t - 1]
+        ahead = frames[:, t + 1] if t + 1 < length else None
+        state, high = step(model, state, frames[:, t], flow, ahead=ahead)
         highs.append(high)
     return torch.stack(highs, dim=1)

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from model_core.config import FlowName
+from model_core.config import ModelConfig
 from model_core.dis import DisFlow
 from worker.engine.stream import Stream, StreamClosed
 
@@ -25,8 +25,8 @@ class Feeder:
 
     frames         low frames in order, drawn and closed on the feeder's thread
     start          the index of the first
-    stops          after the frame before each of these, the state is rounded
-    flow           the model's F: "dis" is computed here, all others by the engine
+    stops          after the frame before each of these, the stream keeps its state
+    config         the model's: OpenCV's flow is computed here, a network's by the engine
     frame_before   the frame before `start` where the stream goes on from a stored state
     """
 
@@ -35,22 +35,17 @@ class Feeder:
         stream: Stream,
         frames: Generator[Frame],
         *,
-        flow: FlowName,
+        config: ModelConfig,
         start: int = 0,
         stops: Collection[int] = (),
         frame_before: Frame | None = None,
     ) -> None:
         self._stream = stream
         self._frames, self._start, self._stops = frames, start, frozenset(stops)
-        self._dis = DisFlow() if flow == "dis" else None
+        self._dis = DisFlow(config.flow) if config.flow_comes_along else None
         self._before = frame_before
-        self._last_frames: dict[int, Frame] = {}  # the last frame of each segment, until it is asked for
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
-
-    def frame_at(self, index: int) -> Frame:
-        """The last frame of a segment, once; its output must have come out before."""
-        return self._last_frames.pop(index)
 
     def check(self) -> None:
         """Raise what ended the feeding, if anything did."""
@@ -82,8 +77,5 @@ class Feeder:
         with closing(self._frames) as frames:
             for index, frame in enumerate(frames, self._start):
                 flow = None if self._dis is None or before is None else self._dis(before, frame)
-                ends = index + 1 in self._stops
-                if ends:
-                    self._last_frames[index] = frame
-                self._stream.put(frame, flow, round_state=ends)
+                self._stream.put(frame, flow, keep_state=index + 1 in self._stops)
                 before = frame

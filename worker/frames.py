@@ -44,7 +44,7 @@ def upscale_folder(
             Registry(storage, settings) as models,
             models.acquire(name) as model,
             model.engine.open(*first.rgb.shape[:2]) as stream,
-            Feeder(stream, _opaque(found, settings.pixels_max), flow=model.config.flow) as feeder,
+            Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
         ):
             for frames_done in range(found.frame_count):
                 high = reduced(_next_output(stream, feeder), options.scale)

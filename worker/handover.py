@@ -1,36 +1,40 @@
-"""What one segment hands to the next of its chain: the last frame and the last output, as uint8 in storage.
+"""What one segment hands to the next of its chain: the stream's state at whole levels, in storage.
 
 Stored beside the part under the same fence, read by whichever worker goes on, deleted when that one is done.
 """
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from service.jobs.manifest import Segment
 from service.jobs.store import segment_step
 from worker.context import WorkerContext
+from worker.engine.backends.base import Snapshot
 from worker.patience import patiently
 
-Frame = npt.NDArray[np.uint8]
 
-
-def store_state(context: WorkerContext, key: str, frame: Frame, output: Frame) -> None:
-    """frame (h, w, 3), output (H, W, 3): what `load_state` gives back."""
+def store_state(context: WorkerContext, key: str, state: Snapshot) -> None:
+    """Put there what `load_state` gives back."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {"frame": state.frame, "output": state.output}
+    if state.hidden.size:
+        arrays["hidden"] = state.hidden
     # safetensors writes the memory as it lies, and decoded frames may have padded rows.
-    arrays = {"frame": np.ascontiguousarray(frame), "output": np.ascontiguousarray(output)}
-    patiently(context.storage.put, key, save_arrays(arrays))
+    content = save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    patiently(context.storage.put, key, content)
 
 
-def load_state(context: WorkerContext, job_id: str, segment: Segment) -> tuple[Frame, Frame] | None:
-    """The last frame and output before a segment; None where a shot begins."""
+def load_state(context: WorkerContext, job_id: str, segment: Segment) -> Snapshot | None:
+    """The state before a segment; None where a shot begins."""
     if segment.follows is None:
         return None
     key = _key_of(context, job_id, segment.follows)
     assert key is not None, "a segment with a successor stores its state"
-    state = load_arrays(patiently(context.storage.get, key))
-    return state["frame"], state["output"]
+    arrays = load_arrays(patiently(context.storage.get, key))
+    none = np.zeros((*arrays["frame"].shape[:2], 0), np.int8)
+    return Snapshot(arrays["frame"], arrays["output"], arrays.get("hidden", none))
 
 
 def delete_state_before(context: WorkerContext, job_id: str, segment: Segment) -> None:

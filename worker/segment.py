@@ -21,8 +21,8 @@ from service.jobs.store import segment_index, segment_step
 from worker import picture
 from worker.context import WorkerContext
 from worker.engine.stream import Stream, StreamClosed
-from worker.feeder import Feeder
-from worker.handover import Frame, delete_state_before, load_state, store_state
+from worker.feeder import Feeder, Frame
+from worker.handover import delete_state_before, load_state, store_state
 from worker.held import GivenBack, Held, LeaseLost
 from worker.media.decode import decode
 from worker.media.encode import PartEncoder
@@ -86,9 +86,9 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             stream,
             _counted(decode(path, source, timeline, chain[0].frame_start, chain[-1].frame_stop)),
             start=chain[0].frame_start,
-            stops=[segment.frame_stop for segment in chain],
-            flow=model.config.flow,
-            frame_before=None if resume is None else resume[0],
+            stops=[segment.frame_stop for segment in chain[:-1]],
+            config=model.config,
+            frame_before=None if resume is None else resume.frame,
         )
         work = _ChainWork(context, found, source, stream, feeder)
         with feeder:
@@ -116,12 +116,11 @@ class _ChainWork:
         part = self._context.scratch / f"{job_id}-{segment.index}-{fence}.mkv"
         try:
             with PartEncoder(part, self._encoding) as encoder:
-                last = self._encode(held, segment, encoder)
+                self._encode(held, segment, encoder)
             state_key = None
             if has_successor:
                 state_key = keys.state_key(job_id, segment.index, fence)
-                before = self._feeder.frame_at(segment.frame_stop - 1)
-                store_state(self._context, state_key, before, last)
+                store_state(self._context, state_key, self._stream.take_snapshot())
             part_key = keys.part_key(job_id, segment.index, fence)
             with held.timed("upload"):
                 patiently(self._context.storage.put_file, part_key, part)
@@ -131,9 +130,8 @@ class _ChainWork:
         log.info("segment_done", extra={"frame_count": segment.frame_count})
         delete_state_before(self._context, job_id, segment)
 
-    def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> Frame:
-        """Write the segment's frames; returns the last output at its full size."""
-        high: Frame | None = None
+    def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> None:
+        """Write the segment's frames."""
         for index in range(segment.frame_start, segment.frame_stop):
             high = self._next_output(held)
             with held.timed("encode"):
@@ -142,8 +140,6 @@ class _ChainWork:
             metrics.FRAMES.inc()
             held.advance()
             self._show(held, index, written)
-        assert high is not None
-        return high
 
     def _show(self, held: Held, index: int, written: Frame) -> None:
         plan, source = self._found.plan, self._source

@@ -179,7 +179,7 @@ def test_frnet_gives_what_its_definition_gives(
     flow = estimate_flow(model, frames[:, 0], frames[:, 1])
     torch.testing.assert_close(flow, fnet(weights, frames[:, 1], frames[:, 0]), atol=1e-5, rtol=0)
     assert flow.abs().mean() > 0.5
-    _, alone = step(model, State.clean(2, 16, 24), frames[:, 3], flow)
+    _, alone = step(model, State.clean(model.config, frames[:, 3]), frames[:, 3], flow)
     assert (alone - expected[:, 3]).abs().mean() > 1e-3
 
 

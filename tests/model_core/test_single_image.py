@@ -33,8 +33,10 @@ def test_any_size_comes_back_four_times_larger(generator: GeneratorName, height:
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_a_picture_does_not_depend_on_the_one_before_it(generator: GeneratorName) -> None:
     model, frame = small_model(generator), torch.rand(1, 3, 5, 7)
-    _, clean = step(model, State.clean(1, 5, 7), frame, torch.zeros(1, 2, 5, 7))
-    _, other = step(model, State(frame, torch.rand(1, 3, 20, 28)), frame, torch.ones(1, 2, 5, 7))
+    _, clean = step(model, State.clean(model.config, frame), frame, torch.zeros(1, 2, 5, 7))
+    _, other = step(
+        model, State(frame, torch.rand(1, 3, 20, 28), frame[:, :0]), frame, torch.ones(1, 2, 5, 7)
+    )
     assert torch.equal(clean, other)
 
 

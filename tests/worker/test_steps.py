@@ -31,7 +31,7 @@ from tests.worker.media.clips import make_clip
 from worker import held as held_module
 from worker import local, preview, segment, steps
 from worker.context import WorkerContext, open_context
-from worker.handover import Frame
+from worker.feeder import Frame
 from worker.local import LocalQueue
 from worker.media.decode import decode
 from worker.media.probe import probe
@@ -56,7 +56,8 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerC
     torch.set_num_threads(1)
     storage = FileStorage(tmp_path / "objects")
     torch.manual_seed(1)
-    model = build(ModelConfig(generator="frvsr", flow="dis", features=8, blocks=2))
+    network = ModelConfig(generator="frvsr", flow="dis-fast", features=8, blocks=2, window=3, hidden=4)
+    model = build(network)
     version = save(tmp_path / "model", model, {})
     published.publish(storage, "small", version, tmp_path / "model")
     settings = Settings(data_dir=tmp_path, segment_frames_max=SEGMENT, precision="float32", attempts_max=2)
@@ -113,13 +114,15 @@ def test_a_chain_of_segments_equals_one_pass_rounded_at_the_same_places(
 ) -> None:
     job = run(context, accept(context, clip))
     low = frames_of(clip)
-    model, dis = load(tmp_path / "model").model, DisFlow()
-    state, wanted = State.clean(1, 48, 72), []
+    model = load(tmp_path / "model").model
+    dis = DisFlow(model.config.flow)
+    state, wanted = State.clean(model.config, to_float(torch.from_numpy(low[0])[None])), []
     for t, frame in enumerate(low):
         flow = dis(low[t - 1], frame) if t else np.zeros((2, 48, 72), np.float32)
         with torch.inference_mode():
             frame_in = to_float(torch.from_numpy(frame)[None])
-            state, high = step(model, state, frame_in, torch.from_numpy(flow)[None])
+            ahead = to_float(torch.from_numpy(low[t + 1])[None]) if t + 1 < len(low) else None
+            state, high = step(model, state, frame_in, torch.from_numpy(flow)[None], ahead=ahead)
         wanted.append(to_uint8(high)[0].numpy())
         if (t + 1) % SEGMENT == 0:
             state = state.rounded()

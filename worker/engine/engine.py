@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 from model_core.config import SCALE
 from service.errors import DeviceLost, OutputInvalid
-from worker.engine.backends.base import Backend, Picture
+from worker.engine.backends.base import Backend, Picture, Snapshot, Turn
 from worker.engine.scheduler import Plan, Shape, plan
 from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
 
@@ -33,7 +33,7 @@ class _Tick:
     """What a plan means in frames: gathered under the lock, run without it."""
 
     flows: list[tuple[Picture, Waiting]]  # the frame before, and the frame
-    step: list[tuple[Stream, Waiting]]
+    step: list[tuple[Stream, Waiting, Picture | None]]  # with the frame that follows
 
 
 class Engine:
@@ -77,13 +77,13 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def open(self, height: int, width: int, *, state: tuple[Picture, Picture] | None = None) -> Stream:
+    def open(self, height: int, width: int, *, state: Snapshot | None = None) -> Stream:
         """A new stream for frames of height x width, from the next tick on.
 
-        state   (last frame (h, w, 3), last output (H, W, 3)) uint8 of a stream to go on with
+        state   of a stream to go on with
         Raises  DeviceLost once the engine has failed, StreamClosed once it was closed
         """
-        resume = checked_resume(state, (height, width))
+        resume = checked_resume(state, (height, width), self.backend.config)
         output_bytes = height * SCALE * width * SCALE * 3
         with self._lock:
             if self._failure is not None:
@@ -93,7 +93,7 @@ class Engine:
             stream = Stream(
                 next(self._keys),
                 (height, width),
-                flow=self.backend.config.flow,
+                config=self.backend.config,
                 queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
                 resume=resume,
                 lock=self._lock,
@@ -177,9 +177,10 @@ class Engine:
             self._streams[key] = stream = self._streams.pop(key)  # to the end: it has had its turn
             stream.waited_ticks = 0
         flows = [(self._streams[flow.key], flow.index) for flow in decision.flows]
+        advancing = [self._streams[key] for key in decision.step]
         return _Tick(
             flows=[(stream.frame_before(index), stream.waiting(index)) for stream, index in flows],
-            step=[(self._streams[key], self._streams[key].waiting(0)) for key in decision.step],
+            step=[(stream, stream.waiting(0), stream.frame_after(0)) for stream in advancing],
         )
 
     def _run_tick(self, tick: _Tick) -> None:
@@ -192,25 +193,24 @@ class Engine:
                 waiting.flow, waiting.needs_flow = flow, False
             self._report_stage("flow", time.monotonic() - started)
             started = time.monotonic()
-        streams, frames = zip(*tick.step, strict=True)
-        for stream in streams:
+        for stream, waiting, _ in tick.step:
             if stream.state is None:
-                stream.state = self.backend.start(stream.shape, stream.resume)
+                stream.state = self.backend.start(waiting.frame, stream.resume)
         results = self.backend.step(
-            [stream.state for stream in streams],
-            [each.frame for each in frames],
-            [each.flow for each in frames],
-            [each.round_state for each in frames],
+            [
+                Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
+                for stream, waiting, ahead in tick.step
+            ]
         )
         self._report_stage("generator", time.monotonic() - started)
         with self._lock:
-            for stream, result in zip(streams, results, strict=True):
+            for (stream, _, _), result in zip(tick.step, results, strict=True):
                 if result.output is None:
                     stream.fail(OutputInvalid("the network's output is not finite"))
                 else:
-                    stream.deliver(result.state, result.output)
+                    stream.deliver(result.state, result.output, result.hidden)
         if self._on_batch is not None:
-            self._on_batch(len(streams))
+            self._on_batch(len(tick.step))
 
     def _report_stage(self, stage: Stage, seconds: float) -> None:
         if self._on_stage is not None:

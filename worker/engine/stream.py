@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_core.config import SCALE, FlowName
+from model_core.config import SCALE, ModelConfig
 from model_core.recurrence import State
 from service.errors import OutputInvalid, UpscaleError
-from worker.engine.backends.base import Flow, Picture
+from worker.engine.backends.base import Flow, Picture, Snapshot
 from worker.engine.scheduler import Shape, Slot
 
 
@@ -31,7 +31,7 @@ class Waiting:
     frame: Picture
     flow: Flow | None  # None: zero, or still to be computed
     needs_flow: bool
-    round_state: bool
+    keeps_state: bool
 
 
 class Stream:
@@ -42,40 +42,41 @@ class Stream:
         key: int,
         shape: Shape,
         *,
-        flow: FlowName,
+        config: ModelConfig,
         queue_frames: int,
-        resume: tuple[Picture, Picture] | None,
+        resume: Snapshot | None,
         lock: Lock,
         work: Condition,
     ) -> None:
         self.key = key
         self.shape = shape
-        self._flow = flow
+        self._config = config
         self._queue_frames = queue_frames
         self._work = work  # tells the engine that this stream may have become ready
         self._room = Condition(lock)  # tells `put`
         self._ready = Condition(lock)  # tells `get`
         self._waiting: deque[Waiting] = deque()
         self._outputs: deque[Picture] = deque()
+        self._snapshots: deque[Snapshot] = deque()
         self._ended = False
         self._error: UpscaleError | StreamClosed | None = None
         self._fresh = resume is None  # no frame was put yet, so none can have a flow
         # The engine's own, between ticks:
         self.state: State | None = None
         self.resume = resume
-        self.last_frame: Picture | None = None if resume is None else resume[0]
+        self.last_frame: Picture | None = None if resume is None else resume.frame
         self.waited_ticks = 0
 
     def put(
-        self, frame: Picture, flow: NDArray[np.float32] | None = None, *, round_state: bool = False
+        self, frame: Picture, flow: NDArray[np.float32] | None = None, *, keep_state: bool = False
     ) -> None:
-        """Give the next frame; blocks while `queue_frames` are waiting.
+        """Give the next frame; blocks while `queue_frames` can run.
 
         frame        (h, w, 3) uint8 RGB; kept, so don't write into it afterwards
         flow         (2, h, w) float32, with every frame but the first of a fresh stream where the model takes
-                     its flow ready made ("dis"), never otherwise
-        round_state  after this frame the state is rounded to whole levels: the end of a segment, from whose
-                     uint8 frame and output another stream can go on just as this one will
+                     its flow ready made, never otherwise
+        keep_state   after this frame the state is rounded to whole levels and kept for `take_snapshot`: the
+                     end of a segment, from which another stream can go on just as this one will
         Raises       what broke the stream or the engine; OutputInvalid for a frame or flow that does not fit,
                      which breaks this stream; StreamClosed
         """
@@ -84,13 +85,14 @@ class Stream:
         with self._room:
             if misfit is not None:
                 self.fail(OutputInvalid(misfit))
-            while self._error is None and len(self._waiting) >= self._queue_frames:
+            while self._error is None and self._runnable >= self._queue_frames:
                 self._room.wait()
             if self._error is not None:
                 raise self._error
             assert not self._ended, "no frame may follow end()"
-            needs_flow = flow is None and not self._fresh and self._flow in ("fnet", "pyramid")
-            self._waiting.append(Waiting(frame, flow, needs_flow, round_state))
+            by_network = self._config.recurrent and not self._config.flow_comes_along
+            needs_flow = by_network and not self._fresh
+            self._waiting.append(Waiting(frame, flow, needs_flow, keep_state))
             self._fresh = False
             self._work.notify()
 
@@ -113,6 +115,12 @@ class Stream:
             self._work.notify()
             return self._outputs.popleft()
 
+    def take_snapshot(self) -> Snapshot:
+        """The state after the first frame put with `keep_state` of which none was taken yet; `get` must have
+        given its output."""
+        with self._ready:
+            return self._snapshots.popleft()
+
     def close(self) -> None:
         """Give up what is left; the slot is free at the next tick. Harmless after the end, and twice."""
         with self._room:
@@ -133,12 +141,18 @@ class Stream:
         """Nothing is left for the engine to do."""
         return self._error is not None or (self._ended and not self._waiting)
 
+    @property
+    def _runnable(self) -> int:
+        """Frames that can run: where the model looks ahead, the last one to come waits for the next."""
+        held_back = self._config.looks_ahead and not self._ended
+        return max(0, len(self._waiting) - held_back)
+
     def slot(self) -> Slot:
         known = next((i for i, each in enumerate(self._waiting) if each.needs_flow), len(self._waiting))
         return Slot(
             key=self.key,
             shape=self.shape,
-            frames=len(self._waiting),
+            frames=self._runnable,
             flows=known,
             has_room=len(self._outputs) < self._queue_frames,
             waited_ticks=self.waited_ticks,
@@ -147,19 +161,26 @@ class Stream:
     def waiting(self, index: int) -> Waiting:
         return self._waiting[index]
 
+    def frame_after(self, index: int) -> Picture | None:
+        """The frame that follows the waiting one at `index`; None after the last."""
+        return self._waiting[index + 1].frame if index + 1 < len(self._waiting) else None
+
     def frame_before(self, index: int) -> Picture:
         """The frame that precedes the waiting one at `index`."""
         frame = self._waiting[index - 1].frame if index else self.last_frame
         assert frame is not None, "the first frame of a fresh stream has none before it"
         return frame
 
-    def deliver(self, state: State | None, output: Picture) -> None:
-        """The first waiting frame has become this output. Nothing happens if the stream broke meanwhile."""
+    def deliver(self, state: State | None, output: Picture, hidden: NDArray[np.int8] | None) -> None:
+        """The first waiting frame has become this output, and `hidden` if its state is kept. Nothing happens
+        if the stream broke meanwhile."""
         if self._error is not None:
             return
         self.state, self.resume = state, None
         self.last_frame = self._waiting.popleft().frame
         self._outputs.append(output)
+        if hidden is not None:
+            self._snapshots.append(Snapshot(self.last_frame, output, hidden))
         self._room.notify()
         self._ready.notify()
         if self.is_finished:
@@ -179,20 +200,25 @@ class Stream:
         height, width = self.shape
         if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
             return f"a frame of {frame.shape} {frame.dtype} came to a stream of {(height, width, 3)} uint8"
-        if (flow is not None) != (self._flow == "dis" and not self._fresh):
-            return f"flow {'given' if flow is not None else 'missing'}: first={self._fresh}, F={self._flow}"
+        if (flow is not None) != (self._config.flow_comes_along and not self._fresh):
+            given = "given" if flow is not None else "missing"
+            return f"flow {given}: first={self._fresh}, F={self._config.flow}"
         if flow is not None and (flow.shape != (2, height, width) or not np.isfinite(flow).all()):
             return f"a flow of {flow.shape} came to a stream of {(2, height, width)}, or it is not finite"
         return None
 
 
-def checked_resume(resume: tuple[Picture, Picture] | None, shape: Shape) -> tuple[Picture, Picture] | None:
-    """Raises OutputInvalid unless frame and output are uint8 pictures of the stream's two sizes."""
+def checked_resume(resume: Snapshot | None, shape: Shape, config: ModelConfig) -> Snapshot | None:
+    """Raises OutputInvalid unless the snapshot is one of such a stream."""
     if resume is not None:
-        sizes = (*shape, 3), (shape[0] * SCALE, shape[1] * SCALE, 3)
-        for picture, size in zip(resume, sizes, strict=True):
-            if picture.shape != size or picture.dtype != np.uint8:
+        height, width = shape
+        for array, expected, kind in (
+            (resume.frame, (height, width, 3), np.uint8),
+            (resume.output, (height * SCALE, width * SCALE, 3), np.uint8),
+            (resume.hidden, (height, width, config.hidden), np.int8),
+        ):
+            if array.shape != expected or array.dtype != kind:
                 raise OutputInvalid(
-                    f"a state of {picture.shape} {picture.dtype}, where {size} uint8 is expected"
+                    f"a state of {array.shape} {array.dtype}, where {expected} {kind.__name__} is expected"
                 )
     return resume

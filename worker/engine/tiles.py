@@ -17,18 +17,18 @@ KEPT_SIDE_MIN = 16  # narrower centres would spend nearly all work on halos
 
 
 def generate_in_tiles(
-    generate: Callable[[Tensor], Tensor], inputs: Tensor, *, halo: int, tile_pixels_max: int
-) -> Tensor:
+    generate: Callable[[Tensor], tuple[Tensor, Tensor]], inputs: Tensor, *, halo: int, tile_pixels_max: int
+) -> tuple[Tensor, Tensor]:
     """Equal to `generate(inputs)`, at most `tile_pixels_max` pixels a call where the halo leaves room.
 
     inputs   (N, C, h, w), what G takes
-    Returns  (N, 3, 4h, 4w)
+    Returns  high (N, 3, 4h, 4w), hidden (N, hidden, h, w)
     """
     count, _, height, width = inputs.shape
     if height * width <= tile_pixels_max:
         return generate(inputs)
     rows, columns = grid(height, width, halo=halo, tile_pixels_max=tile_pixels_max)
-    high: Tensor | None = None
+    whole: tuple[Tensor, Tensor] | None = None
     for top, bottom in _spans(height, rows):
         for left, right in _spans(width, columns):
             above, before = max(0, top - halo), max(0, left - halo)
@@ -36,16 +36,20 @@ def generate_in_tiles(
             tile = inputs[..., above : bottom + halo, before : right + halo].contiguous(
                 memory_format=torch.channels_last
             )
-            made = generate(tile)[
-                ...,
-                (top - above) * SCALE : (bottom - above) * SCALE,
-                (left - before) * SCALE : (right - before) * SCALE,
-            ]
-            if high is None:
-                high = made.new_empty(count, made.shape[1], height * SCALE, width * SCALE)
-            high[..., top * SCALE : bottom * SCALE, left * SCALE : right * SCALE] = made
-    assert high is not None
-    return high
+            high, hidden = generate(tile)
+            if whole is None:
+                whole = (
+                    high.new_empty(count, high.shape[1], height * SCALE, width * SCALE),
+                    hidden.new_empty(count, hidden.shape[1], height, width),
+                )
+            for into, made, scale in zip(whole, (high, hidden), (SCALE, 1), strict=True):
+                rows_kept = slice((top - above) * scale, (bottom - above) * scale)
+                columns_kept = slice((left - before) * scale, (right - before) * scale)
+                into[..., top * scale : bottom * scale, left * scale : right * scale] = made[
+                    ..., rows_kept, columns_kept
+                ]
+    assert whole is not None
+    return whole
 
 
 @lru_cache(maxsize=64)

@@ -25,23 +25,31 @@ def run_alongside(engine: Engine, clips: list[Clip], *, seed: int, cuts: dict[in
             for t in range(start, stop):
                 if pace.random() < 0.05:
                     time.sleep(0.002)  # fall behind now and then, so that batches change
-                stream.put(clip.frames[t], clip.flows[t], round_state=bool(clip.rounded[t]))
-            stream.end()
-        except (UpscaleError, StreamClosed) as error:
+                stream.put(clip.frames[t], clip.flows[t], keep_state=bool(clip.rounded[t]))
+            if stop == len(clip):
+                stream.end()
+        except StreamClosed:
+            assert stop < len(clip)
+        except UpscaleError as error:
             errors.append(error)
 
     def carry(index: int):
         clip, pace = clips[index], random.Random(seed * 100 + index)
         time.sleep(pace.random() * 0.1)
         cut = (cuts or {}).get(index)
+        snapshot = None
         for start, stop in [(0, len(clip))] if cut is None else [(0, cut), (cut, len(clip))]:
-            state = (clip.frames[start - 1], outputs[index][-1]) if start else None
-            with engine.open(*clip.shape, state=state) as stream:
-                feeder = threading.Thread(target=feed, args=(stream, clip, start, stop, pace))
+            with engine.open(*clip.shape, state=snapshot) as stream:
+                fed = min(stop + 1, len(clip))  # one more, which a model that looks ahead needs
+                feeder = threading.Thread(target=feed, args=(stream, clip, start, fed, pace))
                 feeder.start()
-                while (output := stream.get()) is not None:
-                    outputs[index].append(output)
-                feeder.join()
+                for t in range(start, stop):
+                    outputs[index].append(stream.get())
+                    if clip.rounded[t]:
+                        snapshot = stream.take_snapshot()
+                if stop == len(clip):
+                    assert stream.get() is None
+            feeder.join()
 
     carriers = [threading.Thread(target=carry, args=(index,)) for index in range(len(clips))]
     for carrier in carriers:

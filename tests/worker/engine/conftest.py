@@ -16,5 +16,11 @@ def model_dis() -> Model:
 
 
 @pytest.fixture(scope="session")
+def model_memory() -> Model:
+    """It sees three frames and hands a hidden state on."""
+    return make_model("dis-fast", window=3, hidden=4)
+
+
+@pytest.fixture(scope="session")
 def model_fnet() -> Model:
     return make_model("fnet")

@@ -50,7 +50,7 @@ class Clip:
         self.shape = shape
         self.frames = random.integers(40, 216, (length, *shape, 3), dtype=np.uint8)
         flows = random.normal(0, 2, (length, 2, *shape)).astype(np.float32)
-        self.flows = [None] + [flows[t] if flow == "dis" else None for t in range(1, length)]
+        self.flows = [None] + [flows[t] if flow.startswith("dis") else None for t in range(1, length)]
         self.rounded = random.random(length) < rounds
 
     def __len__(self) -> int:
@@ -89,16 +89,17 @@ class PanningClip(Clip):
 @torch.inference_mode()
 def upscale_alone(model: Model, clip: Clip) -> np.ndarray:
     """(T, H, W, 3) uint8: frame by frame, one stream, nothing but model_core."""
-    state = State.clean(1, *clip.shape)
+    state = State.clean(model.config, to_float(torch.from_numpy(clip.frames[:1])))
     outputs = []
     for t, frame in enumerate(clip.frames):
         low = to_float(torch.from_numpy(frame[None]))
         flow_low = torch.zeros(1, 2, *clip.shape)
-        if t and model.config.flow == "dis":
+        if t and model.config.flow_comes_along:
             flow_low = torch.from_numpy(clip.flows[t][None])
         elif t and model.flow_net is not None:
             flow_low = recurrence.estimate_flow(model, state.frame, low)
-        state, high = recurrence.step(model, state, low, flow_low)
+        ahead = to_float(torch.from_numpy(clip.frames[t + 1 : t + 2])) if t + 1 < len(clip) else None
+        state, high = recurrence.step(model, state, low, flow_low, ahead=ahead)
         if clip.rounded[t]:
             state = state.rounded()
         outputs.append(to_uint8(high).numpy()[0])

@@ -7,16 +7,18 @@ import torch
 from model_core.recurrence import State, estimate_flow, step
 from tests.worker.engine.alongside import run_alongside
 from tests.worker.engine.judge import Clip, assert_levels_close, make_model, make_picture_model, upscale_alone
+from worker.engine.backends.base import Turn
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 
 SHAPES = [(16, 24), (16, 24), (16, 24), (21, 13)]  # most share a shape; one is odd on both sides
 
 
-@pytest.mark.parametrize("flow", ["dis", "fnet"])
-def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(flow, request):
+@pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
+def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(kind, request):
     """Guards against state leaking between streams that join and leave, and flows meeting the wrong frame."""
-    model = request.getfixturevalue(f"model_{flow}")
+    model = request.getfixturevalue(f"model_{kind}")
+    flow = model.config.flow
     lengths = [100, 30, 7, 60]
     clips = [
         Clip(seed, shape, length, flow=flow, rounds=0.1)
@@ -41,20 +43,21 @@ def test_networks_for_pictures_are_streams_without_memory(generator):
         outputs = run_alongside(engine, clips, seed=6, cuts={0: 4})
     for found, clip in zip(outputs, clips, strict=True):
         assert_levels_close(found, upscale_alone(model, clip))
-    batch = backend.step([None] * 2, [clip.frames[3] for clip in clips[:2]], [None] * 2, [False] * 2)
+    batch = backend.step([Turn(None, clip.frames[3]) for clip in clips[:2]])
     assert all(row.state is None for row in batch)
     for row, found in zip(batch, outputs, strict=False):
         assert_levels_close([row.output], found[3][None])
 
 
-@pytest.mark.parametrize("flow", ["dis", "fnet"])
-def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undisturbed(flow, request):
-    model = request.getfixturevalue(f"model_{flow}")
+@pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
+def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undisturbed(kind, request):
+    model = request.getfixturevalue(f"model_{kind}")
+    flow = model.config.flow
     clips = [Clip(seed, SHAPES[seed], 24, flow=flow) for seed in range(4)]
     cuts = {0: 5, 1: 12, 3: 23}
     for index, cut in cuts.items():
         clips[index].rounded[cut - 1] = True
-        if flow == "dis":
+        if model.config.flow_comes_along:
             assert clips[index].flows[cut] is not None  # the first frame after a cut still has its flow
     with Engine(TorchBackend(model)) as engine:
         outputs = run_alongside(engine, clips, seed=2, cuts=cuts)
@@ -92,18 +95,26 @@ def test_bfloat16_stays_near_float32_in_a_batch(model_dis):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("flow", ["dis", "fnet"])
-def test_the_networks_of_these_tests_depend_on_their_state_and_their_flow(flow, request):
+@pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
+def test_the_networks_of_these_tests_depend_on_their_state_and_their_flow(kind, request):
     """Every test above rests on this: a lost state or flow must show in many levels."""
-    model = request.getfixturevalue(f"model_{flow}")
-    clip = Clip(5, length=2, flow=flow)
+    model = request.getfixturevalue(f"model_{kind}")
+    clip = Clip(5, length=3, flow=model.config.flow)
     low = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255
-    state = State(low[:1], torch.rand(1, 3, 64, 96))
+    hidden = 2 * torch.rand(1, model.config.hidden, 16, 24) - 1
+    state = State(low[:1], torch.rand(1, 3, 64, 96), hidden)
     flow_low = torch.zeros(1, 2, 16, 24) + 1.5
-    high = step(model, state, low[1:], flow_low)[1].clamp(0, 1)
-    without_state = step(model, State.clean(1, 16, 24), low[1:], flow_low)[1].clamp(0, 1)
-    without_flow = step(model, state, low[1:], flow_low * 0)[1].clamp(0, 1)
-    assert (high - without_state).abs().mean() * 255 > 10
-    assert (high - without_flow).abs().mean() * 255 > 10
-    if flow == "fnet":
-        assert estimate_flow(model, low[:1], low[1:]).abs().mean() > 0.3
+
+    def apart(state: State, flow_low: torch.Tensor = flow_low, ahead: torch.Tensor = low[2:]) -> float:
+        high = step(model, state, low[1:2], flow_low, ahead=ahead)[1].clamp(0, 1)
+        return float((high - whole).abs().mean() * 255)
+
+    whole = step(model, state, low[1:2], flow_low, ahead=low[2:])[1].clamp(0, 1)
+    assert apart(State.clean(model.config, low[:1])) > 10
+    assert apart(state, flow_low * 0) > 10
+    if kind == "memory":
+        assert apart(State(low[1:2], state.output, hidden)) > 2
+        assert apart(State(low[:1], state.output, 0 * hidden)) > 2
+        assert apart(state, ahead=low[1:2]) > 2
+    if kind == "fnet":
+        assert estimate_flow(model, low[:1], low[1:2]).abs().mean() > 0.3

@@ -14,6 +14,7 @@ from model_core.model import build
 from service.errors import DeviceLost, OutputInvalid, UpscaleError
 from tests.worker.engine.judge import Clip, make_model
 from worker.engine import engine as engine_module
+from worker.engine.backends.base import Snapshot
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 from worker.engine.stream import StreamClosed
@@ -36,13 +37,13 @@ class Faulty(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         low = inputs[:, :3].flatten(1)
         if (low == 0).all(1).any():
             raise RuntimeError("an illegal memory access was encountered")
-        high = self.generator(inputs)
+        high, hidden = self.generator(inputs)
         high[(low == 1).all(1)] = float("nan")
-        return high
+        return high, hidden
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a_frame_or_flow_that_does_not_fit_breaks_its_own_stream_only(engine, fr
 
 def test_a_stored_state_that_does_not_fit_is_refused(engine):
     with pytest.raises(OutputInvalid):
-        engine.open(16, 24, state=(GREY, GREY))
+        engine.open(16, 24, state=Snapshot(GREY, GREY, np.zeros((16, 24, 0), np.int8)))
 
 
 def test_a_number_that_is_not_finite_fails_its_own_stream_only(faulty_engine):

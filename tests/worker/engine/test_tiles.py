@@ -10,13 +10,14 @@ from model_core.config import ModelConfig
 from model_core.model import build
 from model_core.pixels import to_float, to_uint8
 from tests.worker.engine.judge import make_model, make_picture_model
+from worker.engine.backends.base import Turn
 from worker.engine.backends.torch import HALO_MAX, TorchBackend
 from worker.engine.tiles import KEPT_SIDE_MIN, generate_in_tiles, grid
 
 
 @pytest.fixture(
     scope="module",
-    params=["subpixel", "transposed", "corner", "bicubic", "srcnn", "srresnet", "rrdb", "compact"],
+    params=["subpixel", "transposed", "memory", "corner", "bicubic", "srcnn", "srresnet", "rrdb", "compact"],
 )
 def model(request):
     if request.param == "bicubic":
@@ -25,21 +26,27 @@ def model(request):
         return make_picture_model(request.param, blocks=1)
     if request.param == "corner":
         return make_model("dis", upsampling="corner")
+    if request.param == "memory":
+        return make_model("dis-fast", window=3, hidden=4)
     return make_model("dis", head=request.param)
 
 
 def inputs_for(model, height: int, width: int, count: int = 1) -> torch.Tensor:
     random = torch.Generator().manual_seed(height * 1000 + width)
-    return torch.rand(count, 51 if model.config.recurrent else 3, height, width, generator=random)
+    config = model.config
+    channels = 3 * config.window + 48 + config.hidden if config.recurrent else 3
+    return torch.rand(count, channels, height, width, generator=random)
 
 
 @torch.inference_mode()
 def test_a_frame_in_tiles_equals_the_frame_in_one_piece(model):
     inputs = inputs_for(model, 37, 61, count=2)
-    tiled = generate_in_tiles(
-        model.generator, inputs, halo=model.config.receptive_radius, tile_pixels_max=30 * 30
+    tiled, hidden_tiled = generate_in_tiles(
+        model.generate, inputs, halo=model.config.receptive_radius, tile_pixels_max=30 * 30
     )
-    difference = to_uint8(tiled).int() - to_uint8(model.generator(inputs)).int()
+    whole, hidden = model.generate(inputs)
+    torch.testing.assert_close(hidden_tiled, hidden, atol=1e-5, rtol=0)
+    difference = to_uint8(tiled).int() - to_uint8(whole).int()
     assert difference.abs().max() <= 1
     assert (difference != 0).float().mean() <= 0.001
 
@@ -47,8 +54,8 @@ def test_a_frame_in_tiles_equals_the_frame_in_one_piece(model):
 @torch.inference_mode()
 def test_a_halo_that_is_too_small_would_show(model):
     inputs = inputs_for(model, 37, 61)
-    tiled = generate_in_tiles(model.generator, inputs, halo=0, tile_pixels_max=30 * 30)
-    assert (to_uint8(tiled).int() - to_uint8(model.generator(inputs)).int()).abs().max() > 1
+    tiled, _ = generate_in_tiles(model.generate, inputs, halo=0, tile_pixels_max=30 * 30)
+    assert (to_uint8(tiled).int() - to_uint8(model.generate(inputs)[0]).int()).abs().max() > 1
 
 
 @torch.inference_mode()
@@ -56,7 +63,7 @@ def test_no_output_depends_on_input_beyond_the_halo(model):
     inputs, side, at = inputs_for(model, 40, 40), model.config.receptive_radius, 20
     changed = inputs.clone()
     changed[..., at, at] += 0.5
-    moved = (model.generator(inputs) != model.generator(changed)).any(dim=(0, 1)).nonzero()
+    moved = (model.generate(inputs)[0] != model.generate(changed)[0]).any(dim=(0, 1)).nonzero()
     assert moved.min() // 4 >= at - side
     assert moved.max() // 4 <= at + side
 
@@ -68,8 +75,8 @@ def test_a_network_that_could_see_beyond_the_largest_halo_shows_no_seams():
     backend = TorchBackend(model, tile_pixels_max=168 * 168)
     frame = np.random.default_rng(1).integers(0, 256, (170, 200, 3), dtype=np.uint8)
     assert grid(170, 200, halo=HALO_MAX, tile_pixels_max=168 * 168) != (1, 1)
-    [tiled] = backend.step([None], [frame], [None], [False])
-    whole = to_uint8(model.generator(to_float(torch.from_numpy(frame[None]))))[0].numpy()
+    [tiled] = backend.step([Turn(None, frame)])
+    whole = to_uint8(model.generate(to_float(torch.from_numpy(frame[None])))[0])[0].numpy()
     difference = np.abs(tiled.output.astype(int) - whole)
     assert difference.max() <= 1
     assert (difference != 0).mean() <= 0.001
@@ -90,5 +97,5 @@ def test_tiles_fit_the_budget_wherever_halos_leave_room(height, width, halo, bud
 def test_a_frame_within_the_budget_is_one_call():
     calls = []
     inputs = torch.rand(2, 3, 8, 8)
-    generate_in_tiles(lambda x: calls.append(x.shape) or x, inputs, halo=3, tile_pixels_max=64)
+    generate_in_tiles(lambda x: calls.append(x.shape) or (x, x), inputs, halo=3, tile_pixels_max=64)
     assert calls == [(2, 3, 8, 8)]

@@ -19,15 +19,36 @@ Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the d
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state at whole levels, from which another stream goes on just as the one that left it."""
+
+    frame: Picture  # the last one, (h, w, 3)
+    output: Picture  # what was made of it, (H, W, 3)
+    hidden: NDArray[np.int8]  # (h, w, hidden), in recurrence.HIDDEN_LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One stream's part in a step."""
+
+    state: State | None  # None for single-image models
+    frame: Picture
+    flow: Flow | None = None  # None: zero
+    ahead: Picture | None = None  # the frame after it, where the model looks ahead; None: there is none
+    keeps_state: bool = False  # the new state is rounded to whole levels
+
+
+@dataclass(frozen=True, slots=True)
 class Stepped:
-    """One stream after one step. `output` is None where the network gave a number that is not finite."""
+    """One stream after one step."""
 
     state: State | None
-    output: Picture | None  # (H, W, 3) uint8, memory of its own
+    output: Picture | None  # (H, W, 3), memory of its own; None where it is not finite
+    hidden: NDArray[np.int8] | None = None  # of the snapshot, where the turn keeps its state
 
 
 class Backend(Protocol):
-    """All sequences of one call have the same length and all pictures the same shape."""
+    """All frames of one call have the same shape."""
 
     @property
     def config(self) -> ModelConfig: ...
@@ -43,20 +64,11 @@ class Backend(Protocol):
     def tile_pixels_max(self) -> int:
         """Low-resolution pixels that one call of the generator takes; larger frames run in tiles."""
 
-    def start(self, shape: tuple[int, int], resume: tuple[Picture, Picture] | None) -> State | None:
-        """A clean state, or the one stored as (last frame, last output); None for single-image models."""
+    def start(self, frame: Picture, resume: Snapshot | None) -> State | None:
+        """The state before `frame`: a clean one, or that of the snapshot; None for single-image models."""
 
     def flows(self, previous: Sequence[Picture], frames: Sequence[Picture]) -> list[Flow]:
         """Where a pixel of each frame was in the one before it; only where F is a network."""
 
-    def step(
-        self,
-        states: Sequence[State | None],
-        frames: Sequence[Picture],
-        flows: Sequence[Flow | None],
-        rounded: Sequence[bool],
-    ) -> list[Stepped]:
-        """Advance each stream by a frame.
-
-        A flow of None is zero; `rounded` puts the new state on whole levels.
-        """
+    def step(self, turns: Sequence[Turn]) -> list[Stepped]:
+        """Advance each stream by a frame."""

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 
-from worker.engine.backends.base import Backend, Flow, Picture
+from worker.engine.backends.base import Backend, Flow, Picture, Turn
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES: Final[dict[Precision, torch.dtype]] = {
@@ -113,14 +113,15 @@ def _run(
 ) -> tuple[float, Picture | None]:
     """Seconds for one stream over `frames`, and its last output; None where it is not finite."""
     started = clock()
-    state = backend.start((frames[0].shape[0], frames[0].shape[1]), None)
+    state = backend.start(frames[0], None)
     output: Picture | None = None
     for index, frame in enumerate(frames):
         known: Flow | None = None
-        if index and backend.config.flow == "dis":
+        if index and backend.config.flow_comes_along:
             known = flow
         elif index and backend.config.recurrent:
             known = backend.flows([frames[index - 1]], [frame])[0]
-        [stepped] = backend.step([state], [frame], [known], [False])
+        ahead = frames[index + 1] if index + 1 < len(frames) else None
+        [stepped] = backend.step([Turn(state, frame, known, ahead)])
         state, output = stepped.state, stepped.output
     return clock() - started, output

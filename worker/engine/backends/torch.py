@@ -10,14 +10,15 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model_core import recurrence
 from model_core.config import ModelConfig
 from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
-from model_core.recurrence import State
-from worker.engine.backends.base import Flow, Picture, Stepped
+from model_core.recurrence import HIDDEN_LEVELS, State
+from worker.engine.backends.base import Flow, Picture, Snapshot, Stepped, Turn
 from worker.engine.backends.precision import DTYPES, Precision
 from worker.engine.tiles import generate_in_tiles
 
@@ -57,19 +58,23 @@ class TorchBackend:
         self.tile_pixels_max = tile_pixels_max
         self._generate_in_tiles = partial(
             generate_in_tiles,
-            self._model.generator,
+            self._model.generate,
             halo=min(self.config.receptive_radius, HALO_MAX),
             tile_pixels_max=tile_pixels_max,
         )
 
     @torch.inference_mode()
-    def start(self, shape: tuple[int, int], resume: tuple[Picture, Picture] | None) -> State | None:
+    def start(self, frame: Picture, resume: Snapshot | None) -> State | None:
         if not self.config.recurrent:
             return None
         if resume is None:
-            return State.clean(1, *shape, device=self._device)
-        frame, output = resume
-        return State(to_float(self._upload([frame])), to_float(self._upload([output])))
+            return State.clean(self.config, to_float(self._upload([frame])))
+        hidden = torch.from_numpy(resume.hidden).to(self._device).permute(2, 0, 1)[None]
+        return State(
+            to_float(self._upload([resume.frame])),
+            to_float(self._upload([resume.output])),
+            hidden.float() / HIDDEN_LEVELS,
+        )
 
     @torch.inference_mode()
     def flows(self, previous: Sequence[Picture], frames: Sequence[Picture]) -> list[Flow]:
@@ -80,37 +85,43 @@ class TorchBackend:
         return list(flow.unbind())
 
     @torch.inference_mode()
-    def step(
-        self,
-        states: Sequence[State | None],
-        frames: Sequence[Picture],
-        flows: Sequence[Flow | None],
-        rounded: Sequence[bool],
-    ) -> list[Stepped]:
-        frame = to_float(self._upload(frames))
+    def step(self, turns: Sequence[Turn]) -> list[Stepped]:
+        frame = to_float(self._upload([turn.frame for turn in turns]))
+        ahead = None
+        if self.config.looks_ahead:
+            follow = [turn.frame if turn.ahead is None else turn.ahead for turn in turns]
+            ahead = to_float(self._upload(follow))
         state, high = recurrence.step(
             self._model,
-            _gathered(states) if self.config.recurrent else State(frame, frame),
+            _gathered(turns) if self.config.recurrent else State.clean(self.config, frame),
             frame,
-            self._flow_batch(flows, frame),
+            self._flow_batch([turn.flow for turn in turns], frame),
+            ahead=ahead,
             generate=self._generate,
         )
-        after = _scattered(state, rounded) if self.config.recurrent else [None] * len(frames)
+        after = _scattered(state, turns) if self.config.recurrent else [None] * len(turns)
         # A sum is not finite where a term isn't; the terms are about 1, so that it can't overflow by itself.
         finite = high.sum(dim=(1, 2, 3), dtype=torch.float64).isfinite().tolist()
         outputs = self._download(to_uint8(high))
         return [
-            Stepped(row, np.array(output) if valid else None)
-            for row, output, valid in zip(after, outputs, finite, strict=True)
+            Stepped(
+                row,
+                np.array(output) if valid else None,
+                _hidden_levels(row) if turn.keeps_state and row is not None else None,
+            )
+            for turn, row, output, valid in zip(turns, after, outputs, finite, strict=True)
         ]
 
-    def _generate(self, inputs: Tensor) -> Tensor:
+    def _generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         height, width = inputs.shape[-2:]
         rows = max(1, CPU_CALL_PIXELS_MAX // (height * width)) if self._device.type == "cpu" else len(inputs)
         with self._autocast():
             parts = [self._generate_in_tiles(inputs[row : row + rows]) for row in range(0, len(inputs), rows)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(parts) == 1:
+            return parts[0]
+        highs, hiddens = zip(*parts, strict=True)
+        return torch.cat(highs), torch.cat(hiddens)
 
     def _autocast(self) -> torch.autocast:
         # Autocast and not a converted model: the bicubic skip must see the frame in fp32.
@@ -142,21 +153,31 @@ class TorchBackend:
         return array
 
 
-def _gathered(states: Sequence[State | None]) -> State:
-    rows = [state for state in states if state is not None]
-    assert len(rows) == len(states), "a recurrent stream has a state"
+def _gathered(turns: Sequence[Turn]) -> State:
+    rows = [turn.state for turn in turns if turn.state is not None]
+    assert len(rows) == len(turns), "a recurrent stream has a state"
     if len(rows) == 1:
         return rows[0]
-    return State(torch.cat([row.frame for row in rows]), torch.cat([row.output for row in rows]))
+    return State(
+        torch.cat([row.frame for row in rows]),
+        torch.cat([row.output for row in rows]),
+        torch.cat([row.hidden for row in rows]),
+    )
 
 
-def _scattered(state: State, rounded: Sequence[bool]) -> list[State]:
+def _scattered(state: State, turns: Sequence[Turn]) -> list[State]:
     """One state for each row, in memory of its own: a slice would keep all other rows alive."""
-    if len(rounded) == 1:
-        rows = [state]
-    else:
+    rows = [state]
+    if len(turns) > 1:
+        cuts = [slice(row, row + 1) for row in range(len(turns))]
         rows = [
-            State(state.frame[row : row + 1].clone(), state.output[row : row + 1].clone())
-            for row in range(len(rounded))
+            State(state.frame[cut].clone(), state.output[cut].clone(), state.hidden[cut].clone())
+            for cut in cuts
         ]
-    return [row.rounded() if is_rounded else row for row, is_rounded in zip(rows, rounded, strict=True)]
+    return [row.rounded() if turn.keeps_state else row for row, turn in zip(rows, turns, strict=True)]
+
+
+def _hidden_levels(state: State) -> NDArray[np.int8]:
+    """(h, w, hidden) of one stream's state, in memory of its own."""
+    levels = state.hidden[0].mul(HIDDEN_LEVELS).round().to(torch.int8).permute(1, 2, 0)
+    return np.array(levels.cpu().numpy())
