@@ -1,4 +1,4 @@
-"""`python -m training`: train, average, evaluate, compare, pack, publish."""
+"""`python -m training`: train, carry, average, evaluate, compare, pack, publish."""
 
 import argparse
 import math
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     # Abbreviations would let a mistyped key of the config pass for an option.
     _add_train(commands.add_parser("train", help="begin or go on with a training", allow_abbrev=False))
+    _add_carry(commands.add_parser("carry", help="write a training's state as a few megabytes"))
     _add_evaluate(commands.add_parser("evaluate", help="score a model by the frozen protocol"))
     _add_compare(
         commands.add_parser("compare", help="draw models beside the truth: crops, and strips over time")
@@ -52,6 +53,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--init-critic", type=Path, help="folder of a training's state; its D is the one to begin with"
     )
     parser.add_argument(
+        "--branch-of",
+        type=Path,
+        help="folder of a training's state to go on from, optimisers included, by a schedule of its own",
+    )
+    parser.add_argument(
         "--perceptual",
         type=Path,
         help="folder of VGG16's weights, by default those of the pack; with LPIPS's, validation tells LPIPS",
@@ -68,6 +74,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     # Reading Python's packages and the data counts as well: the caller has a deadline.
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
+    from training.carry import take_up  # noqa: PLC0415
     from training.initial import find_initial  # noqa: PLC0415
     from training.pack import is_pack, unpack_weights  # noqa: PLC0415
     from training.rounds import TrainingDivergedError  # noqa: PLC0415
@@ -77,6 +84,8 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from training.vgg import FILE  # noqa: PLC0415
 
     state = options.out / "state"
+    if not (options.init or options.branch_of) and take_up(options.preset, options.out):
+        print(f"going on with what is carried of {options.preset}")
     config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
         parse_overrides(rest)
     )
@@ -89,13 +98,27 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
                 config, load_library(options.data), options.out,
                 Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
                 init=find_initial(options.init, unpacked) if fresh and options.init else None,
-                init_critic=options.init_critic,
+                init_critic=options.init_critic, branch_of=options.branch_of,
                 perceptual=options.perceptual or (unpacked if FILE in names else None),
             )  # fmt: skip
     except TrainingDivergedError as error:
         print(f"stopped, the last good state is in {state}: {error}", file=sys.stderr)
         return 3
     print(f"step {progress.step}, {progress.seconds:.0f} s of training; state in {state}")
+    return 0
+
+
+def _add_carry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--of", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--out", type=Path, help="by default where a fresh `--preset trunk` looks for it")
+    parser.set_defaults(run=_carry)
+
+
+def _carry(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from training.carry import CARRIED, carry  # noqa: PLC0415
+
+    out = options.out or CARRIED / "trunk"
+    print(f"{out}: {carry(options.of, out) / 1e6:.1f} MB")
     return 0
 
 

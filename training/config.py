@@ -17,6 +17,8 @@ EvaluationName = Literal["bd", "bi", "bd-x264", "decimated", "bd-noise10"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
 VggDistanceName = Literal["cosine", "lpips"]
+OptimiserName = Literal["adam", "muon"]
+RateCourseName = Literal["constant", "cosine", "linear"]
 CriticKindName = Literal["vanilla", "relativistic"]
 CriticSightName = Literal["all", "textured"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
@@ -39,12 +41,16 @@ class TrainingConfig:
                      padding closer to what it meets on whole frames, and cost too much to begin with
     protocol         how low frames are made: "bd", "bi", or blind: "bsrgan", "upload" (protocols.py)
     photo_share      part of the clips that are photographs under a camera path, or as they are
-    learning_rate    peak of a cosine that ends at a hundredth of it, after a linear warm-up
+    optimiser        "adam", or "muon" for kernels beside Adam for biases (optimisers.py)
+    learning_rate    after a linear warm-up; Adam's, or the root mean square of Muon's updates
+    rate_course      what becomes of it: "constant", a "cosine" that ends at a hundredth, "linear" to nothing
     iterations       length of the schedule in steps; 0 where `seconds` measures it
-    seconds          length of the schedule in seconds of running, over all runs; 0 where `iterations` does
-    clip_norm        longest gradient; longer ones are scaled down to it
+    seconds          length of the schedule in seconds of running, over all runs; 0 where `iterations` does.
+                     A constant rate may have neither: such a training has no end
+    clip_norm        longest gradient; longer ones are scaled down to it; 0 for no such bound
     pixel_loss       distance of output and target: "charbonnier", or "log_square" once that is near its end
     pixel_weight     its weight
+    luma_share       part of it that is measured on luma, as PSNR is, the rest on red, green and blue
     picked_factor    how much more it weighs for clips made small without blur, which perceptual losses alone
                      leave half a pixel off
     warp_weight      squared distance of the frame and its warped predecessor; only where F is a network
@@ -68,6 +74,8 @@ class TrainingConfig:
     flow: FlowName = "dis"
     features: int = 64
     blocks: int = 10
+    window: int = 1
+    hidden: int = 0
     growth: int = 32
     head: HeadName = "subpixel"
     protocol: ProtocolName = "bd"
@@ -79,7 +87,9 @@ class TrainingConfig:
     late_frames: int = 10
     late_crop: int = 32
     photo_share: float = 0.33
+    optimiser: OptimiserName = "adam"
     learning_rate: float = 4e-4
+    rate_course: RateCourseName = "cosine"
     warmup_iterations: int = 200
     iterations: int = 6000
     seconds: float = 0.0
@@ -87,6 +97,7 @@ class TrainingConfig:
     clip_norm: float = 0.5
     pixel_loss: PixelLossName = "charbonnier"
     pixel_weight: float = 1.0
+    luma_share: float = 0.0
     picked_factor: float = 1.0
     warp_weight: float = 0.0
     best_buddy_weight: float = 0.0
@@ -110,6 +121,8 @@ class TrainingConfig:
             ("task", TaskName),
             ("protocol", ProtocolName),
             ("precision", PrecisionName),
+            ("optimiser", OptimiserName),
+            ("rate_course", RateCourseName),
             ("pixel_loss", PixelLossName),
             ("vgg_distance", VggDistanceName),
             ("critic_kind", CriticKindName),
@@ -119,7 +132,8 @@ class TrainingConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; one of {get_args(allowed)} is expected"
                 )
-        if (self.iterations > 0) == (self.seconds > 0):
+        endless = self.rate_course == "constant" and self.iterations == 0 == self.seconds
+        if (self.iterations > 0) == (self.seconds > 0) and not endless:
             raise ConfigError(
                 f"iterations is {self.iterations} and seconds {self.seconds}: exactly one gives the length"
             )
@@ -168,7 +182,7 @@ class TrainingConfig:
     def model_config(self) -> ModelConfig:
         return ModelConfig(
             generator=self.generator, flow=self.flow, features=self.features, blocks=self.blocks,
-            head=self.head, growth=self.growth,
+            head=self.head, growth=self.growth, window=self.window, hidden=self.hidden,
         )  # fmt: skip
 
     def shape_at(self, progress: float) -> tuple[int, int, int]:
@@ -212,14 +226,23 @@ _TECO_LITE: Final = TrainingConfig(
     critic_pace=4.0, critic_start=150, critic_lead_max=3.0,
 )  # fmt: skip
 
+_TRUNK: Final = TrainingConfig(
+    flow="dis-fast", features=96, blocks=3, window=3, hidden=48, batch=16, late_batch=16,
+    optimiser="muon", rate_course="constant", iterations=0, warmup_iterations=100, clip_norm=0.0,
+    luma_share=0.6, validate_every=250,
+)  # fmt: skip
+
 PRESETS: Final = {
     # F alone on synthetic motion; a start for joint training. 3,000 steps take 12 minutes of 2 cores.
     "flow_pyramid": TrainingConfig(
         task="flow", flow="pyramid", batch=8, frames=2, crop=48, learning_rate=6e-4, iterations=3000,
         photo_share=1.0,
     ),
-    # What ships: small, sub-pixel head, OpenCV's motion.
+    # The first network that shipped: it sees one frame and its last output.
     "frvsr_lite": TrainingConfig(),
+    # Three frames and a memory, at constant rate, without an end: what ships branches off and decays
+    # (--branch-of runs/trunk --rate-course linear --iterations 600).
+    "trunk": _TRUNK,
     # The published recipe (TecoGAN's FRVSR): crop of 128 high-resolution pixels, both losses weighted 1.
     "frvsr_paper": TrainingConfig(
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,

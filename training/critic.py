@@ -1,8 +1,10 @@
 """How D learns, and when it rests. What G pays for D's opinion: objective.py."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Optimizer
 
 from model_core.discriminator import Discriminator
 from training.config import CriticKindName
@@ -31,16 +33,15 @@ def right(of_real: Tensor, of_fake: Tensor) -> Tensor:
 
 
 def learn(
-    objective: nn.Module, adam: Adam, judged: Judged, rate: float, *, autocast: bool
+    objective: nn.Module, optimisers: Mapping[str, Optimizer], judged: Judged, *, autocast: bool
 ) -> dict[str, Tensor]:
     """One step of D. Returns what is worth noting."""
-    for group in adam.param_groups:
-        group["lr"] = rate
     objective.requires_grad_(True)
     with torch.autocast(judged.real.device.type, torch.bfloat16, enabled=autocast):
         loss, right = objective(judged.real, judged.fake)
-    adam.zero_grad()
+    objective.zero_grad()
     loss.backward()
-    adam.step()
+    for optimiser in optimisers.values():
+        optimiser.step()
     objective.requires_grad_(False)  # G's step goes through D and must leave nothing in it
     return {"critic": loss.detach(), "critic_right": right}

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LOG: Final = "log.jsonl"
 WIDTH: Final = 900
 HEIGHT: Final = 260
 MARGIN: Final = 60
-TIMES: Final = ("seconds", "step_s", "waited_s")  # noted for reading, not for drawing
+TIMES: Final = ("seconds", "step_s", "waited_s", "gpx", "core_hours")  # noted for reading, not for drawing
 
 
 class Journal:
@@ -29,7 +30,7 @@ class Journal:
 
     def note(self, step: int, **values: Any) -> None:
         """One line of the log; numbers go to TensorBoard as well."""
-        with (self._folder / "log.jsonl").open("a") as file:
+        with (self._folder / LOG).open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
@@ -46,7 +47,7 @@ class Journal:
 
     def draw(self) -> None:
         """curves.png from the whole log: whatever was noted, over steps."""
-        lines = [json.loads(line) for line in (self._folder / "log.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (self._folder / LOG).read_text().splitlines()]
         names = {name: None for line in lines for name in line if isinstance(line[name], float)}
         panels = [
             draw_curve(name, [(line["step"], line[name]) for line in lines if name in line])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model_core.warping import warp
 
+LUMA: Final = (0.299, 0.587, 0.114)
 CHARBONNIER_EPSILON: Final = 1e-3  # a quarter of a level; below it the distance turns from linear to square
 LOG_SQUARE_EPSILON: Final = 1e-4  # 40 dB; clips that are nearly flat must not outweigh the others
 UNIT_EPSILON: Final = 1e-8  # where every feature is zero, and a root has no slope
@@ -32,6 +33,11 @@ def log_square(high: Tensor, target: Tensor) -> Tensor:
     Source: the PSNR loss of NAFNet, Chen et al. 2022 (arXiv:2204.04676), per clip.
     """
     return torch.log(((high - target) ** 2).flatten(1).mean(1) + LOG_SQUARE_EPSILON).mean()
+
+
+def luma(high: Tensor) -> Tensor:
+    """(..., 3, H, W) RGB -> (..., H, W) by the weights of BT.601."""
+    return (high * high.new_tensor(LUMA).view(3, 1, 1)).sum(-3)
 
 
 def warping(previous: Tensor, frame: Tensor, flow_low: Tensor) -> Tensor:

@@ -73,8 +73,9 @@ class Objective(nn.Module):
         else:
             played = unroll(self.model, low, None if flow is None else flow[:, : length - 1])
             target_played = target
-        distance = losses.charbonnier if self._config.pixel_loss == "charbonnier" else losses.log_square
-        each = torch.stack([distance(a[None], b[None]) for a, b in zip(played, target_played, strict=True)])
+        each = torch.stack(
+            [self._pixel(a[None], b[None]) for a, b in zip(played, target_played, strict=True)]
+        )
         found["pixel"] = (each if pixel_factor is None else each * pixel_factor).mean()
         high = played[:, :length]
         if self._config.back_projection_weight:
@@ -102,6 +103,15 @@ class Objective(nn.Module):
         fake = shown(high, low, flow, centres, sight)
         of_fake, judged = self._hear(critic, real, fake)
         return found | of_fake, judged
+
+    def _pixel(self, high: Tensor, target: Tensor) -> Tensor:
+        """Distance of one clip (1, T, 3, H, W) and the truth."""
+        distance = losses.charbonnier if self._config.pixel_loss == "charbonnier" else losses.log_square
+        share = self._config.luma_share
+        if not share:
+            return distance(high, target)
+        luma = distance(losses.luma(high), losses.luma(target))
+        return share * luma + (1 - share) * distance(high, target)
 
     def _hear(self, critic: Discriminator, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], Judged]:
         """What D's opinion costs G."""

@@ -1,6 +1,7 @@
 """Rounds: what one step does to G and, where there is one, to D. The loop around it: train.py."""
 
 import contextlib
+import math
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from training.batches import Batch
 from training.config import TrainingConfig
 from training.critic import CriticObjective, learn
 from training.objective import Objective, total
+from training.optimisers import set_rate
 from training.processes import Processes
 from training.state import Learner
 
@@ -52,26 +54,23 @@ class Rounds:
         if judged is not None:
             facts["critic_lead"] = judged.lead
             assert self._critic is not None
-            assert self._learner.critic_adam is not None
             if alone or self._processes.mean(judged.lead.item()) < self._config.critic_lead_max:
-                adam = self._learner.critic_adam
-                facts |= learn(
-                    self._critic, adam, judged, self._config.critic_pace * rate, autocast=self._autocast
-                )
+                set_rate(self._learner.critic_optimisers, self._config.critic_pace * rate)
+                facts |= learn(self._critic, self._learner.critic_optimisers, judged, autocast=self._autocast)
         return {name: value.detach() for name, value in facts.items()}
 
     def _descend(self, loss: Tensor, rate: float) -> Tensor:
-        """Gradient, Adam, average; -> the gradient's length. Raises TrainingDivergedError."""
+        """Gradient, optimisers, average; -> the gradient's length. Raises TrainingDivergedError."""
         learner, config = self._learner, self._config
-        for group in learner.adam.param_groups:
-            group["lr"] = rate
-        learner.adam.zero_grad()
+        set_rate(learner.optimisers, rate)
+        learner.model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        gradient = nn.utils.clip_grad_norm_(learner.adam.param_groups[0]["params"], config.clip_norm)
+        gradient = nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip_norm or math.inf)
         step = learner.progress.step
         if not (torch.isfinite(loss) and torch.isfinite(gradient)):
             raise TrainingDivergedError(f"step {step}: loss {loss.item()}, gradient {gradient.item()}")
-        learner.adam.step()
+        for optimiser in learner.optimisers.values():
+            optimiser.step()
         # Early averages would remember the random start; they forget faster.
         update_average(learner.ema, learner.model, min(config.ema_decay, (1 + step) / (10 + step)))
         return gradient

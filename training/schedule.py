@@ -16,29 +16,39 @@ class Schedule:
         self._config, self._progress = config, progress
 
     @property
+    def progress(self) -> Progress:
+        return self._progress
+
+    @property
     def step(self) -> int:
         return self._progress.step
 
-    @property
-    def seconds(self) -> float:
-        return self._progress.seconds
-
     def part(self) -> float:
-        """0 at the start, 1 at the end."""
+        """0 at the start, 1 at the end; 0 for ever where there is none."""
+        progress = self._progress
         if self._config.iterations:
-            return min(1.0, self._progress.step / self._config.iterations)
-        return min(1.0, self._progress.seconds / self._config.seconds)
+            return min(1.0, (progress.step - progress.branch_step) / self._config.iterations)
+        if self._config.seconds:
+            return min(1.0, (progress.seconds - progress.branch_seconds) / self._config.seconds)
+        return 0.0
 
     def is_over(self) -> bool:
         return self.part() >= 1.0
 
     def shape(self, step: int) -> tuple[int, int, int]:
         """(batch, frames, crop) of that step; by seconds it is drawn a little ahead, which is harmless."""
-        ahead = step / self._config.iterations if self._config.iterations else self.part()
+        done = step - self._progress.branch_step
+        ahead = done / self._config.iterations if self._config.iterations else self.part()
         return self._config.shape_at(ahead)
 
     def learning_rate(self) -> float:
-        """Linear warm-up times a cosine that ends at FINAL_RATE of the peak."""
-        cosine = (1 + math.cos(math.pi * self.part())) / 2
+        """Linear warm-up times the course: constant, a cosine down to FINAL_RATE, or a line to nothing."""
+        match self._config.rate_course:
+            case "constant":
+                course = 1.0
+            case "cosine":
+                course = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * self.part())) / 2
+            case "linear":
+                course = 1 - self.part()
         warm = min(1.0, (self._progress.step + 1) / max(1, self._config.warmup_iterations))
-        return self._config.learning_rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+        return self._config.learning_rate * warm * course

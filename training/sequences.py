@@ -19,7 +19,10 @@ from training.motion import draw_path, render
 from training.protocols import make_low
 from training.sources import Clip, Library
 
-PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip
+PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip that validates
+GAIN: Final = (0.75, 1.05)
+GAMMA: Final = (0.75, 1.35)
+STRIDE_SHARE: Final = 0.3  # of rows whose clip is long enough to show every second frame
 VALIDATION_FRAMES: Final = 32  # what a recurrence adds up over time shows after some twenty
 
 
@@ -31,6 +34,7 @@ class Sequence:
     target: NDArray[np.uint8]  # (T, H, W, 3)
     low: NDArray[np.uint8]  # (T, h, w, 3)
     detail: NDArray[np.float64]  # (h + 1, w + 1) integral of the middle frame's fine detail
+    motion: float  # mean length of the motion in its middle, low-resolution pixels a frame
     flows: dict[tuple[int, int], NDArray[np.float16]] = field(default_factory=dict)
 
     def flow(self, dis: DisFlow, before: int, here: int) -> NDArray[np.float16]:
@@ -48,7 +52,22 @@ def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName |
     detail = cv2.resize(
         np.abs(cv2.Laplacian(luma, cv2.CV_32F)), low.shape[2:0:-1], interpolation=cv2.INTER_AREA
     )
-    return Sequence(name, target, low, cv2.integral(detail))
+    return Sequence(name, target, low, cv2.integral(detail), _motion(low))
+
+
+def _motion(low: NDArray[np.uint8]) -> float:
+    if len(low) < 2:
+        return 0.0
+    here = len(low) // 2
+    flow = DisFlow("dis-fast")(low[here - 1], low[here])
+    return float(np.hypot(flow[0], flow[1]).mean())
+
+
+def exposed(rng: np.random.Generator, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same frames under another exposure and gamma, as another camera would have taken them."""
+    gain, gamma = rng.uniform(*GAIN), np.exp(rng.uniform(*np.log(GAMMA)))
+    levels = 255 * np.minimum(gain * (np.arange(256) / 255) ** gamma, 1)
+    return np.asarray(levels.round().astype(np.uint8)[frames])
 
 
 def photo_clip(
@@ -60,11 +79,12 @@ def photo_clip(
 
 
 def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
-    """`frames` consecutive indices, turning round at the ends of a clip that is too short for them.
-
-    Never backwards from the start: motion both ways costs double, and only TecoGAN's losses need it.
-    """
-    return to_and_fro(length, frames, int(rng.integers(max(1, length - frames + 1))))
+    """`frames` indices one or two apart, forwards or backwards, turning round in too short a clip."""
+    stride = 2 if length > 2 * (frames - 1) and rng.uniform() < STRIDE_SHARE else 1
+    span = stride * (frames - 1) + 1
+    start = int(rng.integers(max(1, length - span + 1)))
+    order = list(range(start, start + span, stride)) if span <= length else to_and_fro(length, frames)
+    return order[::-1] if rng.uniform() < 0.5 else order
 
 
 def to_and_fro(length: int, frames: int, start: int = 0) -> list[int]:

@@ -13,6 +13,8 @@ from typing import Final
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from training.pack import is_pack, read_pack, write_pack
@@ -23,6 +25,7 @@ FRAME_NAME: Final = re.compile(r"(im|img|frame)?[_-]?\d+")  # REDS 00000012, Vim
 LEVELS: Final = (1 / 2, 2 / 3)  # clips are kept at these: web video is soft at its full size, and Vid4 is not
 LEVEL_SIDE_MIN: Final = 176  # pixels; a level with a shorter side is left out
 HELD_OUT_IN: Final = 14  # one clip in so many validates
+REPEAT_PART: Final = 0.2  # of the usual change from frame to frame; a repeated frame, compressed, has less
 REFUSED: Final = Path(__file__).with_name("evaluation_digests.txt")
 
 
@@ -58,7 +61,8 @@ def load_library(path: Path) -> Library:
     if not clips and not photos:
         raise SourceError(f"{path}: neither videos, nor folders of frames, nor images")
     held_out = tuple(clip for clip in clips if is_held_out(clip.name))
-    return Library(tuple(clip for clip in clips if not is_held_out(clip.name)), held_out, tuple(photos))
+    learned = (Clip(clip.name, without_repeats(clip.frames)) for clip in clips if not is_held_out(clip.name))
+    return Library(tuple(learned), held_out, tuple(photos))
 
 
 def pack_folder(data: Path, out: Path, weights: Mapping[str, bytes], *, bytes_max: int) -> int:
@@ -87,8 +91,24 @@ def make_levels(name: str, frames: NDArray[np.uint8]) -> list[Clip]:
 
 
 def shrink(frames: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    size = round(frames.shape[2] * scale), round(frames.shape[1] * scale)
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+    """Antialiased bicubic: a box filter leaves jagged edges, which a network would learn to make."""
+    size = round(frames.shape[1] * scale), round(frames.shape[2] * scale)
+    small = []
+    for frame in frames:
+        picture = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        picture = F.interpolate(picture, size=size, mode="bicubic", antialias=True, align_corners=False)
+        small.append(picture[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy())
+    return np.stack(small)
+
+
+def without_repeats(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without frames that show the one before again, as film at another rate does; at least two stay."""
+    changes = [
+        float(np.abs(a.astype(np.int16) - b).mean()) for a, b in zip(frames[1:], frames[:-1], strict=True)
+    ]
+    usual = float(np.median(changes)) if changes else 0.0
+    kept = [0, *(t for t, change in enumerate(changes, 1) if change > REPEAT_PART * usual)]
+    return frames[kept] if len(kept) > 1 else frames
 
 
 def _shots(root: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:

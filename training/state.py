@@ -9,7 +9,7 @@ state to keep: batches are functions of seed and step (data.py).
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Optimizer
 
 from model_core.discriminator import Discriminator
 from model_core.model import Model
@@ -35,36 +35,50 @@ class StateError(ValueError):
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands: steps done, and seconds spent in them over all runs."""
+    """Where a training stands, over all its runs.
+
+    step, seconds   steps done, and the time spent in them
+    pixels          low-resolution pixels seen, each frame of each clip counted once
+    core_seconds    of the processor, all threads together, loading included
+    branch_step, branch_seconds   where its schedule began: where it branched off from another, if it did
+    """
 
     step: int = 0
     seconds: float = 0.0
+    pixels: int = 0
+    core_seconds: float = 0.0
+    branch_step: int = 0
+    branch_seconds: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class Learner:
-    """What a step changes: weights, optimiser, averaged weights (detached, by name), progress; D's own."""
+    """What a step changes: weights, optimisers and averaged weights (detached) by name, progress; D's own."""
 
     model: Model
-    adam: Adam
+    optimisers: dict[str, Optimizer]
     ema: dict[str, Tensor]
     progress: Progress = field(default_factory=Progress)
     critic: Discriminator | None = None
-    critic_adam: Adam | None = None
+    critic_optimisers: dict[str, Optimizer] = field(default_factory=dict)
 
-    def trained(self) -> list[tuple[str, nn.Module, str, Adam]]:
-        """Each network with its optimiser, and the names under which they are stored."""
-        parts: list[tuple[str, nn.Module, str, Adam]] = [("model", self.model, "adam", self.adam)]
-        if self.critic is not None and self.critic_adam is not None:
-            parts.append(("critic", self.critic, "critic_adam", self.critic_adam))
+    def trained(self) -> list[tuple[str, nn.Module, dict[str, Optimizer]]]:
+        """Each network with its optimisers, and the names under which they are stored."""
+        parts: list[tuple[str, nn.Module, dict[str, Optimizer]]] = [("model", self.model, self.optimisers)]
+        if self.critic is not None:
+            parts.append(("critic", self.critic, self.critic_optimisers))
         return parts
 
 
-def save_state(folder: Path, config: TrainingConfig, learner: Learner) -> None:
-    """Write all of it, then drop what the previous state left."""
+def save_state(folder: Path, config: TrainingConfig, learner: Learner, *, light: bool = False) -> None:
+    """Write all of it, then drop what the previous state left.
+
+    light   for the road: momentum in bf16, and no averaged weights, which a thousand steps bring back
+    """
     progress = learner.progress
     folder.mkdir(parents=True, exist_ok=True)
-    groups = _divide(_flatten(learner))
+    tensors = _flatten(learner)
+    groups = _divide(_lightened(tensors) if light else tensors)
     pieces = []
     for index, group in enumerate(groups):
         content = save_tensors(group)
@@ -73,8 +87,7 @@ def save_state(folder: Path, config: TrainingConfig, learner: Learner) -> None:
         pieces.append({"file": name, "sha256": hashlib.sha256(content).hexdigest()})
     manifest = {
         "format": FORMAT,
-        "step": progress.step,
-        "seconds": progress.seconds,
+        **asdict(progress),
         "config": json.loads(config.to_json()),
         "pieces": pieces,
     }
@@ -95,7 +108,9 @@ def read_config(folder: Path) -> TrainingConfig:
 
 def read_progress(folder: Path) -> Progress:
     manifest = _manifest(folder)
-    return Progress(manifest["step"], manifest["seconds"])
+    return Progress(
+        **{field.name: manifest[field.name] for field in fields(Progress) if field.name in manifest}
+    )
 
 
 def load_state(folder: Path, learner: Learner) -> None:
@@ -111,7 +126,9 @@ def load_state(folder: Path, learner: Learner) -> None:
         except (OSError, SafetensorError) as error:
             raise StateError(f"{folder / piece['file']}: {error}") from error
     _restore(tensors, learner, where=folder)
-    learner.progress.step, learner.progress.seconds = manifest["step"], manifest["seconds"]
+    found = read_progress(folder)
+    for name in asdict(found):
+        setattr(learner.progress, name, getattr(found, name))
 
 
 def load_ema(folder: Path) -> dict[str, Tensor]:
@@ -139,33 +156,34 @@ def _load_part(folder: Path, start: str) -> dict[str, Tensor]:
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:
     tensors = {f"ema.{name}": value for name, value in learner.ema.items()}
-    for title, network, optimiser, adam in learner.trained():
+    for title, network, optimisers in learner.trained():
         tensors |= {f"{title}.{name}": value for name, value in network.state_dict().items()}
         for name, parameter in network.named_parameters():
-            for key, value in adam.state.get(parameter, {}).items():
-                tensors[f"{optimiser}.{key}.{name}"] = value
+            for optimiser_title, optimiser in optimisers.items():
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    tensors[f"{optimiser_title}.{key}.{name}"] = value
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _restore(tensors: dict[str, Tensor], learner: Learner, *, where: Path) -> None:
     try:
-        for title, network, _, _ in learner.trained():
+        for title, network, _ in learner.trained():
             start = f"{title}."
             network.load_state_dict(
                 {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}
             )
+        averaged = "ema" if any(name.startswith("ema.") for name in tensors) else "model"
         for name, value in learner.ema.items():
-            value.copy_(tensors[f"ema.{name}"])
+            value.copy_(tensors[f"{averaged}.{name}"])
     except (RuntimeError, KeyError) as error:
         raise StateError(f"{where}: of another model: {error}") from error
-    for _, network, optimiser, adam in learner.trained():
-        for name, parameter in network.named_parameters():
-            keys = [
-                key for key in ("step", "exp_avg", "exp_avg_sq") if f"{optimiser}.{key}.{name}" in tensors
-            ]
-            if keys:
-                found = {key: _like(tensors[f"{optimiser}.{key}.{name}"], parameter) for key in keys}
-                adam.state[parameter] = found
+    for _, network, optimisers in learner.trained():
+        parameters = dict(network.named_parameters())
+        for title, optimiser in optimisers.items():
+            for full_name, value in tensors.items():
+                if full_name.startswith(f"{title}."):
+                    key, _, name = full_name.removeprefix(f"{title}.").partition(".")
+                    optimiser.state[parameters[name]][key] = _like(value, parameters[name])
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:
@@ -173,6 +191,14 @@ def _like(value: Tensor, parameter: Tensor) -> Tensor:
     if value.shape != parameter.shape:
         return value.to(parameter.device)
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def _lightened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value.bfloat16() if name.startswith("muon.") else value
+        for name, value in tensors.items()
+        if not name.startswith("ema.")
+    }
 
 
 def _divide(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:

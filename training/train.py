@@ -14,7 +14,6 @@ from typing import Final
 
 import cv2
 import torch
-from torch.optim import Adam
 
 from model_core.discriminator import CHANNELS, PICTURE_CHANNELS, Discriminator
 from model_core.model import build
@@ -23,6 +22,7 @@ from training.config import ConfigError, TrainingConfig
 from training.data import Sampler, prefetch
 from training.initial import load_initial
 from training.objective import Objective, total
+from training.optimisers import make_optimisers
 from training.processes import Processes, join_processes, stop_on_signal
 from training.rounds import Rounds
 from training.schedule import Schedule
@@ -32,7 +32,6 @@ from training.vgg import Vgg16
 from training.watch import Watch
 
 ENDING_S: Final = 2.0  # kept for the last state and the curves, which must be on disk before a deadline
-BETAS: Final = (0.9, 0.99)
 TIMED_STEPS: Final = 2  # of each precision, after one to warm up
 
 
@@ -57,24 +56,31 @@ def train(
     *,
     init: Path | None = None,
     init_critic: Path | None = None,
+    branch_of: Path | None = None,
     perceptual: Path | None = None,
 ) -> Progress:
     """Begin or go on with a training in `out`; returns where it stands. Raises TrainingDivergedError.
 
     init         weights for a fresh start
     init_critic  folder of another training's state, whose D a fresh start takes
+    branch_of    folder of another training's state, from which a fresh start goes on, optimisers included,
+                 while its own schedule begins
     perceptual   folder of VGG16's weights, which vgg_weight needs, and of LPIPS's, which then scores as well
     """
     processes = join_processes()
     cv2.setNumThreads(1)  # the loader's thread must not take the cores from the network
-    learner = begin(config, out / "state", init, processes.device, init_critic=init_critic)
+    learner = begin(
+        config, out / "state", init, processes.device, init_critic=init_critic, branch_of=branch_of
+    )
     progress, schedule = learner.progress, Schedule(config, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
     vgg = Vgg16(perceptual, processes.device, config.vgg_distance) if config.vgg_weight else None
     objective = Objective(learner.model, config, critic=learner.critic, vgg=vgg)
     sampler = Sampler(library, config, processes.device)
     autocast = choose_autocast(config, objective, sampler, processes)
-    watch = Watch(config, library, out, perceptual, autocast=autocast) if processes.rank == 0 else None
+    watch = None
+    if processes.rank == 0:
+        watch = Watch(config, library, out, perceptual, progress, autocast=autocast)
     rounds = Rounds(learner, config, objective, processes, autocast=autocast)
 
     def draw(step: int) -> Batch:
@@ -86,13 +92,15 @@ def train(
             late = time.monotonic() + 2 * step_s + ENDING_S > limits.ends_at
             if processes.any(late or bool(stopped) or progress.step >= steps_end):
                 break
-            began = time.monotonic()
+            began, core_began = time.monotonic(), time.process_time()
             batch = next(batches)
             waited_s = time.monotonic() - began
             rate = schedule.learning_rate()
             facts = rounds.advance(batch, rate)
             step_s = processes.slowest(time.monotonic() - began)
             progress.seconds += step_s
+            progress.core_seconds += processes.count * (time.process_time() - core_began)
+            progress.pixels += processes.count * batch.low.numel() // 3
             if watch:
                 watch.note(schedule, {**facts, "learning_rate": rate, "step_s": step_s, "waited_s": waited_s})
                 if time.monotonic() - saved_at > limits.save_every_s:
@@ -114,6 +122,7 @@ def begin(
     device: torch.device,
     *,
     init_critic: Path | None = None,
+    branch_of: Path | None = None,
 ) -> Learner:
     """The state on disk, or a fresh start from random or given weights."""
     if init_critic is not None and not config.gan_weight:
@@ -122,21 +131,24 @@ def begin(
     model = build(config.model_config()).to(device)
     trained = model.flow_net if config.task == "flow" else model
     assert trained is not None
-    adam = Adam(trained.parameters(), lr=config.learning_rate, betas=BETAS, fused=True)
+    optimisers = make_optimisers(trained, config.optimiser)
     if init is not None and not has_state(state):
         load_initial(model, init)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    learner = Learner(model, adam, ema)
+    learner = Learner(model, optimisers, ema)
     if config.gan_weight:
         channels = CHANNELS if config.recurrent else PICTURE_CHANNELS
         learner.critic = Discriminator(channels=channels).to(device)
         if init_critic is not None and not has_state(state):
             load_critic(init_critic, learner.critic)
-        learner.critic_adam = Adam(
-            learner.critic.parameters(), lr=config.learning_rate, betas=BETAS, fused=True
-        )
+        of_critic = make_optimisers(learner.critic, "adam")
+        learner.critic_optimisers = {f"critic_{name}": each for name, each in of_critic.items()}
     if has_state(state):
         load_state(state, learner)
+    elif branch_of is not None:
+        load_state(branch_of, learner)
+        progress = learner.progress
+        progress.branch_step, progress.branch_seconds = progress.step, progress.seconds
     return learner
 
 

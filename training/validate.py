@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from training.metrics import luma, psnr
 from training.objective import BORDER_PART, as_judged, only_textured
 from training.sequences import Sequence
 
-SKIPPED: int = 2  # frames at the start, before the state has filled
+BORDER: Final = 8  # high-resolution pixels that PSNR leaves out on each side
+SKIPPED: Final = 2  # frames at the start, before the state has filled
 
 
 @torch.no_grad()
@@ -42,7 +44,7 @@ def validate(
         highs = upscale_sequence(model, sequence)
         output = to_uint8(highs)
         target = torch.from_numpy(sequence.target)
-        scores = {"psnr": _mean(psnr(luma(a), luma(b)) for a, b in _kept(output, target))}
+        scores = {"psnr": _mean(psnr(_inner_luma(a), _inner_luma(b)) for a, b in _kept(output, target))}
         if lpips is not None:
             seen = [(lpips.features(a), lpips.features(b)) for a, b in _kept(output, target)]
             scores["lpips"] = _mean(lpips.distance(a, b) for a, b in seen)
@@ -64,6 +66,10 @@ def _kept(output: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(output[start:], target[start:], strict=True))
 
 
+def _inner_luma(picture: Tensor) -> Tensor:
+    return luma(picture)[BORDER:-BORDER, BORDER:-BORDER]
+
+
 def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
@@ -78,7 +84,7 @@ def critic_right(
     t = len(highs) // 2
     pair = target, highs.to(device)
     if config.recurrent:
-        dis = DisFlow() if config.flow == "dis" else None
+        dis = DisFlow(config.flow) if config.model_config().flow_comes_along else None
         back, ahead = (motion_between(model, dis, sequence, low, (other, t)) for other in (t - 1, t + 1))
         cut = slice(t - 1, t + 2)
         border = min(target.shape[-2:]) // BORDER_PART
@@ -116,14 +122,15 @@ def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:
     """(T, 3, H, W), not clamped, on the processor."""
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))  # bicubic has none
     frames = to_float(torch.from_numpy(sequence.low)).to(device)
-    dis = DisFlow() if model.config.flow == "dis" else None
-    state = State.clean(1, *frames.shape[-2:], device=device)
+    dis = DisFlow(model.config.flow) if model.config.flow_comes_along else None
+    state = State.clean(model.config, frames[:1])
     highs = []
     for t, frame in enumerate(frames):
         flow = frames.new_zeros(1, 2, *frames.shape[-2:])
         if t > 0:
             flow = motion_between(model, dis, sequence, frames, (t - 1, t))
-        state, high = step(model, state, frame[None], flow)
+        ahead = frames[t + 1][None] if t + 1 < len(frames) else None
+        state, high = step(model, state, frame[None], flow, ahead=ahead)
         highs.append(high[0].cpu())
     return torch.stack(highs)
 

@@ -17,7 +17,7 @@ from training.report import crop_sheet
 from training.schedule import Schedule
 from training.sequences import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.sources import Library
-from training.state import Learner
+from training.state import Learner, Progress
 from training.validate import critic_right, sheet_row, validate
 
 NOTE_EVERY: Final = 50  # steps
@@ -29,7 +29,14 @@ class Watch:
     """What the first process tells and checks, while all of them train."""
 
     def __init__(
-        self, config: TrainingConfig, library: Library, out: Path, perceptual: Path | None, *, autocast: bool
+        self,
+        config: TrainingConfig,
+        library: Library,
+        out: Path,
+        perceptual: Path | None,
+        progress: Progress,
+        *,
+        autocast: bool,
     ) -> None:
         self._config, self._autocast = config, autocast
         self._best = out / "best"
@@ -43,6 +50,7 @@ class Watch:
         self._first = True
         self.validation_s = VALIDATION_S
         self._noted: dict[str, list[Tensor | float]] = {}
+        self._last = progress.pixels, progress.seconds
         self._journal.note(0, event="run_started", autocast=autocast, config=config.to_json())
 
     def note(self, schedule: Schedule, facts: dict[str, Tensor | float]) -> None:
@@ -52,9 +60,17 @@ class Watch:
             self._noted.setdefault(name, []).append(value)
         if self._first or schedule.step % NOTE_EVERY == 0:
             means = {name: sum(map(float, values)) / len(values) for name, values in self._noted.items()}
-            self._journal.note(schedule.step, **means, seconds=schedule.seconds)
+            self._journal.note(
+                schedule.step, **means, **self._pace(schedule.progress), **_seen(schedule.progress)
+            )
             self._noted.clear()
         self._first = False
+
+    def _pace(self, progress: Progress) -> dict[str, float]:
+        """Billions of low-resolution pixels an hour since the last line."""
+        (pixels, seconds), self._last = self._last, (progress.pixels, progress.seconds)
+        passed = progress.seconds - seconds
+        return {"gpx_per_hour": 3.6e-6 * (progress.pixels - pixels) / passed} if passed > 0 else {}
 
     def validate(self, learner: Learner) -> None:
         """Write the averaged model's scores on the held-out clips into the journal, and a sheet of crops."""
@@ -70,7 +86,7 @@ class Watch:
             scores, outputs = validate(model, self._sequences, lpips=self._lpips, judge=judge)
         keep_if_best(self._best, model, self._config, learner.progress, scores)
         step = learner.progress.step
-        self._journal.note(step, **scores, seconds=learner.progress.seconds)
+        self._journal.note(step, **scores, **_seen(learner.progress))
         rows = [sheet_row(*pair) for pair in zip(self._sequences, outputs, strict=True)]
         self._journal.show(step, crop_sheet(rows[:SHOWN]))
         self.draw()
@@ -78,3 +94,12 @@ class Watch:
 
     def draw(self) -> None:
         self._journal.draw()
+
+
+def _seen(progress: Progress) -> dict[str, float]:
+    """How far a training is, in billions of low-resolution pixels and core-hours, which compare machines."""
+    return {
+        "seconds": progress.seconds,
+        "gpx": progress.pixels / 1e9,
+        "core_hours": progress.core_seconds / 3600,
+    }

@@ -96,10 +96,10 @@ def test_d_tells_noise_from_pictures_after_a_few_steps() -> None:
     torch.manual_seed(0)
     critic = Discriminator(features=8)
     objective = CriticObjective(critic)
-    adam = torch.optim.Adam(critic.parameters(), lr=1e-3)
+    optimisers = {"adam": torch.optim.Adam(critic.parameters(), lr=2e-3)}
     smooth = torch.rand(4, 27, 1, 1).expand(4, 27, 32, 32)
     judged = Judged(smooth, smooth + 0.3 * torch.randn(4, 27, 32, 32), torch.zeros(()))
-    notes = [learn(objective, adam, judged, 2e-3, autocast=False) for _ in range(30)]
+    notes = [learn(objective, optimisers, judged, autocast=False) for _ in range(30)]
     assert float(notes[-1]["critic_right"]) > 0.9
     assert float(notes[-1]["critic"]) < 0.7 * float(notes[0]["critic"])
     assert not any(weight.requires_grad for weight in critic.parameters())
@@ -156,10 +156,11 @@ def test_two_processes_with_d_equal_one(material: Path, library: Library, tmp_pa
 def test_state_of_the_published_size_with_d_can_travel(tmp_path: Path) -> None:
     config = PRESETS["tecogan_paper"]
     learner = begin(config, tmp_path / "none", None, CPU)
-    for _, network, _, adam in learner.trained():
+    for _, network, optimisers in learner.trained():
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        adam.step()
+        for optimiser in optimisers.values():
+            optimiser.step()
     save_state(tmp_path, config, learner)
     files = list(tmp_path.iterdir())
     assert len(files) <= 5

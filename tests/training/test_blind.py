@@ -46,11 +46,11 @@ def test_motion_is_estimated_between_the_degraded_frames() -> None:
     low = panning(3, 40, 48, 0)
     inner = slice(8, 32), slice(10, 34)
     pairs = list(pairwise(forth_and_back([0, 1, 2])))
-    found = motion(DisFlow(), low, pairs, inner)
+    found = motion(DisFlow("dis"), low, pairs, inner)
     assert found.shape == (4, 2, 24, 24)
     assert found[:2, 0].mean() == pytest.approx(2, abs=0.3)  # the texture moves left, so it was further right
     assert found[2:, 0].mean() == pytest.approx(-2, abs=0.3)
-    assert np.array_equal(found[0], DisFlow()(low[0], low[1])[:, *inner])
+    assert np.array_equal(found[0], DisFlow("dis")(low[0], low[1])[:, *inner])
 
 
 @pytest.mark.parametrize("protocol", ["bsrgan", "upload"])

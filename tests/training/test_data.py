@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 import torch
 
 from model_core.warping import upsample_flow, warp
+from tests.training.made import panning, textured
 from training.batches import Batch, Row, collate
 from training.config import TrainingConfig
 from training.data import CPU, Sampler, prefetch
 from training.degradations import degrade_frames
 from training.sequences import VALIDATION_FRAMES, play_order, validation_sequences
-from training.sources import load_library
+from training.sources import Clip, Library, load_library
 
 SHAPE = (2, 3, 16)
 
@@ -42,11 +44,14 @@ def test_two_processes_draw_the_halves_of_one_batch(sampler: Sampler) -> None:
     assert torch.equal(whole.low, torch.cat([half.low for half in halves]))
 
 
-def test_batch_that_cannot_be_shared_and_crop_that_fits_nowhere_are_refused(sampler: Sampler) -> None:
+def test_batch_that_cannot_be_shared_and_crop_that_fits_nowhere_are_refused(
+    sampler: Sampler, material: Path
+) -> None:
     with pytest.raises(ValueError, match="3 processes"):
         sampler.batch(0, SHAPE, ranks=3)
+    library = load_library(material)
     with pytest.raises(ValueError, match="crop is 65"):
-        sampler.batch(0, (1, 2, 65))
+        Sampler(replace(library, photos=()), TrainingConfig()).batch(0, (1, 2, 65))
 
 
 def test_shapes_and_ranges_are_as_the_recurrence_wants_them(sampler: Sampler) -> None:
@@ -94,13 +99,43 @@ def test_turned_pictures_are_the_same_pixels_elsewhere() -> None:
         assert np.array_equal(batch.target[turn].numpy(), expected.transpose(0, 3, 1, 2) / np.float32(255))
 
 
-def test_clip_plays_consecutive_frames_and_turns_round_at_its_ends() -> None:
+def test_short_clip_plays_consecutive_frames_and_turns_round_at_its_ends() -> None:
     for seed in range(20):
         order = play_order(np.random.default_rng(seed), 4, 9)
         assert len(order) == 9
         assert all(abs(a - b) == 1 for a, b in pairwise(order))
-        assert min(order) >= 0
-        assert max(order) <= 3
+        assert set(order) == {0, 1, 2, 3}
+
+
+def test_long_clip_plays_both_ways_at_one_or_two_frames_a_step() -> None:
+    steps = set()
+    for seed in range(60):
+        order = play_order(np.random.default_rng(seed), 17, 9)
+        assert 0 <= min(order) <= max(order) <= 16
+        steps |= {b - a for a, b in pairwise(order)}
+    assert steps == {-2, -1, 1, 2}
+
+
+def test_crop_that_slides_over_a_still_clip_has_the_motion_of_its_sliding() -> None:
+    """Guards against a sign, or an axis, by which flow and picture would part."""
+    scene = textured(160, 160, 0)
+    still = Sampler(Library((Clip("still", np.stack([scene] * 4)),), (), ()), TrainingConfig())
+    flows = []
+    for step in range(12):
+        batch = still.batch(step, (1, 4, 16))
+        assert batch.flow is not None
+        flows.append(batch.flow[0])
+        moved = warp(batch.target[0, :-1], upsample_flow(batch.flow[0]))
+        assert (moved - batch.target[0, 1:])[..., 8:-8, 8:-8].abs().mean() < 0.01
+    found = torch.stack(flows).median(-1).values.median(-1).values.round()
+    assert {-1.0, 0.0, 1.0} == set(found.flatten().tolist())
+
+
+def test_clips_that_move_are_drawn_more_often() -> None:
+    moving, still = panning(6, 96, 96, 0), np.stack([textured(96, 96, 1)] * 6)
+    library = Library((Clip("still", still), Clip("moving", moving)), (), ())
+    weights = Sampler(library, TrainingConfig())._clip_weights
+    assert weights[1] > 1.5 * weights[0] > 0
 
 
 def test_prefetch_keeps_the_order_from_where_it_starts_and_raises_what_the_maker_raised() -> None:
@@ -144,4 +179,5 @@ def test_clip_played_both_ways_has_the_motion_of_the_way_back(material: Path) ->
     # The texture pans steadily: what leads back one way leads on the other.
     ahead = batch.flow.flip(1)[:, :2]
     assert batch.flow[:, :2].abs().max() > 0.2
-    torch.testing.assert_close(batch.flow[:, :2].median(), -ahead.median(), atol=0.1, rtol=0.1)
+    forth, back = (flow.flatten(3).median(-1).values for flow in (batch.flow[:, :2], ahead))
+    torch.testing.assert_close(forth, -back, atol=0.1, rtol=0.1)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.made import panning, shot_name, textured, write_frames, write_video
 from training import sources
-from training.sources import SourceError, is_held_out, load_library, make_levels
+from training.sources import SourceError, is_held_out, load_library, make_levels, shrink, without_repeats
 
 
 def test_folder_gives_shots_held_out_shots_and_photographs(material: Path) -> None:
@@ -51,6 +51,24 @@ def test_large_shot_is_kept_at_its_smaller_levels_only() -> None:
     assert [level.frames.shape[1:3] for level in make_levels("a", frames)] == [(180, 320), (240, 427)]
     small = np.zeros((2, 100, 100, 3), np.uint8)
     assert [level.frames.shape[1:3] for level in make_levels("a", small)] == [(100, 100)]
+
+
+def test_shrunk_stripes_too_fine_to_show_become_grey() -> None:
+    """A filter that aliases makes coarse stripes of them."""
+    stripes = np.zeros((1, 90, 90, 3), np.uint8)
+    stripes[:, :, ::2] = 200
+    inner = shrink(stripes, 2 / 3)[:, 8:-8, 8:-8].astype(int)
+    assert inner.shape[1:3] == (44, 44)
+    assert np.ptp(inner) < 30 < np.ptp(cv2.resize(stripes[0], (60, 60), interpolation=cv2.INTER_AREA))
+
+
+def test_repeated_frames_are_left_out_of_what_is_learned() -> None:
+    frames = panning(6, 64, 64, 0)
+    repeated = frames[[0, 0, 1, 2, 2, 3, 4, 5]].copy()
+    repeated[1, 0, 0] += 1  # compression leaves a trace of its own
+    assert np.array_equal(without_repeats(repeated)[2:], frames[2:])
+    still = np.stack([frames[0]] * 4)
+    assert np.array_equal(without_repeats(still), still)
 
 
 def test_side_of_a_shot_depends_on_its_name_alone() -> None:

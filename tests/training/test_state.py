@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.optim import Adam
 
 from model_core.model import build
 from training import state
 from training.config import PRESETS, TrainingConfig
+from training.optimisers import make_optimisers, set_rate
 from training.state import (
     Learner,
+    Progress,
     StateError,
     load_ema,
     load_state,
@@ -26,28 +27,64 @@ def make(config: TrainingConfig, seed: int = 0) -> Learner:
     """A learner after a step with made-up gradients."""
     torch.manual_seed(seed)
     model = build(config.model_config())
-    adam = Adam(model.parameters(), lr=0.1, fused=True)
+    optimisers = make_optimisers(model, config.optimiser)
+    set_rate(optimisers, 0.1)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
-    adam.step()
-    return Learner(model, adam, {name: value.detach() * 2 for name, value in model.state_dict().items()})
+    for optimiser in optimisers.values():
+        optimiser.step()
+    return Learner(
+        model, optimisers, {name: value.detach() * 2 for name, value in model.state_dict().items()}
+    )
 
 
-def test_state_comes_back_whole(tmp_path: Path) -> None:
-    learner, other = make(SMALL, 1), make(SMALL, 2)
-    learner.progress.step, learner.progress.seconds = 5, 2.5
-    save_state(tmp_path, SMALL, learner)
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_state_comes_back_whole(optimiser: str, tmp_path: Path) -> None:
+    config = SMALL.override({"optimiser": optimiser})
+    learner, other = make(config, 1), make(config, 2)
+    learner.progress = Progress(5, 2.5, 1000, 3.5, 2, 0.5)
+    save_state(tmp_path, config, learner)
     load_state(tmp_path, other)
-    assert read_config(tmp_path) == SMALL
+    assert read_config(tmp_path) == config
     assert other.progress == learner.progress == read_progress(tmp_path)
     for name, value in learner.model.state_dict().items():
         assert torch.equal(other.model.state_dict()[name], value)
         assert torch.equal(other.ema[name], learner.ema[name])
         assert torch.equal(load_ema(tmp_path)[name], learner.ema[name])
+    kept = 0
     for a, b in zip(learner.model.parameters(), other.model.parameters(), strict=True):
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            assert torch.equal(learner.adam.state[a][key], other.adam.state[b][key])
-        assert other.adam.state[b]["exp_avg"].stride() == learner.adam.state[a]["exp_avg"].stride()
+        for name, optimiser_of_one in learner.optimisers.items():
+            of_one, of_other = (
+                each.get(p, {})
+                for each, p in ((optimiser_of_one.state, a), (other.optimisers[name].state, b))
+            )
+            assert of_one.keys() == of_other.keys()
+            for key, value in of_one.items():
+                assert torch.equal(value, of_other[key])
+                assert value.stride() == of_other[key].stride()
+                kept += value.ndim > 0
+    assert kept == (len(list(other.model.parameters())) * 2 if optimiser == "adam" else 4 + 2 * 4)
+
+
+def test_state_for_the_road_is_lighter_and_goes_on_from_the_same_weights(tmp_path: Path) -> None:
+    config = SMALL.override({"optimiser": "muon"})
+    learner, other = make(config, 1), make(config, 2)
+    save_state(tmp_path / "whole", config, learner)
+    save_state(tmp_path / "light", config, learner, light=True)
+    whole, light = (
+        sum(file.stat().st_size for file in (tmp_path / name).iterdir()) for name in ("whole", "light")
+    )
+    assert light < 0.65 * whole
+    load_state(tmp_path / "light", other)
+    for name, value in learner.model.state_dict().items():
+        assert torch.equal(other.model.state_dict()[name], value)
+        assert torch.equal(other.ema[name], value)
+    for a, b in zip(learner.model.parameters(), other.model.parameters(), strict=True):
+        if a.ndim > 1:
+            found = other.optimisers["muon"].state[b]["momentum"]
+            torch.testing.assert_close(
+                found, learner.optimisers["muon"].state[a]["momentum"], rtol=4e-3, atol=0
+            )
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from model_core.model import build
 from tests.training.made import random_heads, random_vgg
 from training import vgg
+from training.carry import carry, take_up
 from training.config import PRESETS, TrainingConfig
 from training.initial import InitError, load_initial
 from training.rounds import TrainingDivergedError, update_average
@@ -189,6 +190,44 @@ def test_rate_warms_up_and_falls_to_a_hundredth() -> None:
     assert rates == pytest.approx([0.1, 1.0, 0.505, 0.01], rel=1e-2)
     by_time = TrainingConfig(iterations=0, seconds=10.0, warmup_iterations=0, learning_rate=1.0)
     assert Schedule(by_time, Progress(77, 5.0)).learning_rate() == pytest.approx(0.505)
+
+
+def test_constant_rate_has_no_end_and_a_branch_falls_to_nothing_from_where_it_began() -> None:
+    trunk = TrainingConfig(rate_course="constant", iterations=0, warmup_iterations=10, learning_rate=1.0)
+    assert [Schedule(trunk, Progress(step)).learning_rate() for step in (0, 10, 10**6)] == [0.1, 1, 1]
+    assert not Schedule(trunk, Progress(10**9)).is_over()
+    branch = trunk.override({"rate_course": "linear", "iterations": 100})
+    progress = [Progress(step, branch_step=5000) for step in (5000, 5025, 5100)]
+    assert [Schedule(branch, each).learning_rate() for each in progress] == [1, 0.75, 0]
+    assert [Schedule(branch, each).is_over() for each in progress] == [False, False, True]
+
+
+def test_branch_goes_on_from_another_training_with_its_momentum_and_its_own_schedule(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.watch.NOTE_EVERY", 1)
+    config = TINY.override({"optimiser": "muon", "rate_course": "constant", "iterations": 0})
+    train(config, library, tmp_path / "one", Limits(steps=6))
+    train(config, library, tmp_path / "trunk", Limits(steps=4))
+    branch = config.override({"rate_course": "linear", "iterations": 2})
+    progress = train(branch, library, tmp_path / "branch", Limits(), branch_of=tmp_path / "trunk" / "state")
+    assert (progress.step, progress.branch_step) == (6, 4)
+    assert progress.pixels == 6 * 2 * 3 * 16 * 16
+    # The first step of the branch has the trunk's rate, momentum and data.
+    assert losses(tmp_path / "branch")[5] == pytest.approx(losses(tmp_path / "one")[5], rel=1e-6)
+    assert losses(tmp_path / "branch")[6] == pytest.approx(losses(tmp_path / "one")[6], rel=1e-4)
+
+
+def test_carried_training_goes_on_elsewhere(library: Library, tmp_path: Path) -> None:
+    config = TINY.override({"optimiser": "muon", "rate_course": "constant", "iterations": 0})
+    train(config, library, tmp_path / "here", Limits(steps=3))
+    carry(tmp_path / "here", tmp_path / "carried" / "trunk")
+    assert take_up("trunk", tmp_path / "there", carried=tmp_path / "carried")
+    assert not take_up("trunk", tmp_path / "there", carried=tmp_path / "carried")
+    assert not take_up("another", tmp_path / "nowhere", carried=tmp_path / "carried")
+    assert train(config, library, tmp_path / "there", Limits(steps=1)).step == 4
+    lines = [json.loads(line) for line in (tmp_path / "there" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "psnr" in line] == [3]
 
 
 def test_average_moves_by_one_minus_decay() -> None:
