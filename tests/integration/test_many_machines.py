@@ -66,6 +66,7 @@ def test_a_job_spread_over_two_workers_survives_the_loss_of_one(
         api = settings | {"DATA_DIR": str(tmp_path / "api"), "PORT": str(port)}
         stack.enter_context(process("service.api", os.environ | {f"UPSCALED_{k}": v for k, v in api.items()}))
         service = Client(f"http://127.0.0.1:{port}")
+        stack.callback(service.http.close)
         for url in (service.url, *(f"http://127.0.0.1:{number}" for number in metrics_ports)):
             eventually(lambda url=url: is_ready(url), START_S)
 
@@ -74,6 +75,5 @@ def test_a_job_spread_over_two_workers_survives_the_loss_of_one(
         eventually(lambda: service.job(job_id)["progress"]["frames_done"] >= SHOT, 60)
         workers[0].send_signal(signal.SIGKILL)
         result = service.result(job_id, tmp_path)
-        service.http.close()
     assert verify(clip, result, scale=4)["problems"] == []
     assert np.array_equal(frames_of(result), frames_of(alone))

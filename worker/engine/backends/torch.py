@@ -107,7 +107,7 @@ class TorchBackend:
             Stepped(
                 row,
                 np.array(output) if valid else None,
-                _hidden_levels(row) if turn.keeps_state and row is not None else None,
+                _hidden_levels(row, turn.frame) if turn.keeps_state else None,
             )
             for turn, row, output, valid in zip(turns, after, outputs, finite, strict=True)
         ]
@@ -177,7 +177,9 @@ def _scattered(state: State, turns: Sequence[Turn]) -> list[State]:
     return [row.rounded() if turn.keeps_state else row for row, turn in zip(rows, turns, strict=True)]
 
 
-def _hidden_levels(state: State) -> NDArray[np.int8]:
+def _hidden_levels(state: State | None, frame: Picture) -> NDArray[np.int8]:
     """(h, w, hidden) of one stream's state, in memory of its own."""
+    if state is None:
+        return np.zeros((*frame.shape[:2], 0), np.int8)
     levels = state.hidden[0].mul(HIDDEN_LEVELS).round().to(torch.int8).permute(1, 2, 0)
     return np.array(levels.cpu().numpy())
