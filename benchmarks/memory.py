@@ -25,9 +25,9 @@ from tests.conftest import free_ports
 from tests.integration.conftest import MODEL, publish_small_model
 from tests.integration.running import Running
 from tests.worker.media.clips import make_clip
-from worker.media.decode import Rgb, decode
-from worker.media.probe import probe
-from worker.media.timeline import scan
+from worker.media.reading.decode import Rgb, decode
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
 from worker.media.types import Limits
 
 LIMITS = Limits(pixels_max=10**8, duration_s_max=36000)

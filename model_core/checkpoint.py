@@ -1,7 +1,7 @@
 """A checkpoint on disk: model.safetensors, config.json, card.json in one folder.
 
 The version is the first 16 hex digits of a SHA-256 over config and weights, so equal content has an equal
-name anywhere. Nothing is ever unpickled. Where checkpoints travel (storage, hot loading): worker/models.py.
+name anywhere. Nothing is ever unpickled. Where checkpoints travel (storage, hot loading): worker/models/.
 """
 
 import hashlib

@@ -4,7 +4,7 @@
     BasicSR, Real-ESRGAN    RRDBNet, also as ESRGAN named it twice before; SRVGGNetCompact; SRResNet
 
 Reading is strict: every name and shape must be that of the published definition, for four times RGB. Pickles
-are read with `weights_only`, so nothing in a file runs. Not here: publishing (worker/importing.py).
+are read with `weights_only`, so nothing in a file runs. Not here: publishing (worker/models/importing.py).
 Start reading at `read`.
 """
 

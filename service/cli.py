@@ -129,7 +129,7 @@ def _upscale(parsed: argparse.Namespace) -> int:
         return _upscale_folder(parsed)
     options = _options(parsed)
     _check_files(parsed)
-    from worker.local import UpscaleFailed, upscale  # noqa: PLC0415 - torch and PyAV, only here
+    from worker.offline.local import UpscaleFailed, upscale  # noqa: PLC0415 - torch and PyAV, only here
 
     try:
         with _progress(parsed.source.name) as on_progress:
@@ -143,7 +143,7 @@ def _upscale(parsed: argparse.Namespace) -> int:
 def _upscale_folder(parsed: argparse.Namespace) -> int:
     """Frames keep their names and their kind, so nothing is read from the name of the result."""
     options = _options(parsed, takes_format=False)
-    from worker.frames import upscale_folder  # noqa: PLC0415 - torch, only here
+    from worker.offline.folder import upscale_folder  # noqa: PLC0415 - torch, only here
 
     with _progress(parsed.source.name) as on_progress:
         report = upscale_folder(parsed.source, parsed.target, options, on_progress)
@@ -170,7 +170,7 @@ def _submit(parsed: argparse.Namespace) -> int:
 
 def _verify(parsed: argparse.Namespace) -> int:
     """The report on standard output; 1 when something was not kept."""
-    from worker.media.verify import verify  # noqa: PLC0415 - PyAV, only here
+    from worker.media.checking.verify import verify  # noqa: PLC0415 - PyAV, only here
 
     report = verify(
         parsed.source, parsed.target, scale=parsed.scale, start_s=parsed.start, duration_s=parsed.duration
@@ -182,7 +182,7 @@ def _verify(parsed: argparse.Namespace) -> int:
 
 
 def _worker(_parsed: argparse.Namespace) -> int:
-    from worker.main import run  # noqa: PLC0415 - torch and PyAV, only here
+    from worker.process.main import run  # noqa: PLC0415 - torch and PyAV, only here
 
     return run()
 

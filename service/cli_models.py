@@ -37,7 +37,7 @@ def _list(_parsed: argparse.Namespace) -> int:
 
 
 def _import(parsed: argparse.Namespace) -> int:
-    from worker.importing import import_model  # noqa: PLC0415 - torch, only here
+    from worker.models.importing import import_model  # noqa: PLC0415 - torch, only here
 
     print(import_model(open_storage(Settings()), parsed.file, parsed.name, replace=parsed.force))
     return 0

@@ -52,7 +52,7 @@ FRAMES = Counter("upscaled_frames", "Frames upscaled.")
 BATCH_SIZE = Histogram("upscaled_batch_size", "Frames in one pass of the network.", buckets=_BATCH_SIZES)
 MODEL_LOAD_FAILURES = Counter("upscaled_model_load_failures", "Versions refused at their gate.", ["model"])
 
-# Of a worker as it stands, written every few seconds by worker/observe.py.
+# Of a worker as it stands, written every few seconds by worker/process/observe.py.
 READY = Gauge("upscaled_ready", "1 while this worker takes jobs.", multiprocess_mode="livemostrecent")
 STREAMS = Gauge("upscaled_streams", "Streams open on the engines.", multiprocess_mode="livemostrecent")
 STREAMS_WAITING = Gauge(

@@ -1,7 +1,7 @@
 """The task queue: one message for each step that can run. Celery carries it and is trusted with nothing else.
 
 Losing, repeating or reordering messages is harmless: a step runs only under a lease (jobs/store.py), and the
-sweeper sends again what got lost. Not here: what the tasks do (worker/tasks.py).
+sweeper sends again what got lost. Not here: what the tasks do (worker/process/tasks.py).
 """
 
 from typing import Protocol
@@ -34,7 +34,7 @@ def dispatch(store: JobStore, queue: Queue, job_id: str, step: Step) -> None:
 
 
 def celery_app(settings: Settings) -> Celery:
-    """The app of producers and workers alike; worker/tasks.py registers the tasks on it."""
+    """The app of producers and workers alike; worker/process/tasks.py registers the tasks on it."""
     app = Celery("upscaled", broker=settings.redis_url)
     app.conf.update(
         # What is on the wire. No result backend: the truth about a job is in storage and in the store.

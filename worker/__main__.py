@@ -2,6 +2,6 @@
 
 import sys
 
-from worker.main import run
+from worker.process.main import run
 
 sys.exit(run())

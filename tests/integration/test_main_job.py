@@ -14,11 +14,11 @@ from PIL import Image
 from tests.integration.conftest import MODEL
 from tests.integration.running import Running
 from tests.worker.media.clips import Sound, make_clip
-from worker.media.decode import decode
-from worker.media.probe import probe
-from worker.media.timeline import scan
+from worker.media.checking.verify import verify
+from worker.media.reading.decode import decode
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
 from worker.media.types import Limits
-from worker.media.verify import verify
 
 pytestmark = pytest.mark.integration
 LIMITS = Limits(pixels_max=10**8, duration_s_max=3600)

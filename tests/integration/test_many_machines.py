@@ -16,7 +16,7 @@ from tests.conftest import S3Server, free_ports
 from tests.integration.running import START_S, STOP_S, Client, eventually
 from tests.integration.test_main_job import frames_of
 from tests.worker.media.clips import Sound, make_clip, numbered
-from worker.media.verify import verify
+from worker.media.checking.verify import verify
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SHOT, SHOTS = 30, 4

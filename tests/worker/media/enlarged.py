@@ -9,13 +9,13 @@ import av
 import numpy as np
 
 from worker.media.colour import encodable
-from worker.media.decode import decode
-from worker.media.encode import Encoding, PartEncoder
-from worker.media.join import JoinReport, assemble
-from worker.media.probe import probe
-from worker.media.timeline import scan
-from worker.media.tracks import choose_container
+from worker.media.reading.decode import decode
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
+from worker.media.reading.tracks import choose_container
 from worker.media.types import Limits, Source, Timeline
+from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing.join import JoinReport, assemble
 
 LIMITS = Limits(pixels_max=1_000_000, duration_s_max=600)
 SCALE = 2

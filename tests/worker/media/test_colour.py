@@ -7,9 +7,9 @@ import pytest
 from service.errors import UnsupportedMedia
 from tests.worker.media.clips import make_clip, numbered
 from worker.media.colour import encodable, settle, to_rgb, to_yuv
-from worker.media.decode import decode
-from worker.media.probe import probe
-from worker.media.timeline import scan
+from worker.media.reading.decode import decode
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
 from worker.media.types import Colour
 
 # Kr and Kb of each matrix, from the standards (BT.601, BT.709, BT.2020; FCC and SMPTE 240M from H.273).

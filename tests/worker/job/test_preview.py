@@ -1,0 +1,170 @@
+"""Previews: what they show, how seldom they are made, and that they cost a job nothing but a little time."""
+
+import io
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import StorageUnavailable
+from service.jobs import keys
+from service.jobs.memory import MemoryStore
+from service.storage.files import FileStorage
+from tests.service.api.samples import begin, stored_job
+from worker.job import preview
+from worker.job.held import Held
+from worker.job.preview import Previews, small
+from worker.media.writing.images import Picture
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FileStorage:
+    return FileStorage(tmp_path / "objects")
+
+
+@pytest.fixture
+def previews(storage: FileStorage, tmp_path: Path, clock: Clock) -> Iterator[Previews]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    yield Previews(storage, scratch, clock=clock)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.fixture
+def held(storage: FileStorage) -> Iterator[Held]:
+    store = MemoryStore(lease_s=15, attempts_max=2)
+    stored_job(store, storage, "a")
+    begin(store, "a")
+    lease = store.acquire("a", "segment/0", "me")
+    assert lease is not None
+    with Held(store, lease, draining=threading.Event()) as made:
+        yield made
+
+
+def flat(level: int, width: int = 64, height: int = 48) -> Picture:
+    return Picture(rgb=np.full((height, width, 3), level, np.uint8))
+
+
+def shown(storage: FileStorage) -> Image.Image:
+    return Image.open(io.BytesIO(storage.get(keys.preview_key("a"))))
+
+
+def level(storage: FileStorage) -> int:
+    return int(np.asarray(shown(storage)).mean().round())
+
+
+def test_the_first_frame_is_shown_and_then_one_every_few_seconds(
+    previews: Previews, held: Held, storage: FileStorage, clock: Clock
+) -> None:
+    previews.show(held, flat(10))
+    clock.now += preview.EVERY_S / 2
+    previews.show(held, flat(20))
+    assert level(storage) == 10
+    clock.now += preview.EVERY_S / 2
+    previews.show(held, flat(30))
+    assert level(storage) == 30
+
+
+def test_the_last_frame_is_shown_whenever_it_comes(
+    previews: Previews, held: Held, storage: FileStorage
+) -> None:
+    previews.show(held, flat(10))
+    previews.show(held, flat(20), is_last=True)
+    assert level(storage) == 20
+
+
+def test_a_slow_storage_is_asked_so_seldom_that_the_job_hardly_feels_it(
+    previews: Previews, held: Held, storage: FileStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file, wall_s, spent_s = storage.put_file, 1000.0, 0.0
+
+    def slow(key: str, path: Path) -> None:
+        nonlocal spent_s
+        clock.now += 4.0
+        spent_s += 4.0
+        put_file(key, path)
+
+    monkeypatch.setattr(storage, "put_file", slow)
+    ends_at = clock.now + wall_s
+    while clock.now < ends_at:
+        previews.show(held, flat(10))
+        clock.now += 1.0
+    assert 0 < spent_s <= 1.5 * preview.TIME_SHARE_MAX * wall_s
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), OSError("disk full"), MemoryError()])
+def test_whatever_breaks_a_preview_leaves_the_job_alone(
+    previews: Previews, held: Held, storage: FileStorage, clock: Clock, error: Exception
+) -> None:
+    def broken(_key: str, _path: Path) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "put_file", broken)
+        previews.show(held, flat(10))
+    clock.now += preview.EVERY_S
+    previews.show(held, flat(20))
+    assert level(storage) == 20
+
+
+def test_a_preview_is_of_bounded_size_whatever_the_frame(
+    previews: Previews, held: Held, storage: FileStorage
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), dtype=np.uint8)
+    previews.show(held, Picture(rgb=noise))
+    assert shown(storage).size == (1280, 720)
+    assert storage.stat(keys.preview_key("a")) < 1_500_000  # of noise, the worst there is
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "sar", "rotation", "wanted"),
+    [
+        (320, 240, Fraction(1), 0, (320, 240)),  # never enlarged
+        (2560, 1440, Fraction(1), 90, (720, 1280)),
+        (720, 576, Fraction(16, 15), 0, (768, 576)),
+        (2880, 2304, Fraction(64, 45), 0, (1280, 720)),
+        (40_000, 4, Fraction(1), 0, (1280, 1)),
+    ],
+)
+def test_a_preview_has_the_shape_a_player_shows(
+    width: int, height: int, sar: Fraction, rotation: int, wanted: tuple[int, int]
+) -> None:
+    rgb = small(flat(9, width, height), sar=sar, rotation=rotation).rgb
+    assert rgb.shape == (wanted[1], wanted[0], 3)
+
+
+def test_a_turned_frame_is_turned_as_a_player_turns_it() -> None:
+    frame = np.zeros((20, 40, 3), np.uint8)
+    frame[:, 30:] = 255  # white on the right
+    turned = small(Picture(rgb=frame), rotation=90).rgb
+    assert turned[:8].min() > 250  # a quarter counter-clockwise: on top
+    assert turned[12:].max() < 5
+
+
+def test_transparency_lies_on_white_and_exif_stays_behind(
+    previews: Previews, held: Held, storage: FileStorage
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    see_through = Picture(
+        rgb=np.zeros((48, 64, 3), np.uint8), alpha=np.zeros((48, 64), np.uint8), exif=exif.tobytes()
+    )
+    previews.show(held, see_through)
+    assert level(storage) == 255
+    assert not shown(storage).getexif()

@@ -1,0 +1,300 @@
+"""The three steps of a job in one process: what they make, and what interrupts them."""
+
+import io
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model_core.checkpoint import load, save
+from model_core.config import ModelConfig
+from model_core.dis import DisFlow
+from model_core.model import build
+from model_core.pixels import to_float, to_uint8
+from model_core.recurrence import State, step
+from service.errors import StorageUnavailable
+from service.jobs import keys, manifest
+from service.jobs.memory import MemoryStore
+from service.jobs.model import Job, Options
+from service.jobs.states import JobEvent, JobState
+from service.settings import Settings
+from service.storage import models as published
+from service.storage.files import FileStorage
+from tests.worker.media.clips import make_clip
+from worker.job import held as held_module
+from worker.job import preview, segment, steps
+from worker.job.context import WorkerContext, open_context
+from worker.job.feeder import Frame
+from worker.media.reading.decode import decode
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
+from worker.media.types import Limits
+from worker.offline import local
+from worker.offline.local import LocalQueue
+
+LIMITS = Limits(pixels_max=10**7, duration_s_max=3600)
+FRAMES, SEGMENT = 24, 8
+LOSSLESS = Options(model="small", codec="ffv1", format="mkv")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, width=72, height=48
+    )  # rows padded in memory
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
+    monkeypatch.setattr(held_module, "RENEW_S", 0.01)
+    torch.set_num_threads(1)
+    storage = FileStorage(tmp_path / "objects")
+    torch.manual_seed(1)
+    network = ModelConfig(generator="frvsr", flow="dis-fast", features=8, blocks=2, window=3, hidden=4)
+    model = build(network)
+    version = save(tmp_path / "model", model, {})
+    published.publish(storage, "small", version, tmp_path / "model")
+    settings = Settings(data_dir=tmp_path, segment_frames_max=SEGMENT, precision="float32", attempts_max=2)
+    store = MemoryStore(lease_s=15, attempts_max=settings.attempts_max)
+    with open_context("me", settings, tmp_path, store=store, storage=storage, queue=LocalQueue()) as made:
+        yield made
+
+
+def accept(context: WorkerContext, path: Path, options: Options = LOSSLESS) -> str:
+    return local.accept(context, path, options).id
+
+
+def run(context: WorkerContext, job_id: str) -> Job:
+    """Until nothing is queued any more."""
+    steps.run(context, job_id, "plan")
+    return drain_queue(context, job_id)
+
+
+def drain_queue(context: WorkerContext, job_id: str) -> Job:
+    queue = context.queue
+    assert isinstance(queue, LocalQueue)
+    while queue.steps:
+        steps.run(context, *queue.steps.popleft())
+    return context.store.get(job_id)
+
+
+def frames_of(path: Path) -> np.ndarray:
+    source = probe(path, limits=LIMITS)
+    timeline = scan(path, source, limits=LIMITS)
+    return np.stack(list(decode(path, source, timeline, 0, timeline.frame_count)))
+
+
+def result_frames(context: WorkerContext, job: Job, folder: Path) -> np.ndarray:
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.result_key is not None
+    context.storage.fetch(job.result_key, folder / "result.mkv")
+    return frames_of(folder / "result.mkv")
+
+
+def after_frames(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
+    """Do something once, while the next frame after so many is being written."""
+    written, reduced = itertools.count(1), segment.reduced
+
+    def counting(high: Frame, scale: int) -> Frame:
+        if next(written) == count + 1:
+            act()
+        return reduced(high, scale)
+
+    monkeypatch.setattr(segment, "reduced", counting)
+
+
+def test_a_chain_of_segments_equals_one_pass_rounded_at_the_same_places(
+    context: WorkerContext, clip: Path, tmp_path: Path
+) -> None:
+    job = run(context, accept(context, clip))
+    low = frames_of(clip)
+    model = load(tmp_path / "model").model
+    dis = DisFlow(model.config.flow)
+    state, wanted = State.clean(model.config, to_float(torch.from_numpy(low[0])[None])), []
+    for t, frame in enumerate(low):
+        flow = dis(low[t - 1], frame) if t else np.zeros((2, 48, 72), np.float32)
+        with torch.inference_mode():
+            frame_in = to_float(torch.from_numpy(frame)[None])
+            ahead = to_float(torch.from_numpy(low[t + 1])[None]) if t + 1 < len(low) else None
+            state, high = step(model, state, frame_in, torch.from_numpy(flow)[None], ahead=ahead)
+        wanted.append(to_uint8(high)[0].numpy())
+        if (t + 1) % SEGMENT == 0:
+            state = state.rounded()
+    found = result_frames(context, job, tmp_path).astype(int)
+    assert job.report is not None
+    assert job.report["segments"] == FRAMES // SEGMENT
+    apart = np.abs(found - np.stack(wanted))
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 0.001
+
+
+def test_nothing_but_input_manifest_result_and_preview_is_left(context: WorkerContext, clip: Path) -> None:
+    job = run(context, accept(context, clip))
+    left = {
+        key.removeprefix(keys.job_prefix(job.id)) for key in context.storage.list(keys.job_prefix(job.id))
+    }
+    assert left == {"input", "job.json", "preview.jpg", "result.mkv"}
+    assert list(context.scratch.iterdir()) == []
+    assert manifest.load(context.storage, job.id).job.state is JobState.SUCCEEDED
+
+
+def test_the_preview_of_a_finished_video_is_its_last_frame(
+    context: WorkerContext, clip: Path, tmp_path: Path
+) -> None:
+    job = run(context, accept(context, clip))
+    frames = result_frames(context, job, tmp_path)
+    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
+        apart = np.abs(frames - np.asarray(image).astype(int)).mean((1, 2, 3))
+    assert apart.argmin() == FRAMES - 1
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_preview_of_a_picture_is_its_result(context: WorkerContext, tmp_path: Path, scale: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    job = run(context, accept(context, tmp_path / "picture.png", Options(model="small", scale=scale)))
+    assert job.result_key is not None, job.error
+    with Image.open(io.BytesIO(context.storage.get(job.result_key))) as image:
+        result = np.asarray(image).astype(int)
+    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
+        assert (image.format, image.size) == ("JPEG", (56 * scale, 40 * scale))
+        assert np.abs(np.asarray(image) - result).mean() < 12  # what JPEG makes of noise
+
+
+def test_a_job_without_previews_is_as_good_as_any(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(preview, "small", broken)
+    job = run(context, accept(context, clip))
+    assert job.state is JobState.SUCCEEDED
+    assert not context.storage.exists(keys.preview_key(job.id))
+
+
+def test_work_given_back_in_mid_segment_goes_on_with_the_same_frames(
+    context: WorkerContext, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = result_frames(context, run(context, accept(context, clip)), tmp_path)
+    job_id = accept(context, clip)
+    after_frames(monkeypatch, SEGMENT + 2, context.draining.set)
+    assert run(context, job_id).state is JobState.RUNNING
+    assert context.store.steps(job_id)["segment/0"].done
+    assert not context.store.steps(job_id)["segment/1"].done
+    successor = replace(context, draining=threading.Event())
+    steps.run(successor, job_id, "segment/1")
+    job = drain_queue(successor, job_id)
+    assert np.array_equal(result_frames(context, job, tmp_path), undisturbed)
+    assert job.report is not None
+    assert job.report["attempts"] == 2 + FRAMES // SEGMENT
+
+
+def test_a_cancelled_job_stops_between_two_frames_and_leaves_no_part(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+
+    def cancel() -> None:
+        context.store.transition(job_id, JobEvent.CANCEL)
+        time.sleep(20 * held_module.RENEW_S)  # the network is faster than news of the end
+
+    after_frames(monkeypatch, 2, cancel)
+    job = run(context, job_id)
+    assert job.state is JobState.CANCELLED
+    assert job.frames_done < SEGMENT
+    assert list(context.scratch.iterdir()) == []
+
+
+def test_a_storage_that_is_away_for_a_while_costs_nothing(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file, failures = context.storage.put_file, [2]
+
+    def flaky(key: str, path: Path) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise StorageUnavailable("away")
+        put_file(key, path)
+
+    job_id = accept(context, clip)
+    monkeypatch.setattr(context.storage, "put_file", flaky)
+    job = run(context, job_id)
+    assert job.report is not None
+    assert job.report["attempts"] == 2 + FRAMES // SEGMENT
+
+
+def away(*_: object) -> None:
+    raise StorageUnavailable("away")
+
+
+def test_a_storage_that_is_away_for_long_costs_no_attempts(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    with monkeypatch.context() as outage:
+        outage.setattr(context.storage, "get", away)
+        outage.setattr(context.storage, "ping", away)
+        for _ in range(context.settings.attempts_max + 3):
+            steps.run(context, job_id, "plan")
+        assert context.store.waiting(job_id) == {"plan": None}
+    assert run(context, job_id).state is JobState.SUCCEEDED
+
+
+def test_an_object_that_cannot_be_read_while_others_can_is_an_attempt(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    monkeypatch.setattr(context.storage, "get", away)
+    steps.run(context, job_id, "plan")
+    assert context.store.steps(job_id)["plan"].attempts == 1
+
+
+def test_an_input_at_fault_fails_its_job_with_the_reason(context: WorkerContext, tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "clip.mp4", 10).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    job = run(context, accept(context, tmp_path / "cut.mp4"))
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.code == "broken_media"
+    assert manifest.load(context.storage, job.id).job.state is JobState.FAILED
+
+
+def test_a_step_that_breaks_again_and_again_fails_its_job_by_name(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setitem(steps._WORK, "segment", broken)  # type: ignore[arg-type]
+    store = MemoryStore(lease_s=0.0, attempts_max=2)
+    context = replace(context, store=store)
+    job_id = accept(context, clip)
+    run(context, job_id)
+    for _ in range(2):
+        steps.run(context, job_id, "segment/0")
+    job = store.get(job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.code, "segment/0" in job.error.message) == ("too_many_attempts", True)
+
+
+def test_a_step_pinned_to_what_this_worker_lacks_is_left_then_switched_with_a_notice(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context.models, "honours", lambda *_: False)
+    job_id = accept(context, clip)
+    assert run(context, job_id).state is JobState.RUNNING
+    assert context.store.get(job_id).frames_done == 0
+    monkeypatch.setattr(segment, "SWITCH_AFTER_S", 0.0)
+    steps.run(context, job_id, "segment/0")
+    job = drain_queue(context, job_id)
+    assert job.report is not None
+    assert "from frame 0 on torch-cpu in float32" in job.report["notices"][-1]

@@ -1,0 +1,137 @@
+"""Assemble: join the parts of a job with the original sound, store the result, and say what was done.
+
+The parts and states are deleted only when the job has succeeded: until then another worker can start over.
+"""
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from service import metrics
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest, Plan
+from service.jobs.states import JobEvent
+from service.jobs.store import segment_step
+from worker.job.context import WorkerContext
+from worker.job.held import Held
+from worker.job.notices import read_notices
+from worker.job.patience import patiently
+from worker.job.plan import encoding_of
+from worker.media.reading.tracks import Container
+from worker.media.types import Source, Timeline
+from worker.media.writing import join
+from worker.media.writing.images import SUFFIXES
+
+_JSON: Final = TypeAdapter(join.JoinReport)
+
+
+def assemble(context: WorkerContext, held: Held) -> None:
+    """Run the assembly step that is held."""
+    job_id = held.lease.job_id
+    context.store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
+    found = manifest.load(context.storage, job_id)
+    assert found.plan is not None, "assembly comes after planning"
+    with tempfile.TemporaryDirectory(dir=context.scratch, prefix="assemble-") as folder:
+        parts = _fetch_parts(context, held, found.plan, Path(folder))
+        if found.plan.kind == "image":
+            target, details = parts[0], {"frames_out": 1}
+            extension = SUFFIXES[found.plan.container].removeprefix(".")
+        else:
+            extension = found.plan.container
+            target = Path(folder) / f"result.{extension}"
+            with held.timed("assemble"):
+                details = _join(context, held, found, parts, target)
+        held.check()
+        result_key = keys.result_key(job_id, extension)
+        with held.timed("upload"):
+            patiently(context.storage.put_file, result_key, target)
+        report = _report(context, held, found, target) | details
+        notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
+        report["notices"] = list(dict.fromkeys(notices))
+    held.check()
+    job = context.store.transition(job_id, JobEvent.SUCCEED, report=report, result_key=result_key)
+    manifest.save(context.storage, found.model_copy(update={"job": job}))
+    metrics.JOBS_ENDED.labels(job.state).inc()
+    context.storage.delete_prefix(keys.parts_prefix(job_id))
+    context.storage.delete_prefix(keys.states_prefix(job_id))
+    context.inputs.forget(job_id)
+
+
+def _fetch_parts(context: WorkerContext, held: Held, plan: Plan, folder: Path) -> list[Path]:
+    steps = context.store.steps(held.lease.job_id)
+    paths = []
+    for segment in plan.segments:
+        part_key = steps[segment_step(segment.index)].part_key
+        assert part_key is not None, "assembly is runnable only when every part is there"
+        paths.append(folder / f"{segment.index:06d}.part")
+        context.storage.fetch(part_key, paths[-1])
+        held.advance(0)
+    return paths
+
+
+def _join(
+    context: WorkerContext, held: Held, found: Manifest, parts: list[Path], target: Path
+) -> dict[str, Any]:
+    plan = found.plan
+    assert plan is not None
+    container: Container = "mkv" if plan.container == "mkv" else "mp4"
+    options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
+    with context.inputs.open(found.job.id) as path:
+        joined = join.assemble(
+            parts,
+            source_path=path,
+            source=source,
+            timeline=Timeline.from_json(plan.timeline),
+            encoding=encoding,
+            container=container,
+            out=target,
+            is_trimmed=options.start is not None or options.duration is not None,
+            on_packet=lambda: held.advance(0),
+        )
+    return {
+        "frames_out": joined.frame_count,
+        "codec": encoding.codec,
+        "pixel_aspect": str(source.sar),
+        "rotation": source.rotation,
+        "colour": encoding.written_colour.to_json(),
+        "timestamp_difference_s": float(joined.difference_s_max),
+        **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
+    }
+
+
+def _report(context: WorkerContext, held: Held, found: Manifest, target: Path) -> dict[str, Any]:
+    """What is known of any result, picture or video: who made it from what, and how long it took."""
+    plan = found.plan
+    assert plan is not None
+    wall_s = context.store.now() - found.job.created_at
+    steps = context.store.steps(found.job.id)
+    with target.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "model": plan.model,
+        "version": plan.version,
+        "backend": plan.backend,
+        "precision": plan.precision,
+        "frames_in": plan.frame_count,
+        "segments": len(plan.segments),
+        "attempts": sum(step.attempts for step in steps.values()),
+        "input_sha256": found.job.sha256,
+        "result_sha256": sha256,
+        "result_bytes": target.stat().st_size,
+        "seconds_by_stage": _seconds_by_stage([step.seconds for step in steps.values()] + [held.seconds]),
+        "wall_s": round(wall_s, 3),
+        "frames_per_s": round(plan.frame_count / wall_s, 3) if wall_s > 0 else None,
+    }
+
+
+def _seconds_by_stage(of_steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Sums over all steps; stages of different segments overlap, so they may exceed the wall's."""
+    sums: Counter[str] = Counter()
+    for seconds in of_steps:
+        sums.update(seconds)
+    return {stage: round(total, 3) for stage, total in sums.items()}

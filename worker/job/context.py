@@ -1,0 +1,58 @@
+"""What every step of a worker works with, built once when the process starts."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service import metrics
+from service.jobs.store import JobStore
+from service.queue import Queue
+from service.settings import Settings
+from service.storage.base import Storage
+from worker.job.inputs import InputCache
+from worker.job.preview import Previews
+from worker.models.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    name: str  # tells workers apart in leases and logs
+    settings: Settings
+    store: JobStore
+    storage: Storage
+    queue: Queue
+    models: Registry
+    inputs: InputCache
+    previews: Previews
+    scratch: Path  # parts and results being written; this process's own
+    draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
+
+
+@contextmanager
+def open_context(
+    name: str, settings: Settings, folder: Path, *, store: JobStore, storage: Storage, queue: Queue
+) -> Iterator[WorkerContext]:
+    """Bring up the models and the folders below `folder`, which is this process's own; ends the engines."""
+    for part in ("inputs", "scratch"):
+        (folder / part).mkdir()
+    registry = Registry(
+        storage,
+        settings,
+        on_batch=metrics.BATCH_SIZE.observe,
+        on_stage=lambda stage, seconds: metrics.STAGE_SECONDS.labels(stage).observe(seconds),
+        on_load_failed=lambda model: metrics.MODEL_LOAD_FAILURES.labels(model).inc(),
+    )
+    with registry:
+        yield WorkerContext(
+            name=name,
+            settings=settings,
+            store=store,
+            storage=storage,
+            queue=queue,
+            models=registry,
+            inputs=InputCache(storage, folder / "inputs"),
+            previews=Previews(storage, folder / "scratch"),
+            scratch=folder / "scratch",
+        )

@@ -1,0 +1,130 @@
+"""Held: a lease kept alive by a thread of its own while the step moves on, and what tells the step to stop.
+
+Not here: who may hold what (service/jobs/store.py), what a step does (plan.py, segment.py, assemble.py).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Self
+
+from service import metrics
+from service.errors import StoreUnavailable
+from service.jobs.store import JobStore, Lease
+from worker.job.patience import patiently
+
+log = logging.getLogger(__name__)
+
+RENEW_S: Final = 0.5  # how often progress is shown and a cancellation noticed
+STALL_S: Final = 300.0  # a step that shows no progress for so long is stuck: it loses its lease
+
+
+class LeaseLost(Exception):
+    """Another worker has the step, or the job has ended: stop and leave everything as it is."""
+
+
+class GivenBack(Exception):
+    """Another worker should do it, as this one is about to end or unsuited: give the step back."""
+
+
+class Held:
+    """`with Held(...) as held`: call `advance` for each frame; it raises when the step must stop.
+
+    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends.
+
+    on_stop   called once, from the renewing thread, so that a step that waits elsewhere wakes up
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        lease: Lease,
+        *,
+        draining: threading.Event,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.lease = lease
+        self.frames_done = 0
+        self.seconds: dict[str, float] = {}  # by stage
+        self._fields = {"job": lease.job_id, "step": lease.step}  # contexts do not follow threads
+        self._store = store
+        self._draining = draining
+        self.on_stop = on_stop
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        # A renewal that overtakes the finish of the same step would be told that the lease is lost.
+        self._asking = threading.Lock()
+        self._progress_at = time.monotonic()
+        self._thread = threading.Thread(target=self._renew, name=f"lease {lease.step}", daemon=True)
+
+    def advance(self, frame_count: int = 1) -> None:
+        """Note that so many more frames are done; raises LeaseLost or GivenBack when the step must stop."""
+        self.frames_done += frame_count
+        self._progress_at = time.monotonic()
+        self.check()
+
+    def check(self) -> None:
+        """Raise LeaseLost or GivenBack when the step must stop."""
+        if self._lost.is_set():
+            raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
+        if self._draining.is_set():
+            raise GivenBack(f"{self.lease.job_id} {self.lease.step}")
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the time inside as spent on this stage, for the job's report and the metrics."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+
+    def finish(self, *, part_key: str | None = None, state_key: str | None = None) -> None:
+        """Mark the step done; raises LeaseLost when someone else may have it by now."""
+        if not patiently(self._finish, part_key, state_key):
+            raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
+
+    def _finish(self, part_key: str | None, state_key: str | None) -> bool:
+        with self._asking:
+            done = self._store.finish(
+                self.lease, part_key=part_key, state_key=state_key, seconds=self.seconds
+            )
+            if done:
+                self._ended.set()
+            return done
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        if kind is GivenBack:
+            self._store.release(self.lease)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_S):
+            stalled = time.monotonic() - self._progress_at > STALL_S
+            if stalled:
+                log.error("step_stalled", extra=self._fields)
+            try:
+                with self._asking:
+                    if self._ended.is_set():
+                        return
+                    if not stalled and self._store.renew(self.lease, frames_done=self.frames_done):
+                        continue
+            except StoreUnavailable:
+                # Nobody can take the step while the store is away; if it comes back, so does the lease.
+                log.warning("lease_not_renewed", extra=self._fields)
+                continue
+            self._lost.set()
+            self.on_stop()
+            return

@@ -1,0 +1,170 @@
+"""Plan: look inside an upload, refuse what can't be done right, and cut the rest into segments.
+
+Everything later steps must agree on is decided here once and stored in the manifest: frames and their times,
+places to seek to, segments, model version, backend, precision, codec and container.
+"""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from service.errors import InvalidOption, NotMedia, TooLong
+from service.jobs import manifest
+from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.model import Options
+from service.jobs.states import JobEvent
+from service.settings import Settings
+from worker.job.context import WorkerContext
+from worker.job.held import Held
+from worker.media.colour import encodable
+from worker.media.reading.probe import probe
+from worker.media.reading.timeline import scan
+from worker.media.reading.tracks import Container, choose_container
+from worker.media.types import Limits, Source, Timeline
+from worker.media.writing import images
+from worker.media.writing.encode import Codec, Encoding
+
+CODEC_DEFAULT: Final[Codec] = "h264"  # plays everywhere
+
+
+def plan(context: WorkerContext, held: Held) -> None:
+    """Run the planning step that is held."""
+    job_id = held.lease.job_id
+    context.store.transition(job_id, JobEvent.PLANNING_STARTED)
+    found = manifest.load(context.storage, job_id)
+    with context.inputs.open(job_id) as path:
+        make = _plan_picture if found.job.kind == "image" else _plan_video
+        with held.timed("plan"):
+            planned = make(context, held, path, found.job.options)
+    held.check()
+    manifest.save(context.storage, found.model_copy(update={"plan": planned}))
+    context.store.set_segments(job_id, planned.segments)
+    context.store.transition(
+        job_id,
+        JobEvent.PLANNED,
+        frames_total=planned.frame_count,
+        model=planned.model,
+        version=planned.version,
+    )
+    held.finish()
+
+
+def cut_segments(frame_count: int, cuts: Iterable[int], *, frames_max: int) -> tuple[Segment, ...]:
+    """Cut every shot into a chain of near-equal segments of at most `frames_max` frames.
+
+    cuts   frames that start a new shot; 0 need not be among them
+    """
+    segments: list[Segment] = []
+    for start, stop in itertools.pairwise([0, *cuts, frame_count]):
+        pieces = -(-(stop - start) // frames_max)
+        bounds = [start + (stop - start) * piece // pieces for piece in range(pieces + 1)]
+        for first, last in itertools.pairwise(bounds):
+            index = len(segments)
+            follows = None if first == start else index - 1
+            segments.append(Segment(index=index, frame_start=first, frame_stop=last, follows=follows))
+    return tuple(segments)
+
+
+def encoding_of(found: Manifest) -> Encoding:
+    """How the frames of a planned video are written; the same for every part."""
+    assert found.plan is not None
+    return _encoding(Source.from_json(found.plan.source), found.job.options)
+
+
+def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
+    settings = context.settings
+    limits = Limits(pixels_max=settings.pixels_max, duration_s_max=settings.duration_s_max)
+    source = probe(path, limits=limits)
+    if source.kind != "video":
+        raise NotMedia("the file's signature says video, its content does not", field="file")
+    encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
+    container, reasons = choose_container(source, _video_format(options), codec=encoding.codec)
+
+    def on_frame(frame_count: int) -> None:
+        held.advance(0)
+        if frame_count > settings.frames_max:
+            message = f"the video has more than {settings.frames_max} frames"
+            raise TooLong(message, field="frames", value=settings.frames_max)
+
+    timeline = scan(
+        path,
+        source,
+        limits=limits,
+        start_s=options.start,
+        duration_s=options.duration,
+        on_frame=on_frame,
+    )
+    return Plan(
+        kind="video",
+        source=source.to_json(),
+        timeline=timeline.to_json(),
+        segments=cut_segments(
+            timeline.frame_count, timeline.cuts, frames_max=_segment_frames_max(settings, timeline)
+        ),
+        codec=encoding.codec,
+        container=container,
+        notices=(*source.notices, *timeline.notices, *reasons),
+        **_pin(context, options.model or settings.default_video_model),
+    )
+
+
+def _plan_picture(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
+    for name in ("codec", "start", "duration"):
+        if (value := getattr(options, name)) is not None:
+            raise InvalidOption(f"{name} is for videos; this is a picture", field=name, value=value)
+    if options.format in ("mp4", "mkv"):
+        raise InvalidOption("a picture is written as a picture", field="format", value=options.format)
+    picture = images.read_image(path, pixels_max=context.settings.pixels_max)
+    kind = options.format or picture.format
+    height, width = picture.rgb.shape[:2]
+    images.check_output(kind, width * options.scale, height * options.scale)
+    return Plan(
+        kind="image",
+        source={"width": width, "height": height, "format": picture.format},
+        segments=(Segment(index=0, frame_start=0, frame_stop=1),),
+        container=kind,
+        notices=picture.notices,
+        **_pin(context, options.model or context.settings.default_image_model),
+    )
+
+
+def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
+    """The model's version now, and how this worker runs it; raises UnknownModel."""
+    with context.models.acquire(name) as model:
+        return {
+            "model": name,
+            "version": model.version,
+            "backend": model.backend,
+            "precision": model.precision,
+        }
+
+
+def _video_format(options: Options) -> Container | None:
+    if options.format in ("mp4", "mkv", None):
+        return options.format
+    raise InvalidOption("a video is written as mp4 or mkv", field="format", value=options.format)
+
+
+def _encoding(source: Source, options: Options) -> Encoding:
+    codec = options.codec or CODEC_DEFAULT
+    return Encoding(
+        codec=codec,
+        width=source.width * options.scale,
+        height=source.height * options.scale,
+        colour=encodable(source.colour),
+        quality=None if options.quality is None or codec == "ffv1" else _rate_factor(options.quality),
+        sar=source.sar,
+        **({} if source.rate is None else {"rate": source.rate}),
+    )
+
+
+def _rate_factor(quality: int) -> int:
+    """Quality of 1 to 100 as a constant rate factor of 51 to 1, so that 100 is best for every format."""
+    return 51 - round((quality - 1) * 50 / 99)
+
+
+def _segment_frames_max(settings: Settings, timeline: Timeline) -> int:
+    span = (timeline.times[-1] + timeline.duration - timeline.times[0]) * timeline.time_base
+    rate_fps = timeline.frame_count / span if span > 0 else 25
+    return max(1, min(settings.segment_frames_max, int(rate_fps * settings.segment_s_max)))

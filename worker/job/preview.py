@@ -1,0 +1,100 @@
+"""Previews: now and then the frame finished last as a small JPEG in storage, to see how a job comes out.
+
+A courtesy to whoever waits. It takes at most a fiftieth of a worker's time for a job, however slow the
+storage is, and whatever breaks it is logged and costs the job nothing. Who reads it: service/api/previews.py.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from service.jobs import keys
+from service.storage.base import Storage
+from worker.job.held import Held
+from worker.media.writing.images import Picture, Pixels, write_image
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 3.0  # people look no more often
+TIME_SHARE_MAX: Final = 0.02  # one that took long is followed by a longer pause
+SIDE_MAX: Final = 1280  # pixels; a JPEG of it has some 200 kB
+QUALITY: Final = 80
+
+
+class Previews:
+    """One for a worker. `show` from any thread, for each finished frame: most calls return at once."""
+
+    def __init__(
+        self, storage: Storage, scratch: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._storage, self._scratch, self._clock = storage, scratch, clock
+        self._lock = threading.Lock()
+        self._due_at: dict[str, float] = {}  # by job; shots of one job run side by side and share its time
+
+    def show(
+        self,
+        held: Held,
+        high: Picture,
+        *,
+        sar: Fraction = Fraction(1),
+        rotation: int = 0,
+        is_last: bool = False,
+    ) -> None:
+        """Store the frame as the job's preview if it is time for one, or if no frame follows.
+
+        sar, rotation   what a player would do to the frame, as in `Source`
+        """
+        job_id = held.lease.job_id
+        if not self._claim(job_id) and not is_last:
+            return
+        began_at = self._clock()
+        try:
+            with held.timed("preview"):
+                self._write(job_id, small(high, sar=sar, rotation=rotation))
+        except Exception:  # whatever it is, the frames are well, and they are what was asked for
+            log.warning("preview_skipped", exc_info=True, extra={"job": job_id})
+        now = self._clock()
+        with self._lock:
+            self._due_at[job_id] = now + max(EVERY_S, (now - began_at) / TIME_SHARE_MAX)
+
+    def _claim(self, job_id: str) -> bool:
+        """Whether it is time; if so, for nobody else."""
+        now = self._clock()
+        with self._lock:
+            if now < self._due_at.get(job_id, now):
+                return False
+            self._due_at = {other: due_at for other, due_at in self._due_at.items() if now < due_at}
+            self._due_at[job_id] = now + EVERY_S
+            return True
+
+    def _write(self, job_id: str, picture: Picture) -> None:
+        path = self._scratch / f"{job_id}-{secrets.token_hex(4)}.jpg"
+        try:
+            write_image(picture, path, kind="jpeg", quality=QUALITY)
+            self._storage.put_file(keys.preview_key(job_id), path)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def small(high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0) -> Picture:
+    """The picture as players show it, at most `SIDE_MAX` pixels a side, without EXIF."""
+    height, width = high.rgb.shape[:2]
+    shown_width = width * sar
+    fit = min(Fraction(1), SIDE_MAX / max(shown_width, Fraction(height)))
+    size = max(1, round(shown_width * fit)), max(1, round(height * fit))
+
+    def turned(pixels: Pixels) -> Pixels:
+        fitted = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(np.rot90(fitted, rotation // 90), dtype=np.uint8)
+
+    alpha = None if high.alpha is None else turned(high.alpha)
+    return replace(high, rgb=turned(high.rgb), alpha=alpha, exif=None)

@@ -1,0 +1,199 @@
+"""Segment: decode, upscale and encode one run of frames, then go on with its successors in the chain.
+
+A feeding thread decodes the whole rest of the chain into the engine's stream while this thread encodes what
+comes out, so decoding, network and encoding overlap and queues bound what lies between. At the end of each
+segment the state is rounded to the levels that are stored beside its part: whoever goes on from there, this
+worker or another, gives the same frames.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Final
+
+from service import metrics
+from service.errors import OutputInvalid
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.store import segment_index, segment_step
+from worker.engine.stream import Stream, StreamClosed
+from worker.job import picture
+from worker.job.context import WorkerContext
+from worker.job.feeder import Feeder, Frame
+from worker.job.handover import delete_state_before, load_state, store_state
+from worker.job.held import GivenBack, Held, LeaseLost
+from worker.job.notices import add_notices
+from worker.job.patience import patiently
+from worker.job.plan import encoding_of
+from worker.job.reduce import reduced
+from worker.media.reading.decode import decode
+from worker.media.types import Source, Timeline
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.images import Picture
+from worker.models.registry import Served
+
+log = logging.getLogger(__name__)
+
+SWITCH_AFTER_S: Final = 180.0  # without progress; a worker of the right kind would have come by
+
+
+def upscale(context: WorkerContext, held: Held) -> None:
+    """Run the segment that is held; of a video also its successors, while their leases are to be had."""
+    found = manifest.load(context.storage, held.lease.job_id)
+    assert found.plan is not None, "segments exist only after planning"
+    with _pinned_model(context, found.job.id, found.plan) as model:
+        if found.plan.kind == "image":
+            picture.upscale(context, held, found, model.engine)
+        else:
+            _upscale_chain(context, held, found, model)
+
+
+def _pinned_model(context: WorkerContext, job_id: str, plan: Plan) -> Served:
+    """The plan's model, run as the plan says.
+
+    Another backend rounds differently, so the step is left to a worker that has the right one; when none made
+    progress for a while, any will do, and the owner is told.
+    """
+    if context.models.honours(plan.backend, plan.precision):
+        return context.models.acquire(plan.model, plan.version, precision=plan.precision)
+    job = context.store.get(job_id)
+    if context.store.now() - job.updated_at < SWITCH_AFTER_S:
+        raise GivenBack(f"this worker does not run {plan.backend} in {plan.precision}")
+    model = context.models.acquire(plan.model, plan.version)
+    notice = (
+        f"from frame {job.frames_done} on {model.backend} in {model.precision} instead of {plan.backend} in "
+        f"{plan.precision}, because no worker had that"
+    )
+    add_notices(context, job_id, [notice])
+    return model
+
+
+def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: Served) -> None:
+    plan = found.plan
+    assert plan is not None
+    index = segment_index(held.lease.step)
+    assert index is not None
+    chain = _chain_from(plan.segments, index)
+    source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
+    resume = load_state(context, found.job.id, chain[0])
+    with (
+        context.inputs.open(found.job.id) as path,
+        model.engine.open(source.height, source.width, state=resume) as stream,
+    ):
+        feeder = Feeder(
+            stream,
+            _counted(decode(path, source, timeline, chain[0].frame_start, chain[-1].frame_stop)),
+            start=chain[0].frame_start,
+            stops=[segment.frame_stop for segment in chain[:-1]],
+            config=model.config,
+            frame_before=None if resume is None else resume.frame,
+        )
+        work = _ChainWork(context, found, source, stream, feeder)
+        with feeder:
+            held.on_stop = stream.close
+            work.run(held, chain[0], has_successor=len(chain) > 1)
+            for segment in chain[1:]:
+                with _next_held(context, held, segment, stream) as successor:
+                    if successor is None:
+                        return
+                    work.run(successor, segment, has_successor=segment is not chain[-1])
+
+
+class _ChainWork:
+    """What stays the same from one segment of a chain to the next."""
+
+    def __init__(
+        self, context: WorkerContext, found: Manifest, source: Source, stream: Stream, feeder: Feeder
+    ) -> None:
+        self._context, self._found, self._source = context, found, source
+        self._encoding = encoding_of(found)
+        self._stream, self._feeder = stream, feeder
+
+    def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
+        job_id, fence = held.lease.job_id, held.lease.fence
+        part = self._context.scratch / f"{job_id}-{segment.index}-{fence}.mkv"
+        try:
+            with PartEncoder(part, self._encoding) as encoder:
+                self._encode(held, segment, encoder)
+            state_key = None
+            if has_successor:
+                state_key = keys.state_key(job_id, segment.index, fence)
+                store_state(self._context, state_key, self._stream.take_snapshot())
+            part_key = keys.part_key(job_id, segment.index, fence)
+            with held.timed("upload"):
+                patiently(self._context.storage.put_file, part_key, part)
+            held.finish(part_key=part_key, state_key=state_key)
+        finally:
+            part.unlink(missing_ok=True)
+        log.info("segment_done", extra={"frame_count": segment.frame_count})
+        delete_state_before(self._context, job_id, segment)
+
+    def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> None:
+        """Write the segment's frames."""
+        for index in range(segment.frame_start, segment.frame_stop):
+            high = self._next_output(held)
+            with held.timed("encode"):
+                written = reduced(high, self._found.job.options.scale)
+                encoder.write(written)
+            metrics.FRAMES.inc()
+            held.advance()
+            self._show(held, index, written)
+
+    def _show(self, held: Held, index: int, written: Frame) -> None:
+        plan, source = self._found.plan, self._source
+        assert plan is not None
+        self._context.previews.show(
+            held,
+            Picture(rgb=written),
+            sar=source.sar,
+            rotation=source.rotation,
+            is_last=index + 1 == plan.frame_count,
+        )
+
+    def _next_output(self, held: Held) -> Frame:
+        try:
+            with held.timed("wait for the network"):
+                high = self._stream.get()
+        except StreamClosed:
+            held.check()  # closed because the lease is lost
+            self._feeder.check()  # closed because decoding failed
+            raise LeaseLost("the engine was closed") from None
+        if high is None:
+            raise OutputInvalid("the engine gave fewer frames than were planned")
+        return high
+
+
+def _counted(frames: Generator[Frame]) -> Generator[Frame]:
+    """The same frames, the time that each takes to decode in the metrics."""
+    with closing(frames):
+        while True:
+            started = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            metrics.STAGE_SECONDS.labels("decode").observe(time.perf_counter() - started)
+            yield frame
+
+
+def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:
+    """The segment and all that follow it without a cut."""
+    chain = [segments[index]]
+    for segment in segments[index + 1 :]:
+        if segment.follows is None:
+            break
+        chain.append(segment)
+    return chain
+
+
+@contextmanager
+def _next_held(context: WorkerContext, held: Held, segment: Segment, stream: Stream) -> Iterator[Held | None]:
+    """The successor's lease, or None where another worker took it or the job has ended."""
+    owner = f"{context.name}-{secrets.token_hex(4)}"
+    lease = context.store.acquire(held.lease.job_id, segment_step(segment.index), owner)
+    if lease is None:
+        yield None
+        return
+    with Held(context.store, lease, draining=context.draining, on_stop=stream.close) as successor:
+        yield successor

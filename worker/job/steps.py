@@ -1,0 +1,115 @@
+"""One step of a job from lease to finish: what runs, what an error means, and what is queued next.
+
+The class of an error decides: the owner's fault fails the job at once, ours as well; anything that may pass
+leaves the lease to run out, and the sweeper queues the step again until its attempts are used up. Attempts
+are counted against a job, so one that found the storage away for all is given back uncounted.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from service import metrics
+from service.errors import (
+    FaultError,
+    IllegalTransition,
+    InputError,
+    StorageUnavailable,
+    TransientError,
+    UnknownJob,
+    UpscaleError,
+)
+from service.jobs import keys, manifest
+from service.jobs.model import JobError
+from service.jobs.states import JobEvent
+from service.jobs.store import Step, kind_of
+from service.log import bind
+from service.queue import dispatch
+from worker.job import assemble, plan, segment
+from worker.job.context import WorkerContext
+from worker.job.held import GivenBack, Held, LeaseLost
+
+log = logging.getLogger(__name__)
+
+_WORK: Final[Mapping[str, Callable[[WorkerContext, Held], None]]] = {
+    "plan": plan.plan,
+    "segment": segment.upscale,
+    "assemble": assemble.assemble,
+}
+
+
+def run(context: WorkerContext, job_id: str, step: Step) -> None:
+    """Do the step if it is to be had, then one step after the other of what it made runnable.
+
+    Whatever else became runnable is queued. Raises nothing that a job can cause.
+    """
+    following: Step | None = step
+    while following is not None:
+        with bind(job=job_id, step=following):
+            following = _run_one(context, job_id, following)
+
+
+def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
+    """Do one step; returns the one to go on with."""
+    try:
+        lease = context.store.acquire(job_id, step, f"{context.name}-{secrets.token_hex(4)}")
+        if lease is None:
+            return None
+        if lease.attempt > 1:
+            metrics.STEPS_RETRIED.labels(kind_of(step)).inc()
+        with Held(context.store, lease, draining=context.draining) as held:
+            held.check()
+            _work(context, held)
+        return _share_ready(context, job_id)
+    except LeaseLost:
+        log.info("step_left")
+    except GivenBack:
+        log.info("step_given_back")
+    except (InputError, FaultError) as error:
+        log.info("step_refused", extra={"error": repr(error)})
+        _fail(context, job_id, error)
+    except TransientError as error:
+        log.warning("step_interrupted", extra={"error": repr(error)})
+    except Exception:  # the top of a task: one bad job must not take the worker with it
+        log.exception("step_broken")
+    return None
+
+
+def _work(context: WorkerContext, held: Held) -> None:
+    """Do the step's work. A storage that is away for everyone is no attempt of this job's, however often."""
+    try:
+        _WORK[kind_of(held.lease.step)](context, held)
+    except StorageUnavailable as error:
+        try:
+            context.storage.ping()
+        except StorageUnavailable:
+            raise GivenBack("the storage is away") from error
+        raise
+
+
+def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
+    """Queue what can run now and nobody has queued yet, all but the first step, which is returned."""
+    ready = [step for step, queued_at in context.store.waiting(job_id).items() if queued_at is None]
+    for step in ready[1:]:
+        dispatch(context.store, context.queue, job_id, step)
+    if not ready:
+        return None
+    context.store.mark_queued(job_id, ready[0])  # or the sweeper would send a message for it
+    return ready[0]
+
+
+def _fail(context: WorkerContext, job_id: str, error: UpscaleError) -> None:
+    """End the job with the reason, unless it has ended already."""
+    try:
+        job = context.store.transition(job_id, JobEvent.FAIL, error=JobError.from_exception(error))
+        log.info("job_failed", extra={"code": error.code})
+        metrics.JOBS_ENDED.labels(error.code).inc()
+        found = manifest.load(context.storage, job_id)
+        manifest.save(context.storage, found.model_copy(update={"job": job}))
+    except (IllegalTransition, UnknownJob):
+        return
+    finally:
+        context.inputs.forget(job_id)
+    for prefix in (keys.parts_prefix(job_id), keys.states_prefix(job_id)):
+        context.storage.delete_prefix(prefix)

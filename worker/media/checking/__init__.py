@@ -1,0 +1,1 @@
+"""A result beside its input: what was kept and what was not."""

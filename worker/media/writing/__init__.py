@@ -1,0 +1,1 @@
+"""From frames, times and tracks to a file."""

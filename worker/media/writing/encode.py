@@ -1,0 +1,189 @@
+"""Encoder of one part: RGB frames in, one closed run of H.264, HEVC or FFV1 packets in a Matroska file out.
+
+Every part of a job is made with the same settings, so all carry the same parameter sets and join.py can lay
+their packets end to end. The times inside a part mean nothing but order; join.py writes the real ones.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import InvalidOption
+from worker.media.colour import to_yuv
+from worker.media.types import Colour
+from worker.media.writing.atomic import aside_of, settle
+
+Codec = Literal["h264", "hevc", "ffv1"]
+
+# Constant rate factors at which enlarged detail survives encoding; HEVC's scale is some 3 steps finer.
+# FFV1 is lossless and has none.
+QUALITY_DEFAULT: dict[str, int] = {"h264": 17, "hevc": 20, "ffv1": 0}
+QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that few players know
+
+_ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
+_PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
+
+# x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way.
+_CUTREE_SIDE_MIN = 64
+_REORDER_MAX = 32  # no encoder here holds back more frames
+_RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How the frames of one job are written; the same for all its parts."""
+
+    codec: Codec
+    width: int  # even
+    height: int  # even
+    colour: Colour  # `colour.encodable` of the source's: matrix and range are known
+    quality: int | None = None  # constant rate factor, 1 (best) to 51; None is QUALITY_DEFAULT
+    sar: Fraction = Fraction(1)
+    rate: Fraction = Fraction(25)  # nominal frames a second, for the encoder's level only
+
+    def __post_init__(self) -> None:
+        if self.codec not in _ENCODERS:
+            raise InvalidOption(f"unknown codec {self.codec!r}", field="codec", value=self.codec)
+        if self.codec != "ffv1":
+            if self.quality is not None and self.quality not in QUALITY_RANGE:
+                raise InvalidOption("quality goes from 1 to 51", field="quality", value=self.quality)
+            assert self.width % 2 == 0
+            assert self.height % 2 == 0
+            assert self.colour.matrix not in (0, 2)
+            assert self.colour.range != 0
+
+    @property
+    def crf(self) -> int:
+        return QUALITY_DEFAULT[self.codec] if self.quality is None else self.quality
+
+    @property
+    def written_colour(self) -> Colour:
+        """The tags of the file: RGB has no matrix to name and is always full range."""
+        if self.codec != "ffv1":
+            return self.colour
+        return Colour(matrix=0, primaries=self.colour.primaries, transfer=self.colour.transfer, range=2)
+
+
+class PartEncoder:
+    """Writes one part. The file has its name only after `close`; after `abort` nothing is left of it.
+
+    As a context manager it closes at the end of the block, or aborts on an exception.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding, *, threads: int = 1) -> None:
+        self._path = path
+        self._aside = aside_of(path)
+        self._encoding = encoding
+        self._converter = to_yuv(
+            encoding.width,
+            encoding.height,
+            pix_fmt=_PIX_FMTS[encoding.codec],
+            colour=encoding.written_colour,
+        )
+        self._frame_count = 0
+        self._packet_count = 0
+        self._open = True
+        self._container = av.open(str(self._aside), "w", format="matroska")
+        try:
+            self._stream = _add_encoder(self._container, encoding, threads)
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, high: npt.NDArray[np.uint8]) -> None:
+        """Encode the next frame: (H, W, 3) uint8 RGB."""
+        assert self._open
+        assert high.shape == (self._encoding.height, self._encoding.width, 3)
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(high), format="rgb24")
+        frame = self._convert(picture)
+        frame.pts = self._frame_count
+        frame.time_base = self._stream.codec_context.time_base
+        self._mux(self._stream.encode(frame))
+        self._frame_count += 1
+
+    def close(self) -> int:
+        """Flush, give the file its name and return how many frames it holds."""
+        if self._open:
+            try:
+                self._mux(self._stream.encode(None))
+                self._container.close()
+                settle(self._aside, self._path)
+            except BaseException:
+                self.abort()
+                raise
+            self._open = False
+        return self._frame_count
+
+    def abort(self) -> None:
+        """Give up; nothing is left behind. Harmless after `close`."""
+        if self._open:
+            self._open = False
+            self._container.close()
+            self._aside.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _mux(self, packets: "list[av.Packet[av.VideoStream]]") -> None:
+        for packet in packets:
+            # x265 now and then stamps the only frame of a part as decoded after it is shown (seen in 1 of 100
+            # runs), which the muxer refuses. Matroska stores no decode times, so any that rise will do.
+            packet.dts = self._packet_count - _REORDER_MAX
+            self._packet_count += 1
+            self._container.mux(packet)
+
+    def _convert(self, picture: av.VideoFrame) -> av.VideoFrame:
+        colour = self._encoding.written_colour
+        frame = self._converter.convert(picture)
+        # The encoders read the tags off the frame, and the converter leaves its own there.
+        frame.colorspace = colour.matrix
+        frame.color_primaries = colour.primaries
+        frame.color_trc = colour.transfer
+        frame.color_range = colour.range
+        return frame
+
+
+def _add_encoder(container: av.container.OutputContainer, encoding: Encoding, threads: int) -> av.VideoStream:
+    rate = min(encoding.rate, Fraction(_RATE_MAX)).limit_denominator(1_000_000)
+    stream = container.add_stream(_ENCODERS[encoding.codec], rate=rate, options=_options(encoding, threads))
+    assert isinstance(stream, av.VideoStream)
+    context = stream.codec_context
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = _PIX_FMTS[encoding.codec]
+    context.time_base = 1 / rate
+    context.sample_aspect_ratio = encoding.sar
+    context.thread_count = threads
+    colour = encoding.written_colour
+    context.colorspace = colour.matrix
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    context.color_range = colour.range
+    return stream
+
+
+def _options(encoding: Encoding, threads: int) -> dict[str, str]:
+    # Look-ahead holds whole frames: at 3840x2160 twenty of them are 250 MB a stream. The presets cost 12 and
+    # 22 ms of one core for a frame of 720x576; HEVC's "fast" costs 32 ms and makes the file no smaller.
+    if encoding.codec == "h264":
+        return {"preset": "fast", "crf": str(encoding.crf), "x264-params": "rc-lookahead=20:open-gop=0"}
+    if encoding.codec == "hevc":
+        # No info: the message with x265's own settings would sit in the parameter sets.
+        params = f"log-level=none:info=0:open-gop=0:rc-lookahead=20:frame-threads=1:pools={threads}"
+        if min(encoding.width, encoding.height) < _CUTREE_SIDE_MIN:
+            params += ":cutree=0"
+        return {"preset": "veryfast", "crf": str(encoding.crf), "x265-params": params}
+    return {"level": "3", "g": "1", "slicecrc": "1"}

@@ -1,0 +1,242 @@
+"""Pictures in and out: PNG, JPEG, WebP, TIFF and BMP by Pillow (a still GIF comes in and leaves as PNG).
+
+What is kept: orientation (applied to the pixels, the tag removed), alpha as a plane of its own, the ICC
+profile, other EXIF, and grey as grey. What is not is converted with a notice (CMYK, 16 bits a channel) or
+refused by type (animation, several pages, 32-bit and float samples). Nothing here enlarges.
+Start at `read_image` and `write_image`.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
+from worker.media.reading.container import PICTURES, sniff
+from worker.media.writing.atomic import written_whole
+
+Pixels = npt.NDArray[np.uint8]
+
+FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")  # what we write
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+QUALITY_DEFAULT = {
+    "jpeg": 95,
+    "webp": 92,
+}  # of 100, which makes WebP lossless as the others are
+SIDE_MAX = {"jpeg": 65_500, "webp": 16_383}  # what the format, or its library, can hold
+EXIF_BYTES_MAX = 65_000  # a JPEG segment holds 65,533
+
+# Pillow's own limit warns, and a warning can't be caught safely in threads; ours is checked on every picture.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """One upright picture: pixels apart from what must travel with them."""
+
+    rgb: Pixels  # (h, w, 3); invisible pixels carry the colour of the nearest visible one
+    alpha: Pixels | None = None  # (h, w), to be enlarged beside; None when the picture has no transparency
+    is_grey: bool = False  # written with one channel again
+    icc: bytes | None = None
+    exif: bytes | None = None  # without the orientation
+    format: str = "png"  # the one it came in, or the nearest we write
+    notices: tuple[str, ...] = ()
+
+    def with_pixels(self, rgb: Pixels, alpha: Pixels | None) -> "Picture":
+        """The same picture with other pixels, such as enlarged ones."""
+        assert (alpha is None) == (self.alpha is None)
+        return replace(self, rgb=rgb, alpha=alpha)
+
+
+def read_image(path: Path, *, pixels_max: int) -> Picture:
+    """Read, set upright and split a picture.
+
+    Raises, besides what `sniff` does, BrokenMedia (truncated or damaged), FrameTooLarge (before any pixel is
+    decoded) and UnsupportedMedia (animation, pages, samples of 32 bits).
+    """
+    sniffed = sniff(path)
+    if sniffed not in PICTURES:
+        raise UnsupportedMedia("a video is not a picture", field="file", value=sniffed)
+    with _damage_is_broken_media(sniffed), Image.open(path, formats=[sniffed.upper()]) as image:
+        _check_size(image, pixels_max)
+        notices = _check_kind(image, sniffed)
+        deep = _is_deep(image)
+        if deep:
+            notices.append("16 bits a channel were reduced to 8")
+        upright = ImageOps.exif_transpose(image)
+        upright, icc = _to_plain_mode(upright, notices)
+    exif = upright.info.get("exif")
+    bands = np.asarray(upright)
+    is_grey = upright.mode in ("L", "LA")
+    alpha = bands[..., -1].copy() if upright.mode in ("LA", "RGBA") else None
+    rgb = np.asarray(upright.convert("RGB")).copy()
+    if sniffed == "gif":
+        notices.append("a still GIF is written as PNG")
+    return Picture(
+        rgb=rgb if alpha is None else _colour_invisible(rgb, alpha),
+        alpha=alpha,
+        is_grey=is_grey,
+        icc=icc,
+        exif=exif if isinstance(exif, bytes) and len(exif) <= EXIF_BYTES_MAX else None,
+        format="png" if sniffed == "gif" else sniffed,
+        notices=tuple(notices),
+    )
+
+
+def write_image(
+    picture: Picture, path: Path, *, kind: str | None = None, quality: int | None = None
+) -> tuple[str, ...]:
+    """Write a picture whole or not at all; returns notices of what the format can't hold.
+
+    kind:    one of FORMATS; the picture's own by default
+    quality: 1 to 100 for JPEG and WebP (100 is lossless WebP); ignored by the lossless formats
+    """
+    kind = kind or picture.format
+    height, width = picture.rgb.shape[:2]
+    check_output(kind, width, height)
+    notices = []
+    image = Image.fromarray(picture.rgb)
+    if picture.is_grey:
+        image = image.convert("L")
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(picture.alpha))
+        if kind in ("jpeg", "bmp"):
+            notices.append(f"transparency was laid on white: {kind} has none")
+            image = _flatten(image)
+    options: dict[str, object] = {}
+    if picture.icc and kind == "bmp":
+        notices.append("the ICC profile was dropped: bmp holds none")
+    elif picture.icc:
+        options["icc_profile"] = picture.icc
+    if picture.exif and kind in ("png", "jpeg", "webp"):
+        options["exif"] = picture.exif
+    level = QUALITY_DEFAULT.get(kind, 100) if quality is None else quality
+    if kind == "jpeg":
+        options |= {"quality": level, "subsampling": "4:4:4"}  # chroma detail was just paid for
+    elif kind == "webp":
+        options |= {"quality": level, "lossless": level >= 100, "method": 4}
+    elif kind == "tiff":
+        options["compression"] = "tiff_deflate"
+    with written_whole(path) as aside:
+        image.save(aside, format=kind.upper(), **options)
+    return tuple(notices)
+
+
+def check_output(kind: str, width: int, height: int) -> None:
+    """Refuse a format that we don't write or that can't hold the size; call it before any work is done."""
+    if kind not in FORMATS:
+        raise InvalidOption(f"unknown picture format {kind!r}", field="format", value=kind)
+    if max(width, height) > SIDE_MAX.get(kind, max(width, height)):
+        message = f"{kind} holds at most {SIDE_MAX[kind]} pixels a side, the result has {width}x{height}"
+        raise InvalidOption(message, field="format", value=kind)
+
+
+@contextmanager
+def _damage_is_broken_media(sniffed: str) -> Iterator[None]:
+    """Pillow tells of damage by many types; these are what its readers raise on mangled files."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise BrokenMedia(f"the {sniffed} picture has a damaged header", field="file") from error
+    except (
+        OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError,
+        EOFError, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        raise BrokenMedia(f"the {sniffed} picture is damaged or truncated: {error}", field="file") from error
+
+
+def _check_size(image: Image.Image, pixels_max: int) -> None:
+    width, height = image.size
+    if width * height > pixels_max:
+        message = f"the picture has {width}x{height} pixels, at most {pixels_max} in all are allowed"
+        raise FrameTooLarge(message, field="file", value=f"{width}x{height}")
+
+
+def _check_kind(image: Image.Image, sniffed: str) -> list[str]:
+    """Refuse what is more than one picture, and samples we can't keep."""
+    if image.format == "MPO":
+        return ["only the first of several pictures in the JPEG was taken"]  # depth or gain maps of phones
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        what = "pages" if sniffed == "tiff" else "frames of animation"
+        raise UnsupportedMedia(
+            f"the {sniffed} has {frames} {what}, only stills are taken", field="file", value=sniffed
+        )
+    if image.mode in ("I", "F"):
+        raise UnsupportedMedia(
+            f"pixel mode {image.mode} (32 bits) is not taken", field="file", value=image.mode
+        )
+    return []
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Pillow reads 16-bit colour as 8-bit without a word; only the raw mode of its tiles tells."""
+    raw = (tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile if tile.args)
+    return image.mode.startswith("I;16") or any(isinstance(mode, str) and ";16" in mode for mode in raw)
+
+
+def _to_plain_mode(image: Image.Image, notices: list[str]) -> tuple[Image.Image, bytes | None]:
+    """Bring any mode to L, LA, RGB or RGBA; returns the profile that fits the result."""
+    icc = image.info.get("icc_profile") or None
+    if image.mode.startswith("I;16"):
+        high_byte = (np.asarray(image) >> 8).astype(np.uint8)  # as Pillow does for 16-bit colour
+        grey = Image.fromarray(high_byte)
+        grey.info.update(image.info)
+        grey.info.pop("transparency", None)
+        return grey, icc
+    if image.mode in ("CMYK", "LAB"):
+        notices.append(f"{image.mode} was converted to sRGB")
+        return _to_srgb(image, icc), None
+    transparent = image.has_transparency_data
+    if image.mode in ("1", "L", "LA"):
+        return image.convert("LA" if transparent else "L"), icc
+    return image.convert("RGBA" if transparent else "RGB"), icc
+
+
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """By the embedded profile where there is one that works, else by the plain formula."""
+    try:
+        if image.mode == "LAB":
+            source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        elif icc:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        else:
+            return image.convert("RGB")
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):  # the profile is damaged or for another kind of colour
+        return image.convert("RGB")
+    assert converted is not None  # only conversion in place returns nothing
+    return converted
+
+
+def _colour_invisible(rgb: Pixels, alpha: Pixels) -> Pixels:
+    """Give fully transparent pixels the colour of the nearest visible one.
+
+    Editors leave black there, and enlarging would draw it as a dark rim around what is visible.
+    """
+    visible = alpha > 0
+    if visible.all() or not visible.any():
+        return rgb
+    labels = cv2.distanceTransformWithLabels(
+        (~visible).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    colours[labels[visible]] = rgb[visible]
+    filled: Pixels = colours[labels]
+    return filled
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    white = Image.new(image.mode, image.size, (255,) * len(image.getbands()))
+    return Image.alpha_composite(white.convert("RGBA"), image.convert("RGBA")).convert(
+        "L" if image.mode == "LA" else "RGB"
+    )

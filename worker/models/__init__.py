@@ -1,0 +1,1 @@
+"""Models by name and version: loaded, gated, swapped, lent, imported. Knows no jobs and no media."""

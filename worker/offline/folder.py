@@ -1,0 +1,79 @@
+"""A folder of numbered frames, upscaled into another: a video of one shot without a container.
+
+For the command line (`upscaled upscale FOLDER OUT`). Not here: names and numbers (media/folder.py), videos
+and single pictures (local.py).
+"""
+
+import tempfile
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from service.errors import InvalidOption, UnsupportedMedia
+from service.jobs.model import Options
+from service.settings import Settings
+from service.storage.files import FileStorage
+from worker.engine.stream import Stream, StreamClosed
+from worker.job.feeder import Feeder, Frame
+from worker.job.reduce import reduced
+from worker.media.writing.folder import Folder, FrameWriter, list_frames, read_frames
+from worker.models.lending import lend
+from worker.models.registry import Registry
+
+
+def upscale_folder(
+    source: Path, target: Path, options: Options, on_progress: Callable[[int, int | None], None]
+) -> dict[str, Any]:
+    """Upscale every frame under its own name; returns what was done.
+
+    on_progress   told the frames done and in all
+    Raises        InputError for a folder, a frame or an option that is at fault
+    """
+    for name in ("codec", "start", "duration"):
+        if (value := getattr(options, name)) is not None:
+            raise InvalidOption(f"{name} is for videos; this is a folder of frames", field=name, value=value)
+    found = list_frames(source)
+    writer = FrameWriter(target, found, kind=options.format, quality=options.quality)
+    with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:
+        settings = Settings(data_dir=Path(folder))
+        storage, name = FileStorage(settings.objects_dir), options.model or settings.default_video_model
+        lend(name, storage)
+        first = next(read_frames(found, 0, 1, pixels_max=settings.pixels_max))
+        with (
+            Registry(storage, settings) as models,
+            models.acquire(name) as model,
+            model.engine.open(*first.rgb.shape[:2]) as stream,
+            Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
+        ):
+            for frames_done in range(found.frame_count):
+                high = reduced(_next_output(stream, feeder), options.scale)
+                writer.write(replace(first, rgb=high))
+                on_progress(frames_done + 1, found.frame_count)
+            return {
+                "model": model.name,
+                "version": model.version,
+                "precision": model.precision,
+                "frames": found.frame_count,
+                "notices": list(found.notices),
+            }
+
+
+def _opaque(found: Folder, pixels_max: int) -> Generator[Frame]:
+    for path, picture in zip(
+        found.paths, read_frames(found, 0, found.frame_count, pixels_max=pixels_max), strict=True
+    ):
+        if picture.alpha is not None:
+            message = f"{path.name} is transparent; frames of a sequence may not be"
+            raise UnsupportedMedia(message, field="file", value=path.name)
+        yield picture.rgb
+
+
+def _next_output(stream: Stream, feeder: Feeder) -> Frame:
+    try:
+        high = stream.get()
+    except StreamClosed:
+        feeder.check()  # closed because reading failed
+        raise
+    assert high is not None, "one frame out for each frame in"
+    return high

@@ -1,0 +1,143 @@
+"""The same plan, segments and assembly in this process alone: no server, no queue, the same frames.
+
+For the command line. The store is the one in memory, the storage a temporary folder, the queue a list.
+"""
+
+import hashlib
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest
+from service.jobs.memory import MemoryStore
+from service.jobs.model import Job, JobError, Options, new_job_id
+from service.jobs.states import JobState
+from service.jobs.store import PLAN, Step
+from service.settings import Settings
+from service.storage.files import FileStorage
+from worker.job import steps
+from worker.job.context import WorkerContext, open_context
+from worker.media.reading.container import PICTURES, sniff
+from worker.media.writing.atomic import written_whole
+from worker.models.lending import lend
+
+PROGRESS_S = 0.2
+
+
+class LocalQueue:
+    """Steps in the order they became runnable."""
+
+    def __init__(self) -> None:
+        self.steps: deque[tuple[str, Step]] = deque()
+
+    def enqueue(self, job_id: str, step: Step) -> None:
+        self.steps.append((job_id, step))
+
+    def depth(self) -> int:
+        return len(self.steps)
+
+
+class UpscaleFailed(Exception):
+    """The job failed; the message is what its owner may read."""
+
+
+def upscale(
+    source: Path, target: Path, options: Options, on_progress: Callable[[int, int | None], None]
+) -> dict[str, Any]:
+    """Upscale one file and return the conformance report.
+
+    on_progress   told the frames done and, once known, in all
+    Raises        UpscaleFailed with the reason
+    """
+    with tempfile.TemporaryDirectory(prefix="upscaled-") as name:
+        folder, queue = Path(name), LocalQueue()
+        settings = Settings(data_dir=folder)
+        storage = FileStorage(settings.objects_dir)
+        defaults = (settings.default_video_model, settings.default_image_model)
+        for model in {options.model} if options.model else set(defaults):
+            lend(model, storage)
+        with open_context(
+            "local",
+            settings,
+            folder,
+            store=MemoryStore(attempts_max=settings.attempts_max, lease_s=settings.lease_s),
+            storage=storage,
+            queue=queue,
+        ) as context:
+            job = accept(context, source, options)
+            with _reported(context, job.id, on_progress):
+                _run_all(context, queue, job.id)
+            job = context.store.get(job.id)
+            if job.state is not JobState.SUCCEEDED:
+                raise UpscaleFailed(_reason(job.error))
+            assert job.result_key is not None
+            assert job.report is not None
+            with written_whole(target) as aside:
+                context.storage.fetch(job.result_key, aside)
+            return job.report
+
+
+def accept(context: WorkerContext, source: Path, options: Options) -> Job:
+    """What the API does with an upload."""
+    kind: Literal["video", "image"] = "image" if sniff(source) in PICTURES else "video"
+    with source.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    now = time.time()
+    job = Job(
+        id=new_job_id(),
+        options=options,
+        kind=kind,
+        filename=source.name,
+        size_bytes=source.stat().st_size,
+        sha256=sha256,
+        created_at=now,
+        updated_at=now,
+    )
+    context.storage.put_file(keys.input_key(job.id), source)
+    manifest.save(context.storage, Manifest(job=job))
+    return context.store.create(job)
+
+
+@contextmanager
+def _reported(
+    context: WorkerContext, job_id: str, on_progress: Callable[[int, int | None], None]
+) -> Iterator[None]:
+    """Tell the caller how far the job is, a few times a second and once at the end."""
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(PROGRESS_S):
+            job = context.store.get(job_id)
+            on_progress(job.frames_done, job.frames_total)
+
+    thread = threading.Thread(target=report, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        job = context.store.get(job_id)
+        on_progress(job.frames_done, job.frames_total)
+
+
+def _run_all(context: WorkerContext, queue: LocalQueue, job_id: str) -> None:
+    """Work off the queue in as many threads as a worker would use, so that shots share the batch."""
+    queue.enqueue(job_id, PLAN)
+    with ThreadPoolExecutor(context.settings.worker_streams, thread_name_prefix="step") as pool:
+        running: set[Future[None]] = set()
+        while queue.steps or running:
+            while queue.steps:
+                running.add(pool.submit(steps.run, context, *queue.steps.popleft()))
+            running = wait(running, timeout=PROGRESS_S, return_when=FIRST_COMPLETED).not_done
+
+
+def _reason(error: JobError | None) -> str:
+    return "the work was broken off; the log says why" if error is None else error.message

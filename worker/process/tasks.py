@@ -1,0 +1,28 @@
+"""Celery tasks: the names under which the API's messages reach the steps. Nothing is decided here."""
+
+from celery import Celery
+
+from service.jobs.store import ASSEMBLE, PLAN, Step, segment_step
+from worker.job import steps
+from worker.job.context import WorkerContext
+from worker.process.health import Health
+
+
+def register(app: Celery, context: WorkerContext, health: Health) -> None:
+    """Give the app the three tasks, each bound to what this process works with."""
+
+    def run(job_id: str, step: Step) -> None:
+        with health.working():
+            steps.run(context, job_id, step)
+
+    @app.task(name="upscaled.plan")
+    def plan(job_id: str) -> None:
+        run(job_id, PLAN)
+
+    @app.task(name="upscaled.segment")
+    def segment(job_id: str, index: int) -> None:
+        run(job_id, segment_step(index))
+
+    @app.task(name="upscaled.assemble")
+    def assemble(job_id: str) -> None:
+        run(job_id, ASSEMBLE)
