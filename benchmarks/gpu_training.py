@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from benchmarks.cases import Case, Record, finish, forget_peak, peak_mib
-from training import vgg
-from training.batches import Batch
 from training.config import PRESETS, TrainingConfig
-from training.data import Sampler
-from training.objective import Objective
-from training.processes import Processes
-from training.rounds import Rounds
-from training.sources import Clip, Library, load_library
-from training.train import begin
+from training.data.batches import Batch
+from training.data.sampler import Sampler
+from training.data.sources import Clip, Library, load_library
+from training.losses import vgg
+from training.run.objective import Objective
+from training.run.processes import Processes
+from training.run.rounds import Rounds
+from training.run.train import begin
 
 WARM_UP: Final = 2  # steps in each format
 TINY: Final = {"features": 8, "blocks": 1, "frames": 3, "late_from": 1.0, "crop": 16}

@@ -74,14 +74,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     # Reading Python's packages and the data counts as well: the caller has a deadline.
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
-    from training.carry import take_up  # noqa: PLC0415
-    from training.initial import find_initial  # noqa: PLC0415
-    from training.pack import is_pack, unpack_weights  # noqa: PLC0415
-    from training.rounds import TrainingDivergedError  # noqa: PLC0415
-    from training.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
-    from training.state import has_state, read_config  # noqa: PLC0415
-    from training.train import Limits, train  # noqa: PLC0415
-    from training.vgg import FILE  # noqa: PLC0415
+    from training.data.pack import is_pack, unpack_weights  # noqa: PLC0415
+    from training.data.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
+    from training.losses.vgg import FILE  # noqa: PLC0415
+    from training.run.carry import take_up  # noqa: PLC0415
+    from training.run.rounds import TrainingDivergedError  # noqa: PLC0415
+    from training.run.state import has_state, read_config  # noqa: PLC0415
+    from training.run.train import Limits, train  # noqa: PLC0415
+    from training.weights.initial import find_initial  # noqa: PLC0415
 
     state = options.out / "state"
     if not (options.init or options.branch_of) and take_up(options.preset, options.out):
@@ -115,7 +115,7 @@ def _add_carry(parser: argparse.ArgumentParser) -> None:
 
 
 def _carry(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.carry import CARRIED, carry  # noqa: PLC0415
+    from training.run.carry import CARRIED, carry  # noqa: PLC0415
 
     out = options.out or CARRIED / "trunk"
     print(f"{out}: {carry(options.of, out) / 1e6:.1f} MB")
@@ -137,8 +137,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.evaluate import evaluate, load_model  # noqa: PLC0415
-    from training.lpips import Lpips  # noqa: PLC0415
+    from training.losses.lpips import Lpips  # noqa: PLC0415
+    from training.scores.evaluate import evaluate, load_model  # noqa: PLC0415
 
     lpips = None if options.no_lpips else Lpips(options.weights or default_weights(options.data))
     model, name = load_model(options.model)
@@ -158,7 +158,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.compare import compare  # noqa: PLC0415
+    from training.scores.compare import compare  # noqa: PLC0415
 
     for path in compare(
         options.data, options.models, options.out, protocol=options.protocol, frames=options.frames
@@ -191,11 +191,11 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.sources import pack_folder  # noqa: PLC0415
+    from training.data.sources import pack_folder  # noqa: PLC0415
 
     weights = {file.name: file.read_bytes() for file in options.warm_start}
     if options.perceptual:
-        from training import vgg  # noqa: PLC0415
+        from training.losses import vgg  # noqa: PLC0415
 
         weights |= vgg.cut(options.perceptual)
     kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
@@ -216,7 +216,7 @@ def _add_average(parser: argparse.ArgumentParser) -> None:
 
 
 def _average(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.average import average, parse_share  # noqa: PLC0415
+    from training.weights.average import average, parse_share  # noqa: PLC0415
 
     print(f"{options.out}: {average([parse_share(text) for text in options.of], options.out)}")
     return 0
@@ -247,9 +247,9 @@ def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from service.settings import Settings  # noqa: PLC0415
     from service.storage.open import open_storage  # noqa: PLC0415
-    from training.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415
-    from training.sequences import validation_sequences  # noqa: PLC0415
-    from training.sources import load_library  # noqa: PLC0415
+    from training.data.sequences import validation_sequences  # noqa: PLC0415
+    from training.data.sources import load_library  # noqa: PLC0415
+    from training.weights.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415
 
     library = load_library(options.held_out) if options.held_out else None
     facts = Facts(

@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training import vgg
-from training.bsrgan import Step, apply_plan
-from training.sources import is_held_out
+from training.data.sources import is_held_out
+from training.degradations.bsrgan import Step, apply_plan
+from training.losses import vgg
 
 
 def shot_name(*, held_out: bool) -> str:
