@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.api.catalogue import Catalogue
+from service.objects.open import open_storage
 from service.settings import Settings
-from service.storage.open import open_storage
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -245,8 +245,8 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
 def _publish(options: argparse.Namespace, _: Sequence[str]) -> int:
     import json  # noqa: PLC0415
 
+    from service.objects.open import open_storage  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
-    from service.storage.open import open_storage  # noqa: PLC0415
     from training.data.sequences import validation_sequences  # noqa: PLC0415
     from training.data.sources import load_library  # noqa: PLC0415
     from training.weights.publish import Facts, GateClosedError, check_sound, publish, write_checkpoint  # noqa: PLC0415

@@ -22,10 +22,10 @@ from service.api.metering import Metering
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
 from service.jobs.sweeper import Sweeper
+from service.objects.base import Storage
+from service.objects.open import open_storage
 from service.queue import Queue, open_queue
 from service.settings import Settings
-from service.storage.base import Storage
-from service.storage.open import open_storage
 
 _PAGE = Path(__file__).with_name("page.html")
 _SWEEPER_STOP_S_MAX = 5.0  # a sweep is short; one that hangs must not hold up the shutdown

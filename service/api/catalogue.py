@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import ModelsNotPublished, UnknownModel
-from service.storage import models
-from service.storage.base import NotFound, Storage
+from service.objects import published as models
+from service.objects.base import NotFound, Storage
 
 BASELINE = "bicubic"
 FRESH_S = 2.0  # how long one look serves: a burst of uploads costs storage one listing

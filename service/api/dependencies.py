@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 
 from service.api.catalogue import Catalogue
 from service.jobs.store import JobStore
+from service.objects.base import Storage
 from service.queue import Queue
 from service.settings import Settings
-from service.storage.base import Storage
 
 P = ParamSpec("P")
 T = TypeVar("T")

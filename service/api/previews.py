@@ -13,7 +13,7 @@ from service.api.problems import problem_responses
 from service.errors import NoPreview, ResultExpired
 from service.jobs import keys
 from service.jobs.states import JobState
-from service.storage.base import NotFound
+from service.objects.base import NotFound
 
 router = APIRouter(tags=["jobs"])
 

@@ -16,7 +16,7 @@ from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
 from service.jobs.model import Job
 from service.jobs.states import JobState
-from service.storage.base import NotFound
+from service.objects.base import NotFound
 
 router = APIRouter(tags=["jobs"])
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from service import metrics
-from service.api import intake
 from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.intake import reading as intake
 from service.api.jobs import RETRY_AFTER_S, JobView, view
 from service.api.problems import problem_responses
 from service.errors import InvalidOption, QueueFull, TransientError, UploadTooLarge

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from service.errors import UnknownJob
 from service.jobs import keys
 from service.jobs.model import Job, Record
-from service.storage.base import NotFound, Storage
+from service.objects.base import NotFound, Storage
 
 
 class Segment(Record):

@@ -25,9 +25,9 @@ from service.jobs.manifest import Manifest, Plan
 from service.jobs.model import created_at_of
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import RUNNABLE_IN, FinishedPart, JobStore, Step, kind_of
+from service.objects.base import Storage
 from service.queue import Queue, dispatch
 from service.settings import Settings
-from service.storage.base import Storage
 
 log = logging.getLogger(__name__)
 

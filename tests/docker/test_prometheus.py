@@ -193,7 +193,7 @@ def asked_for(expression: str) -> set[str]:
 
 
 def subclasses(kind: type[UpscaleError]) -> set[type[UpscaleError]]:
-    import service.storage.base  # noqa: F401 - it has errors of its own
+    import service.objects.base  # noqa: F401 - it has errors of its own
 
     below = set(kind.__subclasses__())
     return below.union(*(subclasses(each) for each in below))

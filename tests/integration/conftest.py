@@ -9,8 +9,8 @@ import torch
 from model_core.checkpoint import save
 from model_core.config import ModelConfig
 from model_core.model import build
-from service.storage.files import FileStorage
-from service.storage.models import publish
+from service.objects.files import FileStorage
+from service.objects.published import publish
 from tests.conftest import free_ports
 from tests.integration.running import Running
 

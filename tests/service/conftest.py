@@ -9,7 +9,7 @@ import redis
 from pydantic import SecretStr
 
 from service.jobs.redis import RedisStore
-from service.storage.s3 import S3Storage
+from service.objects.s3 import S3Storage
 
 
 @pytest.fixture

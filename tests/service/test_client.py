@@ -16,9 +16,9 @@ from service.jobs import keys
 from service.jobs.memory import MemoryStore
 from service.jobs.model import JobError
 from service.jobs.states import JobEvent
+from service.objects.files import FileStorage
+from service.objects.s3 import S3Storage
 from service.settings import Settings
-from service.storage.files import FileStorage
-from service.storage.s3 import S3Storage
 from tests.service.api.harness import Service, running
 from tests.service.api.samples import CLIP, begin
 

@@ -2,7 +2,7 @@
 
 A training's folder or a checkpoint's becomes a checkpoint with a card (what it was trained on, by which code,
 how long, on what, its scores and known answer). The gate reads it back and lets it through, or says why not.
-Not here: where versions lie in storage (service/storage/models.py), scores (evaluate.py).
+Not here: where versions lie in storage (service/objects/published.py), scores (evaluate.py).
 """
 
 import json
@@ -18,8 +18,8 @@ import torch
 from model_core import checkpoint, known_answer
 from model_core.checkpoint import CheckpointError
 from model_core.model import Model, build
-from service.storage import models as published
-from service.storage.base import NotFound, Storage
+from service.objects import published
+from service.objects.base import NotFound, Storage
 from training.data.sequences import Sequence as Clip
 from training.run.validate import precision_loss_db
 from training.weights.card import aim_of

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from service import metrics
 from service.jobs.store import JobStore
+from service.objects.base import Storage
 from service.queue import Queue
 from service.settings import Settings
-from service.storage.base import Storage
 from worker.job.inputs import InputCache
 from worker.job.preview import Previews
 from worker.models.registry import Registry

@@ -12,7 +12,7 @@ from typing import Final
 
 from service import metrics
 from service.jobs.keys import input_key
-from service.storage.base import Storage
+from service.objects.base import Storage
 
 BYTES_MAX: Final = 8 * 1024**3  # four of the largest uploads; what is in use may go beyond
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from service.jobs import keys
-from service.storage.base import Storage
+from service.objects.base import Storage
 from worker.job.held import Held
 from worker.media.writing.images import Picture, Pixels, write_image
 

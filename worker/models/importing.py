@@ -1,7 +1,7 @@
 """Importing: weights that others published become a model of this service.
 
 For the command line (`upscaled models import`). Not here: which files are read and how
-(model_core/foreign.py), where versions lie (service/storage/models.py).
+(model_core/foreign.py), where versions lie (service/objects/published.py).
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from model_core import checkpoint, foreign, known_answer
 from model_core.checkpoint import CheckpointError
 from model_core.foreign import ForeignError
 from service.errors import CheckpointInvalid, InvalidOption
-from service.storage import models as published
-from service.storage.base import Storage
+from service.objects import published
+from service.objects.base import Storage
 
 
 def import_model(storage: Storage, source: Path, name: str, *, replace: bool = False) -> str:

@@ -4,10 +4,10 @@ Such work keeps its own files in a temporary storage, so one model is copied the
 """
 
 from model_core import checkpoint
+from service.objects import published
+from service.objects.base import InvalidKey, NotFound, Storage
+from service.objects.open import open_storage
 from service.settings import Settings
-from service.storage import models as published
-from service.storage.base import InvalidKey, NotFound, Storage
-from service.storage.open import open_storage
 
 
 def lend(name: str, borrower: Storage) -> None:

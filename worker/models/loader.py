@@ -17,8 +17,8 @@ import torch
 from model_core import checkpoint, known_answer
 from model_core.checkpoint import Checkpoint, CheckpointError
 from service.errors import CheckpointInvalid
-from service.storage import models as published
-from service.storage.base import NotFound, Storage
+from service.objects import published
+from service.objects.base import NotFound, Storage
 from worker.engine.backends.precision import Choice, Precision, choose
 from worker.engine.backends.torch import TILE_PIXELS_MAX, TorchBackend
 from worker.engine.engine import Engine, Stage

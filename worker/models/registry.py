@@ -2,7 +2,7 @@
 
 New work gets the version that passed the gate last; work that has begun keeps its own until it releases it.
 A bad publish changes nothing but a metric. Not here: loading and the gate (loader.py), where versions lie
-(service/storage/models.py), batching (engine/). Start reading at `Registry.acquire`.
+(service/objects/published.py), batching (engine/). Start reading at `Registry.acquire`.
 """
 
 import logging
@@ -16,9 +16,9 @@ from typing import Any, Self
 from model_core import checkpoint
 from model_core.config import ModelConfig
 from service.errors import CheckpointInvalid, StorageUnavailable, UnknownModel
+from service.objects import published
+from service.objects.base import InvalidKey, NotFound, Storage
 from service.settings import Settings
-from service.storage import models as published
-from service.storage.base import InvalidKey, NotFound, Storage
 from worker.engine.backends.precision import Precision
 from worker.engine.engine import Engine, Stage
 from worker.models.loader import Device, Loaded, Loader

@@ -12,8 +12,8 @@ from typing import Any
 
 from service.errors import InvalidOption, UnsupportedMedia
 from service.jobs.model import Options
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.files import FileStorage
 from worker.engine.stream import Stream, StreamClosed
 from worker.job.feeder import Feeder, Frame
 from worker.job.reduce import reduced

@@ -20,8 +20,8 @@ from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, JobError, Options, new_job_id
 from service.jobs.states import JobState
 from service.jobs.store import PLAN, Step
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.files import FileStorage
 from worker.job import steps
 from worker.job.context import WorkerContext, open_context
 from worker.media.reading.container import PICTURES, sniff

@@ -14,9 +14,9 @@ from celery.signals import setup_logging, worker_shutting_down
 
 from service.jobs.open import open_store
 from service.log import setup
+from service.objects.open import open_storage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings
-from service.storage.open import open_storage
 from worker.job.context import open_context
 from worker.process import health, observe, tasks
 from worker.process.scratch import own_folder

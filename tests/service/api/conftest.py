@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.jobs.memory import MemoryStore
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.files import FileStorage
 from tests.service.api.harness import LIMIT_BYTES, Service, running
 
 

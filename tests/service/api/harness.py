@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 
 from service.api.app import create_app
 from service.jobs.store import JobStore, Step
+from service.objects.base import Storage
 from service.settings import Settings
-from service.storage.base import Storage
 
 LIMIT_BYTES = 200_000
 

@@ -10,7 +10,7 @@ from service.jobs.manifest import Manifest, Segment
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent
 from service.jobs.store import JobStore
-from service.storage.base import Storage
+from service.objects.base import Storage
 
 # What a player would refuse and a signature accepts: the API looks no further.
 CLIP = struct.pack(">I4s4s", 24, b"ftyp", b"isom") + bytes(12) + b"frames and sound" * 100

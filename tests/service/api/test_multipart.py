@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.multipart import FormReader, PartData, PartEnd, PartStart
+from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
 from service.api.problems import BadRequest, NotMultipart
 from service.errors import UploadTruncated
 

@@ -7,8 +7,8 @@ from service.jobs import keys
 from service.jobs.memory import MemoryStore
 from service.jobs.model import JobError, new_job_id
 from service.jobs.states import JobEvent
+from service.objects.s3 import S3Storage
 from service.settings import Settings
-from service.storage.s3 import S3Storage
 from tests.service.api.harness import Service, running
 from tests.service.api.samples import begin, stored_job, succeed
 

@@ -13,7 +13,7 @@ from service.api import health
 from service.api.catalogue import Catalogue
 from service.api.problems import known_errors
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
-from service.storage import models
+from service.objects import published as models
 from tests.service.api.harness import Service
 from tests.service.api.samples import CLIP
 

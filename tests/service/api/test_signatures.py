@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.api.signatures import PICTURES, SNIFF_BYTES, Kind, Read, picture_size, sniff
+from service.api.intake.signatures import PICTURES, SNIFF_BYTES, Kind, Read, picture_size, sniff
 
 WIDTH, HEIGHT = 37, 23
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from anyio import create_task_group
 
-from service.api import intake
+from service.api.intake import reading as intake
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import keys, manifest
 from service.jobs.model import Options

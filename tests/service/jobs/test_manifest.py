@@ -7,7 +7,7 @@ from service.errors import UnknownJob
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job, Options, new_job_id
-from service.storage.files import FileStorage
+from service.objects.files import FileStorage
 
 JOB = Job(
     id=new_job_id(),

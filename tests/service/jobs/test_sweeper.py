@@ -12,9 +12,9 @@ from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, JobError, new_job_id
 from service.jobs.states import JobEvent, JobState
 from service.jobs.sweeper import HOUSEKEEPING_S, UNACCEPTED_S, Sweeper, finished_parts
+from service.objects.files import FileStorage
 from service.queue import CeleryQueue, celery_app, dispatch
 from service.settings import Settings
-from service.storage.files import FileStorage
 
 LEASE_S = 15.0
 TTL_S = 1000.0

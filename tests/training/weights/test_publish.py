@@ -10,8 +10,8 @@ from model_core import checkpoint
 from model_core.config import ModelConfig
 from model_core.known_answer import CARD_KEY
 from model_core.model import build
-from service.storage import models as published
-from service.storage.files import FileStorage
+from service.objects import published
+from service.objects.files import FileStorage
 from tests.training.made import panning
 from training.data.sequences import make_sequence
 from training.weights.publish import Facts, GateClosedError, publish, write_checkpoint

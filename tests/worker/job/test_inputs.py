@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from service.jobs.keys import input_key
-from service.storage.base import NotFound
-from service.storage.files import FileStorage
+from service.objects.base import NotFound
+from service.objects.files import FileStorage
 from worker.job.inputs import InputCache
 
 

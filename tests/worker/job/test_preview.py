@@ -13,7 +13,7 @@ from PIL import Image
 from service.errors import StorageUnavailable
 from service.jobs import keys
 from service.jobs.memory import MemoryStore
-from service.storage.files import FileStorage
+from service.objects.files import FileStorage
 from tests.service.api.samples import begin, stored_job
 from worker.job import preview
 from worker.job.held import Held

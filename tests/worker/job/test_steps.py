@@ -24,9 +24,9 @@ from service.jobs import keys, manifest
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
+from service.objects import published
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage import models as published
-from service.storage.files import FileStorage
 from tests.worker.media.clips import make_clip
 from worker.job import held as held_module
 from worker.job import preview, segment, steps

@@ -12,9 +12,9 @@ from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import unroll
 from service import cli
 from service.jobs.model import Options
+from service.objects import published
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage import models as published
-from service.storage.files import FileStorage
 from worker.media.writing.images import read_image
 from worker.models.registry import Registry
 from worker.offline.folder import upscale_folder

@@ -12,9 +12,9 @@ from model_core import checkpoint, known_answer
 from model_core.config import ModelConfig
 from model_core.model import build
 from service.errors import CheckpointInvalid, DeviceLost, StorageUnavailable, UnknownModel
+from service.objects import published
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage import models as published
-from service.storage.files import FileStorage
 from worker.models import registry as models_module
 from worker.models.registry import Registry
 

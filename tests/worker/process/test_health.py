@@ -13,8 +13,8 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.jobs.memory import MemoryStore
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.files import FileStorage
 from tests.conftest import free_ports
 from worker.job.context import WorkerContext, open_context
 from worker.offline.local import LocalQueue

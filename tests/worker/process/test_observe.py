@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.jobs.memory import MemoryStore
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.files import FileStorage
 from worker.job.context import WorkerContext, open_context
 from worker.offline.local import LocalQueue
 from worker.process.health import Health

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, Self
 
 from service import metrics
 from service.errors import StorageUnavailable
-from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+from service.objects.base import CHUNK_BYTES, NotFound, check_key, check_prefix
 
 # Beside the objects, because a rename is only atomic within one file system. No key begins with a dot.
 _ASIDE = ".aside"

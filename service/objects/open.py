@@ -1,14 +1,14 @@
 """The storage that the settings name. One for a process: its client is shared by all threads."""
 
+from service.objects.base import Storage
+from service.objects.files import FileStorage
 from service.settings import Settings
-from service.storage.base import Storage
-from service.storage.files import FileStorage
 
 
 def open_storage(settings: Settings) -> Storage:
     if settings.storage == "files":
         return FileStorage(settings.objects_dir)
-    from service.storage.s3 import S3Storage  # noqa: PLC0415 - boto3 takes half a second that one machine can save
+    from service.objects.s3 import S3Storage  # noqa: PLC0415 - boto3 takes half a second that one machine can save
 
     return S3Storage(
         bucket=settings.s3_bucket,

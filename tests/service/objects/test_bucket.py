@@ -2,9 +2,9 @@
 
 import pytest
 
+from service.objects import bucket
+from service.objects.open import open_storage
 from service.settings import Settings
-from service.storage import bucket
-from service.storage.open import open_storage
 
 
 def test_a_bucket_is_made_where_there_is_none_and_left_alone_where_there_is(s3_server, monkeypatch):

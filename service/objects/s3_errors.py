@@ -8,7 +8,7 @@ from urllib3.exceptions import HTTPError
 
 from service import metrics
 from service.errors import StorageUnavailable
-from service.storage.base import NotFound
+from service.objects.base import NotFound
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 

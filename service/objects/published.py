@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.storage.base import NotFound, Storage
+from service.objects.base import NotFound, Storage
 
 MODELS_PREFIX = "models/"
 FILES = ("model.safetensors", "config.json", "card.json")

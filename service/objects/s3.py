@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from service.errors import StorageUnavailable
-from service.storage.base import CHUNK_BYTES, NotFound, check_key, check_prefix
-from service.storage.s3_errors import code_of, unavailable, working
-from service.storage.s3_writer import S3Writer
+from service.objects.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+from service.objects.s3_errors import code_of, unavailable, working
+from service.objects.s3_writer import S3Writer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from service.errors import StorageUnavailable
-from service.storage.s3_errors import working
+from service.objects.s3_errors import working
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

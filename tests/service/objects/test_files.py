@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from service.errors import StorageUnavailable
-from service.storage.base import InvalidKey
-from service.storage.files import FileStorage
+from service.objects.base import InvalidKey
+from service.objects.files import FileStorage
 
 
 def test_a_folder_deleted_in_between_does_not_break_a_put(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.errors import StorageUnavailable
-from service.storage.s3 import S3Storage
+from service.objects.s3 import S3Storage
 
 
 def storage_at(endpoint_url, bucket="upscaled", secret_key="wrong"):

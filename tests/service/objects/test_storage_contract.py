@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import UploadTruncated
-from service.storage.base import InvalidKey, NotFound
-from service.storage.files import FileStorage
+from service.objects.base import InvalidKey, NotFound
+from service.objects.files import FileStorage
 
 MIB = 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""Make the bucket that the settings name, unless it is there: `python -m service.storage.bucket`.
+"""Make the bucket that the settings name, unless it is there: `python -m service.objects.bucket`.
 
 For an S3 server of one's own that starts empty. Amazon's buckets are made by hand, with their policies.
 """

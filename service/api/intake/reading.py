@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.api.dependencies import in_thread
-from service.api.multipart import FormReader, PartData, PartEnd, PartStart
-from service.api.signatures import PICTURES, SNIFF_BYTES, Kind, picture_size, sniff
+from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
+from service.api.intake.signatures import PICTURES, SNIFF_BYTES, Kind, picture_size, sniff
 from service.errors import (
     EmptyUpload,
     FrameTooLarge,
@@ -31,7 +31,7 @@ from service.errors import (
     UploadTruncated,
 )
 from service.jobs.model import Options
-from service.storage.base import CHUNK_BYTES, Storage, Writer
+from service.objects.base import CHUNK_BYTES, Storage, Writer
 
 IDLE_S_MAX = 60.0  # a client that sends nothing for so long is gone
 FIELD_BYTES_MAX = 256  # of one option; the longest real one is a model's name

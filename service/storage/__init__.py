@@ -1,1 +1,0 @@
-"""Where uploads, parts, results and checkpoints lie: files or S3 behind one protocol."""
