@@ -79,7 +79,7 @@ class Running(Client):
         self._log: list[str] = []
 
     def __enter__(self) -> "Running":
-        command = [sys.executable, "-m", "service.cli", "serve", "--data", str(self.folder)]
+        command = [sys.executable, "-m", "service.command", "serve", "--data", str(self.folder)]
         self._process = subprocess.Popen(
             [*command, "--port", str(self._port)],
             env=self._environment,

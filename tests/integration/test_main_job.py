@@ -68,14 +68,14 @@ def test_the_command_line_gives_the_same_frames_as_the_service(
 ) -> None:
     posted = service.result(service.post(clip, codec="ffv1", format="mkv", model="bicubic"), tmp_path)
     here = tmp_path / "here.mkv"
-    command = [sys.executable, "-m", "service.cli", "upscale", str(clip), str(here)]
+    command = [sys.executable, "-m", "service.command", "upscale", str(clip), str(here)]
     run([*command, "--codec", "ffv1", "--model", "bicubic"])
     assert np.array_equal(frames_of(posted), frames_of(here))
 
 
 def test_submit_does_over_http_what_curl_does(service: Running, clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    command = [sys.executable, "-m", "service.cli", "submit", str(clip), "-o", str(target)]
+    command = [sys.executable, "-m", "service.command", "submit", str(clip), "-o", str(target)]
     run([*command, "--server", service.url])
     assert verify(clip, target, scale=4)["problems"] == []
 

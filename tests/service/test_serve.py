@@ -23,6 +23,7 @@ from service.settings import Settings
 from tests.service.api.samples import png
 
 STOP_S = 60.0
+SERVE = [sys.executable, "-m", "service.command", "serve"]
 
 
 @contextmanager
@@ -109,7 +110,7 @@ class Serving:
         self._log_path = log
         self._log = log.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--data", str(folder)],
+            [*SERVE, "--data", str(folder)],
             env=os.environ | {"PORT": str(port)},
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -163,7 +164,13 @@ def test_serve_keeps_its_jobs_and_leaves_no_process_however_it_ends(tmp_path: Pa
         posted = httpx.post(f"{first.url}/upscale", files={"file": ("a.png", png())})
         assert posted.status_code == 202
         again = subprocess.run(
-            [sys.executable, "-m", "service.cli", "serve", "--data", str(folder), "--port", str(free_port())],
+            [
+                *SERVE,
+                "--data",
+                str(folder),
+                "--port",
+                str(free_port()),
+            ],
             capture_output=True,
             text=True,
             timeout=60,

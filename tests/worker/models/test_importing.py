@@ -10,7 +10,7 @@ from PIL import Image
 from model_core import checkpoint, foreign
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import unroll
-from service import cli
+from service.command.main import main
 from service.jobs.model import Options
 from service.objects import published
 from service.objects.files import FileStorage
@@ -60,7 +60,7 @@ def test_an_imported_network_passes_the_gate_and_serves_streams(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = compact_file(tmp_path / "tiny.pth")
-    assert cli.main(["models", "import", str(file), "--as", "tiny-x4"]) == 0
+    assert main(["models", "import", str(file), "--as", "tiny-x4"]) == 0
     version = capsys.readouterr().out.strip()
     settings = Settings()
     frames = [picture(seed) for seed in range(5)]
@@ -85,7 +85,7 @@ def test_an_imported_network_passes_the_gate_and_serves_streams(
 @pytest.mark.usefixtures("data")
 def test_the_command_line_upscales_with_an_imported_network(tmp_path: Path) -> None:
     file = compact_file(tmp_path / "tiny.pth")
-    assert cli.main(["models", "import", str(file), "--as", "tiny-x4"]) == 0
+    assert main(["models", "import", str(file), "--as", "tiny-x4"]) == 0
     frame = picture(7)
     (tmp_path / "in").mkdir()
     Image.fromarray(frame).save(tmp_path / "in" / "7.png")
@@ -104,13 +104,13 @@ def test_a_name_that_is_taken_is_refused_unless_forced(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = (str(compact_file(tmp_path / f"{seed}.pth", seed)) for seed in (1, 2))
-    assert cli.main(["models", "import", first, "--as", "tiny"]) == 0
+    assert main(["models", "import", first, "--as", "tiny"]) == 0
     old = capsys.readouterr().out.strip()
-    assert cli.main(["models", "import", second, "--as", "tiny"]) == 1
+    assert main(["models", "import", second, "--as", "tiny"]) == 1
     assert "'tiny'" in capsys.readouterr().err
     storage = FileStorage(data / "objects")
     assert published.read_latest(storage, "tiny").version == old
-    assert cli.main(["models", "import", second, "--as", "tiny", "--force"]) == 0
+    assert main(["models", "import", second, "--as", "tiny", "--force"]) == 0
     new = capsys.readouterr().out.strip()
     assert published.read_latest(storage, "tiny") == published.Latest(new, previous=old)
 
@@ -121,7 +121,7 @@ def test_the_name_of_a_model_that_comes_with_us_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], force: list[str]
 ) -> None:
     file = compact_file(tmp_path / "tiny.pth")
-    assert cli.main(["models", "import", str(file), "--as", next(iter(checkpoint.shipped())), *force]) == 1
+    assert main(["models", "import", str(file), "--as", next(iter(checkpoint.shipped())), *force]) == 1
     assert "comes with us" in capsys.readouterr().err
 
 
@@ -130,11 +130,11 @@ def test_a_file_that_holds_no_network_is_one_line_and_publishes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "no.pth").write_text("nothing of the kind")
-    assert cli.main(["models", "import", str(tmp_path / "no.pth"), "--as", "no"]) == 1
+    assert main(["models", "import", str(tmp_path / "no.pth"), "--as", "no"]) == 1
     error = capsys.readouterr().err
     assert "not a file of weights" in error
     assert error.count("\n") == 1
-    assert cli.main(["models", "list"]) == 0
+    assert main(["models", "list"]) == 0
     assert "no.pth" not in capsys.readouterr().out
 
 
@@ -142,9 +142,9 @@ def test_a_file_that_holds_no_network_is_one_line_and_publishes_nothing(
 def test_the_list_shows_what_was_imported_beside_the_baseline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.main(["models", "import", str(compact_file(tmp_path / "tiny.pth")), "--as", "tiny"])
+    main(["models", "import", str(compact_file(tmp_path / "tiny.pth")), "--as", "tiny"])
     version = capsys.readouterr().out.strip()
-    assert cli.main(["models", "list"]) == 0
+    assert main(["models", "list"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert rows.keys() == {"bicubic", "tiny"}
     assert version in rows["tiny"]
@@ -156,6 +156,6 @@ def test_a_name_that_cannot_be_one_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main(["models", "import", str(compact_file(tmp_path / "tiny.pth")), "--as", name])
+        main(["models", "import", str(compact_file(tmp_path / "tiny.pth")), "--as", name])
     assert end.value.code == 2
     assert "a name is" in capsys.readouterr().err

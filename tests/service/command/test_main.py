@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service import cli, client
+from service import client
+from service.command.main import main
 from service.jobs.model import Options
 from tests.service.api.samples import CLIP
 
@@ -36,7 +37,7 @@ WRONG = {
 def test_wrong_arguments_are_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("upscaled: ")
     assert reason in error
@@ -51,7 +52,7 @@ def test_arguments_that_cannot_be_read_show_the_usage(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main(arguments)
+        main(arguments)
     assert end.value.code == 2
     assert "usage: upscaled" in capsys.readouterr().err
 
@@ -61,7 +62,7 @@ def test_a_port_that_is_none_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
 ) -> None:
     monkeypatch.setenv("PORT", port)
-    assert cli.main(["serve"]) == 2
+    assert main(["serve"]) == 2
     assert "PORT must be a port number" in capsys.readouterr().err
 
 
@@ -69,7 +70,7 @@ def test_a_setting_nobody_declared_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("UPSCALED_SHARPNESS", "11")
-    assert cli.main(["serve"]) == 2
+    assert main(["serve"]) == 2
     assert "UPSCALED_SHARPNESS" in capsys.readouterr().err
 
 
@@ -77,7 +78,7 @@ def test_a_server_that_is_away_is_one_line_and_status_1(
     clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "FIRST_PATIENCE_S", 0.0)
-    assert cli.main(["submit", str(clip), "-o", "large.mp4", "--server", "http://127.0.0.1:1"]) == 1
+    assert main(["submit", str(clip), "-o", "large.mp4", "--server", "http://127.0.0.1:1"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("upscaled: http://127.0.0.1:1")
     assert error.count("\n") == 1
@@ -93,7 +94,7 @@ def test_only_what_was_given_is_sent_with_the_format_of_the_results_name(
         return {}
 
     monkeypatch.setattr(client, "submit", submit)
-    assert cli.main(["submit", str(clip), "-o", "large.mkv", "--scale", "2", "--start", "1.5"]) == 0
+    assert main(["submit", str(clip), "-o", "large.mkv", "--scale", "2", "--start", "1.5"]) == 0
     assert sent["options"] == {"scale": "2", "format": "mkv", "start": "1.5"}
     assert Options.model_validate({**sent["options"], "scale": 2}).start == 1.5  # type: ignore[dict-item]
 
@@ -103,13 +104,16 @@ def test_the_notices_of_a_report_are_shown(
 ) -> None:
     report = {"notices": ["the subtitles were dropped"]}
     monkeypatch.setattr(client, "submit", lambda *_files, **_how: {"report": report})
-    cli.main(["submit", str(clip), "-o", "large.mp4"])
+    main(["submit", str(clip), "-o", "large.mp4"])
     assert capsys.readouterr().err == "upscaled: note: the subtitles were dropped\n"
 
 
 def test_the_command_line_loads_neither_torch_nor_the_server_until_asked() -> None:
     heavy = ["torch", "av", "cv2", "fastapi", "uvicorn", "httpx", "celery"]
-    code = f"import sys, service.cli; print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        "import sys; from service.command.main import make_parser; make_parser(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 
@@ -119,7 +123,7 @@ def test_a_folder_of_frames_is_upscaled_into_another(tmp_path: Path) -> None:
     source.mkdir()
     for number in (7, 8):
         Image.new("RGB", (6, 4), (number, 0, 0)).save(source / f"{number}.png")
-    assert cli.main(["upscale", str(source), str(target), "--scale", "2", "--model", "bicubic"]) == 0
+    assert main(["upscale", str(source), str(target), "--scale", "2", "--model", "bicubic"]) == 0
     for number in (7, 8):
         with Image.open(target / f"{number}.png") as frame:
             assert frame.size == (12, 8)

@@ -1,0 +1,116 @@
+"""What the commands of several packages share: where they are added, files and options, progress, notices."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.jobs.model import Options
+
+GROUPS = {"models": "list the models, or import published weights"}
+
+
+class UsageError(Exception):
+    """The arguments can't be right; exit status 2."""
+
+
+class CommandFailed(Exception):
+    """What a command set out to do did not come about; exit status 1."""
+
+
+class Commands:
+    """Where packages add their commands."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._top = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._groups: dict[str, Any] = {}
+
+    def add(
+        self,
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        *,
+        help: str,  # noqa: A002 (argparse's own)
+    ) -> argparse.ArgumentParser:
+        """A command of one word, or of two whose first is one of GROUPS; `run` returns the exit status."""
+        group, _, verb = name.rpartition(" ")
+        command: argparse.ArgumentParser = self._within(group).add_parser(verb, help=help)
+        command.set_defaults(run=run)
+        return command
+
+    def _within(self, group: str) -> Any:
+        if not group:
+            return self._top
+        if group not in self._groups:
+            parser = self._top.add_parser(group, help=GROUPS[group])
+            self._groups[group] = parser.add_subparsers(required=True, metavar="VERB")
+        return self._groups[group]
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of a job, but the format, which the result's name tells."""
+    command.add_argument("--scale", type=int, choices=(2, 4), help="times as wide and high (default 4)")
+    command.add_argument("--model", metavar="NAME", help="see GET /models")
+    command.add_argument("--codec", choices=("h264", "hevc", "ffv1"), help="of a video; ffv1 is lossless")
+    command.add_argument("--quality", type=int, metavar="N", help="1 to 100, larger is better")
+    add_cut(command)
+
+
+def add_cut(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--start", type=float, metavar="SECONDS", help="of a video: where to begin")
+    command.add_argument("--duration", type=float, metavar="SECONDS", help="of a video: how much of it")
+
+
+def read_options(parsed: argparse.Namespace, *, takes_format: bool = True) -> Options:
+    """What was given, checked as the API checks it; a format is taken from the name of the result."""
+    given = {name: getattr(parsed, name, None) for name in Options.model_fields}
+    given["format"] = _format_of(parsed.target) if takes_format else None
+    try:
+        return Options.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error
+
+
+def _format_of(target: Path) -> str:
+    """The format that the result's extension names."""
+    extension = target.suffix.lower().removeprefix(".")
+    extension = {"jpg": "jpeg", "tif": "tiff"}.get(extension, extension)
+    known = ("mp4", "mkv", "png", "jpeg", "webp", "tiff", "bmp")
+    if extension not in known:
+        raise UsageError(f"{target}: the name of the result must end in one of: .{', .'.join(known)}")
+    return extension
+
+
+def check_files(parsed: argparse.Namespace) -> None:
+    """Before minutes of work: is there an input, and is there a place for the result?"""
+    if not parsed.source.is_file():
+        raise UsageError(f"{parsed.source}: no such file")
+    if not parsed.target.parent.is_dir():
+        raise UsageError(f"{parsed.target.parent}: no such folder")
+    if parsed.target.exists() and parsed.target.samefile(parsed.source):
+        raise UsageError(f"{parsed.target}: the result would replace the input")
+
+
+@contextmanager
+def shown_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error; frames in all are known only after planning."""
+    from tqdm import tqdm  # noqa: PLC0415 - the API does without
+
+    with tqdm(desc=name, unit="frame", disable=None) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def show_notices(report: dict[str, object]) -> None:
+    notices = report.get("notices")
+    for notice in notices if isinstance(notices, list) else []:
+        print(f"upscaled: note: {notice}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""The commands of the service: `serve`, `submit`, `models list`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from service.command.arguments import (
+    CommandFailed,
+    Commands,
+    UsageError,
+    add_options,
+    check_files,
+    read_options,
+    show_notices,
+    shown_progress,
+)
+from service.settings import Settings
+
+SERVER = "http://127.0.0.1:8000"
+
+
+def add(commands: Commands) -> None:
+    command = commands.add("serve", _serve, help="run the whole service on this machine")
+    command.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    command.add_argument("--port", type=int, help="port to listen on (default 8000, or PORT)")
+    command.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="where everything is kept (default data)"
+    )
+
+    command = commands.add("submit", _submit, help="upscale one file on a server")
+    command.add_argument("source", metavar="IN", type=Path)
+    command.add_argument("-o", "--output", dest="target", metavar="OUT", type=Path, required=True)
+    add_options(command)
+    command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
+
+    commands.add("models list", _list, help="what the storage offers")
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    from service.serve import CannotServe, serve  # noqa: PLC0415
+
+    overrides = {"host": parsed.host, "port": parsed.port or _port_of_environment(), "data_dir": parsed.data}
+    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    try:
+        return serve(settings)
+    except CannotServe as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _port_of_environment() -> int | None:
+    """PORT, as most hosts of services set it; UPSCALED_PORT works too."""
+    text = os.environ.get("PORT")
+    if text is None:
+        return None
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise UsageError(f"PORT must be a port number, not {text!r}")
+    return int(text)
+
+
+def _submit(parsed: argparse.Namespace) -> int:
+    options = read_options(parsed)
+    check_files(parsed)
+    from service.client import SubmitError, submit  # noqa: PLC0415 - httpx, only here
+
+    sent = {name: str(value) for name, value in options.model_dump(exclude_unset=True).items()}
+    try:
+        with shown_progress(parsed.source.name) as on_progress:
+            job = submit(
+                parsed.source, parsed.target, server=parsed.server, options=sent, on_progress=on_progress
+            )
+    except SubmitError as error:
+        raise CommandFailed(str(error)) from error
+    show_notices(job.get("report") or {})
+    return 0
+
+
+def _list(_parsed: argparse.Namespace) -> int:
+    from service.api.catalogue import Catalogue  # noqa: PLC0415 - boto3, only here
+    from service.objects.open import open_storage  # noqa: PLC0415
+
+    for entry in Catalogue(open_storage(Settings())).entries().values():
+        version = entry.version or "with the workers"
+        print(f"{entry.name:24} {version:17} {entry.card.get('summary', '')}".rstrip())
+    return 0
