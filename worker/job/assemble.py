@@ -17,10 +17,8 @@ from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
 from service.jobs.store import segment_step
-from worker.job.context import WorkerContext
-from worker.job.held import Held
-from worker.job.notices import read_notices
-from worker.job.patience import patiently
+from worker.job.context import WorkerContext, read_notices
+from worker.job.held import Held, patiently
 from worker.job.plan import encoding_of
 from worker.media.reading.tracks import Container
 from worker.media.types import Source, Timeline

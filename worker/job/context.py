@@ -1,7 +1,7 @@
 """What every step of a worker works with, built once when the process starts."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,3 +56,16 @@ def open_context(
             previews=Previews(storage, folder / "scratch"),
             scratch=folder / "scratch",
         )
+
+
+def add_notices(context: WorkerContext, job_id: str, notices: Sequence[str]) -> None:
+    """What came up and the job's owner should know, kept in its report until assembly: each once, however
+    often a step is begun."""
+    known = read_notices(context, job_id)
+    if new := [notice for notice in notices if notice not in known]:
+        context.store.update(job_id, report={"notices": known + new})
+
+
+def read_notices(context: WorkerContext, job_id: str) -> list[str]:
+    report = context.store.get(job_id).report
+    return [] if report is None else list(report["notices"])

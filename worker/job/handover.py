@@ -13,7 +13,7 @@ from service.jobs.manifest import Segment
 from service.jobs.store import segment_step
 from worker.engine.backends.base import Snapshot
 from worker.job.context import WorkerContext
-from worker.job.patience import patiently
+from worker.job.held import patiently
 
 
 def store_state(context: WorkerContext, key: str, state: Snapshot) -> None:

@@ -11,15 +11,26 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
 from service import metrics
-from service.errors import StoreUnavailable
+from service.errors import StoreUnavailable, TransientError
 from service.jobs.store import JobStore, Lease
-from worker.job.patience import patiently
 
 log = logging.getLogger(__name__)
 
+WAIT_S: Final = 60.0  # a restart of store or storage takes less; beyond it the step is handed out again
 RENEW_S: Final = 0.5  # how often progress is shown and a cancellation noticed
 STALL_S: Final = 300.0  # a step that shows no progress for so long is stuck: it loses its lease
+
+
+# While the store or the storage is away: a restart of either costs no finished work.
+patiently: Final = Retrying(
+    retry=retry_if_exception_type(TransientError),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
+    stop=stop_after_delay(WAIT_S),
+    reraise=True,
+)
 
 
 class LeaseLost(Exception):

@@ -3,18 +3,17 @@
 The part is the finished file; assembly only gives it its place.
 """
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from model_core.config import SCALE
 from service import metrics
 from service.jobs import keys
 from service.jobs.manifest import Manifest
 from worker.engine.engine import Engine
-from worker.job.context import WorkerContext
-from worker.job.held import Held
-from worker.job.notices import add_notices
-from worker.job.patience import patiently
-from worker.job.reduce import reduced
+from worker.job.context import WorkerContext, add_notices
+from worker.job.held import Held, patiently
 from worker.media.writing import images
 
 Plane = npt.NDArray[np.uint8]
@@ -56,3 +55,12 @@ def _enlarge(engine: Engine, low: Plane) -> Plane:
         high = stream.get()
     assert high is not None, "one frame in, one frame out"
     return high
+
+
+def reduced(high: Plane, scale: int) -> Plane:
+    """(4h, 4w, 3) as it is for a scale of 4, or its mean over 2x2 pixels for a scale of 2."""
+    if scale == SCALE:
+        return high
+    height, width = high.shape[:2]
+    half = cv2.resize(high, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=np.uint8)

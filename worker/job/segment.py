@@ -11,23 +11,21 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Final
 
 from service import metrics
 from service.errors import OutputInvalid
 from service.jobs import keys, manifest
-from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.manifest import Manifest, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.stream import Stream, StreamClosed
 from worker.job import picture
 from worker.job.context import WorkerContext
 from worker.job.feeder import Feeder, Frame
 from worker.job.handover import delete_state_before, load_state, store_state
-from worker.job.held import GivenBack, Held, LeaseLost
-from worker.job.notices import add_notices
-from worker.job.patience import patiently
+from worker.job.held import Held, LeaseLost, patiently
+from worker.job.picture import reduced
+from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
-from worker.job.reduce import reduced
 from worker.media.reading.decode import decode
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
@@ -36,38 +34,16 @@ from worker.models.registry import Served
 
 log = logging.getLogger(__name__)
 
-SWITCH_AFTER_S: Final = 180.0  # without progress; a worker of the right kind would have come by
-
 
 def upscale(context: WorkerContext, held: Held) -> None:
     """Run the segment that is held; of a video also its successors, while their leases are to be had."""
     found = manifest.load(context.storage, held.lease.job_id)
     assert found.plan is not None, "segments exist only after planning"
-    with _pinned_model(context, found.job.id, found.plan) as model:
+    with pinned_model(context, found.job.id, found.plan) as model:
         if found.plan.kind == "image":
             picture.upscale(context, held, found, model.engine)
         else:
             _upscale_chain(context, held, found, model)
-
-
-def _pinned_model(context: WorkerContext, job_id: str, plan: Plan) -> Served:
-    """The plan's model, run as the plan says.
-
-    Another backend rounds differently, so the step is left to a worker that has the right one; when none made
-    progress for a while, any will do, and the owner is told.
-    """
-    if context.models.honours(plan.backend, plan.precision):
-        return context.models.acquire(plan.model, plan.version, precision=plan.precision)
-    job = context.store.get(job_id)
-    if context.store.now() - job.updated_at < SWITCH_AFTER_S:
-        raise GivenBack(f"this worker does not run {plan.backend} in {plan.precision}")
-    model = context.models.acquire(plan.model, plan.version)
-    notice = (
-        f"from frame {job.frames_done} on {model.backend} in {model.precision} instead of {plan.backend} in "
-        f"{plan.precision}, because no worker had that"
-    )
-    add_notices(context, job_id, [notice])
-    return model
 
 
 def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: Served) -> None:

@@ -16,7 +16,7 @@ from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.engine.stream import Stream, StreamClosed
 from worker.job.feeder import Feeder, Frame
-from worker.job.reduce import reduced
+from worker.job.picture import reduced
 from worker.media.writing.folder import Folder, FrameWriter, list_frames, read_frames
 from worker.models.lending import lend
 from worker.models.registry import Registry

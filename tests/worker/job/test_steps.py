@@ -29,7 +29,7 @@ from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.worker.media.clips import make_clip
 from worker.job import held as held_module
-from worker.job import preview, segment, steps
+from worker.job import pinned, preview, segment, steps
 from worker.job.context import WorkerContext, open_context
 from worker.job.feeder import Frame
 from worker.media.reading.decode import decode
@@ -293,7 +293,7 @@ def test_a_step_pinned_to_what_this_worker_lacks_is_left_then_switched_with_a_no
     job_id = accept(context, clip)
     assert run(context, job_id).state is JobState.RUNNING
     assert context.store.get(job_id).frames_done == 0
-    monkeypatch.setattr(segment, "SWITCH_AFTER_S", 0.0)
+    monkeypatch.setattr(pinned, "SWITCH_AFTER_S", 0.0)
     steps.run(context, job_id, "segment/0")
     job = drain_queue(context, job_id)
     assert job.report is not None
