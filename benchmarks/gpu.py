@@ -37,10 +37,10 @@ class Plan:
 FULL: Final = Plan(
     ((180, 144), (480, 270), (960, 540)),
     (1, 2, 4, 8),
-    ("frvsr_lite", "teco_lite", "frvsr_paper", "tecogan_paper"),
+    ("trunk", "teco_lite", "frvsr_paper", "tecogan_paper"),
     (4, 8, 16),
 )
-QUICK: Final = Plan(((24, 16),), (1, 2), ("frvsr_lite", "tecogan_paper"), (1,))
+QUICK: Final = Plan(((24, 16),), (1, 2), ("trunk", "tecogan_paper"), (1,))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="frvsr_lite")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="trunk")
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of videos, frames and photographs, or a pack"
     )
@@ -83,12 +83,11 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from training.run.train import Limits, train  # noqa: PLC0415
     from training.weights.initial import find_initial  # noqa: PLC0415
 
-    state = options.out / "state"
-    if not (options.init or options.branch_of) and take_up(options.preset, options.out):
+    state, overrides = options.out / "state", parse_overrides(rest)
+    wanted = PRESETS[options.preset].override(overrides)
+    if not (options.init or options.branch_of) and take_up(options.preset, wanted, options.out):
         print(f"going on with what is carried of {options.preset}")
-    config = (read_config(state) if has_state(state) else PRESETS[options.preset]).override(
-        parse_overrides(rest)
-    )
+    config = read_config(state).override(overrides) if has_state(state) else wanted
     try:
         with tempfile.TemporaryDirectory() as folder:
             unpacked = Path(folder)

@@ -30,7 +30,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """Defaults are those of `frvsr_lite`.
+    """Defaults are a small FRVSR of one frame and no memory: 64 features, 10 blocks, OpenCV's motion.
 
     task             what is learned: "upscale", G (and F where it is a network), or "flow", F alone
     generator        what enlarges; with flow "none" a network for pictures, whose clips have one frame
@@ -220,8 +220,10 @@ _PERCEPTUAL: Final = replace(
     _PICTURES, vgg_weight=0.3, gan_weight=0.02, critic_start=150, critic_lead_max=1.0,
 )  # fmt: skip
 
+# The trunk's network. No shipped weights of these two have it yet: they are 64 features and 10 blocks.
 _TECO_LITE: Final = TrainingConfig(
-    frames=5, late_frames=5, learning_rate=1.5e-4, warmup_iterations=100, iterations=6000, ema_decay=0.998,
+    flow="dis-fast", features=96, blocks=3, window=3, hidden=48, frames=5, late_frames=5,
+    learning_rate=1.5e-4, warmup_iterations=100, iterations=6000, ema_decay=0.998,
     ping_pong_weight=0.5, vgg_weight=0.4, gan_weight=0.1, critic_weight=0.2,
     critic_pace=4.0, critic_start=150, critic_lead_max=3.0,
 )  # fmt: skip
@@ -238,8 +240,6 @@ PRESETS: Final = {
         task="flow", flow="pyramid", batch=8, frames=2, crop=48, learning_rate=6e-4, iterations=3000,
         photo_share=1.0,
     ),
-    # The first network that shipped: it sees one frame and its last output.
-    "frvsr_lite": TrainingConfig(),
     # Three frames and a memory, at constant rate, without an end: what ships branches off and decays
     # (--branch-of runs/trunk --rate-course linear --iterations 600).
     "trunk": _TRUNK,
@@ -248,9 +248,9 @@ PRESETS: Final = {
         flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,
         warp_weight=1.0, iterations=400_000, photo_share=0.0,
     ),
-    # `frvsr_lite` with TecoGAN's losses, from its weights (--init); how they came to be weighed: LOG.md.
+    # TecoGAN's losses, from `frvsr-lite`'s weights (--init); how they came to be weighed: LOG.md.
     "teco_lite": _TECO_LITE,
-    # The same for what people upload, from `teco_lite`'s weights; what each change is worth: LOG.md.
+    # The same for what people upload; what each change is worth: LOG.md.
     "real_lite": replace(
         _TECO_LITE, protocol="upload", batch=3, late_batch=3, frames=6, late_frames=6, learning_rate=1e-4,
         pixel_loss="log_square", pixel_weight=0.02, picked_factor=4.0,

@@ -5,8 +5,8 @@
 # nothing is installed and nothing is fetched. Takes in: this tree, PACK (a file that `python -m training pack` wrote;
 # by default pack.npz beside this tree's README; with --perceptual it holds VGG16 for the presets that need it) and,
 # to go on with a training, OUT/state. Leaves state, curves and log under OUT (by default runs/PRESET): at most five
-# files of 15 MiB each, two small ones and the best weights, ready to travel back. teco_lite begins from the
-# frvsr-lite of this tree, real_lite from its teco-lite, others from nothing, unless --init says otherwise.
+# files of 15 MiB each, two small ones and the best weights, ready to travel back. teco_lite and
+# real_lite begin from the frvsr-lite of this tree, others from nothing, unless --init says otherwise.
 set -euo pipefail
 
 seconds=${1:?SECONDS} preset=${2:?PRESET}
@@ -16,8 +16,7 @@ out=${OUT:-runs/$preset} pack=${PACK:-pack.npz} python=${PYTHON:-python}
 mkdir -p "$out"
 
 case $preset in # a second --init wins
-teco_lite) set -- --init frvsr-lite "$@" ;;
-real_lite) set -- --init teco-lite "$@" ;;
+teco_lite | real_lite) set -- --init frvsr-lite "$@" ;;
 esac
 
 devices=$("$python" -c 'import torch; print(max(1, torch.cuda.device_count()))')

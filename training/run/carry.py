@@ -11,6 +11,7 @@ from typing import Final
 
 import torch
 
+from training.config import TrainingConfig
 from training.run.journal import LOG
 from training.run.state import has_state, read_config, save_state
 from training.run.train import begin
@@ -29,9 +30,13 @@ def carry(training: Path, out: Path) -> int:
     return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
 
 
-def take_up(preset: str, out: Path, *, carried: Path = CARRIED) -> bool:
-    """Begin in `out` with what is carried of the preset; whether there was anything, and no training yet."""
-    if has_state(out / "state") or not has_state(carried / preset / "state"):
+def take_up(preset: str, config: TrainingConfig, out: Path, *, carried: Path = CARRIED) -> bool:
+    """Begin in `out` with what is carried of the preset; whether there was anything, of that network, and no
+    training yet."""
+    state = carried / preset / "state"
+    if has_state(out / "state") or not has_state(state):
+        return False
+    if read_config(state).model_config() != config.model_config():
         return False
     shutil.copytree(carried / preset, out, dirs_exist_ok=True)
     return True

@@ -142,10 +142,13 @@ def test_two_processes_with_d_equal_one(material: Path, library: Library, tmp_pa
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*launch, *command[1:]], env=environment, capture_output=True, check=True)
-    config = TrainingConfig(
-        features=8, blocks=1, batch=2, frames=3, crop=16, precision="fp32", iterations=3,
-        validate_every=99999, gan_weight=0.05, critic_weight=0.1, critic_lead_max=9.0,
-    )  # fmt: skip
+    config = PRESETS["trunk"].override(
+        {
+            **{"features": 8, "blocks": 1, "batch": 2, "frames": 3, "crop": 16, "precision": "fp32"},
+            **{"iterations": 3, "validate_every": 99999},
+            **{"gan_weight": 0.05, "critic_weight": 0.1, "critic_lead_max": 9.0},
+        }
+    )
     train(config, library, tmp_path / "one", Limits())
     two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
     for name, value in one.items():

@@ -150,8 +150,11 @@ def test_two_processes_equal_one_with_the_double_batch(
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*launch, *command[1:]], env=environment, capture_output=True, check=True)
-    config = TrainingConfig(
-        features=8, blocks=1, batch=2, frames=2, crop=16, precision="fp32", validate_every=99999, iterations=3
+    config = PRESETS["trunk"].override(
+        {
+            **{"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "precision": "fp32"},
+            **{"validate_every": 99999, "iterations": 3},
+        }
     )
     train(config, library, tmp_path / "one", Limits())
     two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
@@ -222,9 +225,11 @@ def test_carried_training_goes_on_elsewhere(library: Library, tmp_path: Path) ->
     config = TINY.override({"optimiser": "muon", "rate_course": "constant", "iterations": 0})
     train(config, library, tmp_path / "here", Limits(steps=3))
     carry(tmp_path / "here", tmp_path / "carried" / "trunk")
-    assert take_up("trunk", tmp_path / "there", carried=tmp_path / "carried")
-    assert not take_up("trunk", tmp_path / "there", carried=tmp_path / "carried")
-    assert not take_up("another", tmp_path / "nowhere", carried=tmp_path / "carried")
+    carried = tmp_path / "carried"
+    assert take_up("trunk", config, tmp_path / "there", carried=carried)
+    assert not take_up("trunk", config, tmp_path / "there", carried=carried)
+    assert not take_up("another", config, tmp_path / "nowhere", carried=carried)
+    assert not take_up("trunk", config.override({"features": 9}), tmp_path / "nowhere", carried=carried)
     assert train(config, library, tmp_path / "there", Limits(steps=1)).step == 4
     lines = [json.loads(line) for line in (tmp_path / "there" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "psnr" in line] == [3]
