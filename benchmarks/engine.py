@@ -17,11 +17,11 @@ import torch
 from model_core import checkpoint
 from model_core.config import ModelConfig
 from model_core.model import Model, build
-from worker.engine.backends.base import Picture
 from worker.engine.backends.precision import DTYPES, Precision, choose
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 from worker.engine.stream import Stream
+from worker.frames import LowFrame
 
 COUNTS = (1, 2, 4, 8)
 
@@ -76,7 +76,7 @@ def main() -> None:
     print("seconds by stage: " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items()))
 
 
-def run(engine: Engine, count: int, frames: Picture) -> float:
+def run(engine: Engine, count: int, frames: LowFrame) -> float:
     """Seconds until `count` streams of these frames are through."""
     _, height, width, _ = frames.shape
     comes_along = engine.backend.config.flow_comes_along

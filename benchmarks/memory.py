@@ -25,7 +25,8 @@ from tests.conftest import free_ports
 from tests.integration.conftest import MODEL, publish_small_model
 from tests.integration.running import Running
 from tests.worker.media.clips import make_clip
-from worker.media.reading.decode import Rgb, decode
+from worker.frames import LowFrame
+from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.types import Limits
@@ -72,7 +73,7 @@ def measure(folder: Path, frame_count: int, width: int, height: int) -> None:
     print(f"  against one uncut pass: {apart / samples:.2e} of samples differ, by at most {levels_max}")
 
 
-def one_shot(frame_count: int, width: int, height: int) -> Iterator[Rgb]:
+def one_shot(frame_count: int, width: int, height: int) -> Iterator[LowFrame]:
     """A slow circle over a soft texture: motion everywhere, and nothing that looks like a cut."""
     noise = np.random.default_rng(0).integers(0, 256, (height + 64, width + 64, 3), np.uint8)
     scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
@@ -82,7 +83,7 @@ def one_shot(frame_count: int, width: int, height: int) -> Iterator[Rgb]:
         yield np.ascontiguousarray(scene[y : y + height, x : x + width], dtype=np.uint8)
 
 
-def one_pass(clip: Path, folder: Path, rounded_at: set[int]) -> Iterator[Rgb]:
+def one_pass(clip: Path, folder: Path, rounded_at: set[int]) -> Iterator[LowFrame]:
     """The whole clip by `model_core.recurrence.step`, one frame after the other."""
     model = load(next((folder / "data" / "made").iterdir())).model
     dis, before, state = DisFlow(model.config.flow), None, None
@@ -100,7 +101,7 @@ def one_pass(clip: Path, folder: Path, rounded_at: set[int]) -> Iterator[Rgb]:
         yield to_uint8(high)[0].numpy()
 
 
-def frames_of(path: Path) -> Iterator[Rgb]:
+def frames_of(path: Path) -> Iterator[LowFrame]:
     source = probe(path, limits=LIMITS)
     timeline = scan(path, source, limits=LIMITS)
     yield from decode(path, source, timeline, 0, timeline.frame_count)

@@ -16,9 +16,10 @@ from typing import Literal, Self
 
 from model_core.config import SCALE
 from service.errors import DeviceLost, OutputInvalid
-from worker.engine.backends.base import Backend, Picture, Snapshot, Turn
-from worker.engine.scheduler import Plan, Shape, plan
+from worker.engine.backends.base import Backend, Snapshot, Turn
+from worker.engine.scheduler import Decision, Shape, decide
 from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
+from worker.frames import LowFrame
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,10 @@ Stage = Literal["flow", "generator"]
 
 @dataclass(frozen=True, slots=True)
 class _Tick:
-    """What a plan means in frames: gathered under the lock, run without it."""
+    """What a decision means in frames: gathered under the lock, run without it."""
 
-    flows: list[tuple[Picture, Waiting]]  # the frame before, and the frame
-    step: list[tuple[Stream, Waiting, Picture | None]]  # with the frame that follows
+    flows: list[tuple[LowFrame, Waiting]]  # the frame before, and the frame
+    step: list[tuple[Stream, Waiting, LowFrame | None]]  # with the frame that follows
 
 
 class Engine:
@@ -72,7 +73,6 @@ class Engine:
         self._failure: DeviceLost | None = None
         # For liveness and metrics: read by anyone, written by the engine's thread alone.
         self.last_progress = time.monotonic()
-        self.alive_ticks = 0
         self.busy_s = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -154,13 +154,12 @@ class Engine:
         with self._work:
             while not self._closing:
                 self.last_progress = time.monotonic()
-                self.alive_ticks += 1
                 for key in [key for key, stream in self._streams.items() if stream.is_finished]:
                     self._streams.pop(
                         key
                     ).state = None  # the caller may keep the stream, not the device's memory
                 slots = [stream.slot() for stream in self._streams.values()]
-                decision = plan(slots, batch_max=self._batch_max_of, lookahead=self._lookahead)
+                decision = decide(slots, batch_max=self._batch_max_of, lookahead=self._lookahead)
                 if decision is not None:
                     return self._gather(decision)
                 self._work.wait(IDLE_WAIT_S)
@@ -170,7 +169,7 @@ class Engine:
         height, width = shape
         return max(1, min(self._batch_max, self.backend.tile_pixels_max // (height * width)))
 
-    def _gather(self, decision: Plan) -> _Tick:
+    def _gather(self, decision: Decision) -> _Tick:
         for key in decision.passed_over:
             self._streams[key].waited_ticks += 1
         for key in decision.step:

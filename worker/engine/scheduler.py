@@ -1,6 +1,6 @@
 """Scheduler: decides which streams advance one frame at this tick, and whose flows are computed ahead.
 
-Not here: tensors (backends/), threads and queues (engine.py, stream.py). Start reading at `plan`.
+Not here: tensors (backends/), threads and queues (engine.py, stream.py). Start reading at `decide`.
 
 The policy in four sentences. All streams of one step share one shape, so a tick serves one group of equal
 shape: the one with most streams ready. A group that was passed over too often goes first, so a lone stream of
@@ -34,7 +34,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Wanted:
     """Compute the flow of one waiting frame: `index` 0 is the frame that advances next."""
 
     key: int
@@ -42,13 +42,13 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    flows: tuple[Flow, ...]  # one batch, run before the step; per stream in order of frames
+class Decision:
+    flows: tuple[Wanted, ...]  # one batch, run before the step; per stream in order of frames
     step: tuple[int, ...]  # keys of the streams that advance, one frame each
     passed_over: tuple[int, ...]  # keys that were ready and must wait: their `waited_ticks` grow by one
 
 
-def plan(slots: Sequence[Slot], *, batch_max: Callable[[Shape], int], lookahead: int) -> Plan | None:
+def decide(slots: Sequence[Slot], *, batch_max: Callable[[Shape], int], lookahead: int) -> Decision | None:
     """One tick; None when no stream is ready.
 
     slots:     in order of their last turn, earliest first; so ties go to who was served longest ago
@@ -67,7 +67,7 @@ def plan(slots: Sequence[Slot], *, batch_max: Callable[[Shape], int], lookahead:
     room = batch_max(shape)
     step = [slot for slot in ready if slot.shape == shape][:room]
     served = {slot.key for slot in step}
-    return Plan(
+    return Decision(
         flows=_flows_to_compute(step, [slot for slot in slots if slot.shape == shape], room, lookahead),
         step=tuple(slot.key for slot in step),
         passed_over=tuple(slot.key for slot in ready if slot.key not in served),
@@ -87,14 +87,14 @@ def _shape_to_serve(ready: Sequence[Slot], batch_max: Callable[[Shape], int]) ->
 
 def _flows_to_compute(
     step: Sequence[Slot], group: Sequence[Slot], room: int, lookahead: int
-) -> tuple[Flow, ...]:
+) -> tuple[Wanted, ...]:
     """Those the step cannot do without, then, only if there are any, later ones until the batch is full."""
-    flows = [Flow(slot.key, 0) for slot in step if slot.flows == 0]
+    flows = [Wanted(slot.key, 0) for slot in step if slot.flows == 0]
     if not flows:
         return ()
     for index in range(lookahead):  # nearest frames of all streams first
         for slot in group:
-            wanted = Flow(slot.key, index)
-            if slot.flows <= index < slot.frames and wanted not in flows and len(flows) < room:
-                flows.append(wanted)
+            flow = Wanted(slot.key, index)
+            if slot.flows <= index < slot.frames and flow not in flows and len(flows) < room:
+                flows.append(flow)
     return tuple(flows)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from model_core.config import SCALE, ModelConfig
 from model_core.recurrence import State
 from service.errors import OutputInvalid, UpscaleError
-from worker.engine.backends.base import Flow, Picture, Snapshot
+from worker.engine.backends.base import Flow, Snapshot
 from worker.engine.scheduler import Shape, Slot
+from worker.frames import HighFrame, LowFrame
 
 
 class StreamClosed(Exception):
@@ -28,7 +29,7 @@ class StreamClosed(Exception):
 class Waiting:
     """One frame on its way in."""
 
-    frame: Picture
+    frame: LowFrame
     flow: Flow | None  # None: zero, or still to be computed
     needs_flow: bool
     keeps_state: bool
@@ -56,7 +57,7 @@ class Stream:
         self._room = Condition(lock)  # tells `put`
         self._ready = Condition(lock)  # tells `get`
         self._waiting: deque[Waiting] = deque()
-        self._outputs: deque[Picture] = deque()
+        self._outputs: deque[HighFrame] = deque()
         self._snapshots: deque[Snapshot] = deque()
         self._ended = False
         self._error: UpscaleError | StreamClosed | None = None
@@ -64,11 +65,11 @@ class Stream:
         # The engine's own, between ticks:
         self.state: State | None = None
         self.resume = resume
-        self.last_frame: Picture | None = None if resume is None else resume.frame
+        self.last_frame: LowFrame | None = None if resume is None else resume.frame
         self.waited_ticks = 0
 
     def put(
-        self, frame: Picture, flow: NDArray[np.float32] | None = None, *, keep_state: bool = False
+        self, frame: LowFrame, flow: NDArray[np.float32] | None = None, *, keep_state: bool = False
     ) -> None:
         """Give the next frame; blocks while `queue_frames` can run.
 
@@ -103,7 +104,7 @@ class Stream:
             self._ready.notify_all()
             self._work.notify()
 
-    def get(self) -> Picture | None:
+    def get(self) -> HighFrame | None:
         """The next output (H, W, 3) uint8, in order; None after the last. Raises as `put` does."""
         with self._ready:
             while self._error is None and not self._outputs and not self.is_finished:
@@ -161,17 +162,17 @@ class Stream:
     def waiting(self, index: int) -> Waiting:
         return self._waiting[index]
 
-    def frame_after(self, index: int) -> Picture | None:
+    def frame_after(self, index: int) -> LowFrame | None:
         """The frame that follows the waiting one at `index`; None after the last."""
         return self._waiting[index + 1].frame if index + 1 < len(self._waiting) else None
 
-    def frame_before(self, index: int) -> Picture:
+    def frame_before(self, index: int) -> LowFrame:
         """The frame that precedes the waiting one at `index`."""
         frame = self._waiting[index - 1].frame if index else self.last_frame
         assert frame is not None, "the first frame of a fresh stream has none before it"
         return frame
 
-    def deliver(self, state: State | None, output: Picture, hidden: NDArray[np.int8] | None) -> None:
+    def deliver(self, state: State | None, output: HighFrame, hidden: NDArray[np.int8] | None) -> None:
         """The first waiting frame has become this output, and `hidden` if its state is kept. Nothing happens
         if the stream broke meanwhile."""
         if self._error is not None:
@@ -196,7 +197,7 @@ class Stream:
             self._ready.notify_all()
             self._work.notify()
 
-    def _misfit(self, frame: Picture, flow: NDArray[np.float32] | None) -> str | None:
+    def _misfit(self, frame: LowFrame, flow: NDArray[np.float32] | None) -> str | None:
         height, width = self.shape
         if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
             return f"a frame of {frame.shape} {frame.dtype} came to a stream of {(height, width, 3)} uint8"

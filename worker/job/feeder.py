@@ -10,14 +10,10 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-
 from model_core.config import ModelConfig
 from model_core.dis import DisFlow
 from worker.engine.stream import Stream, StreamClosed
-
-Frame = npt.NDArray[np.uint8]
+from worker.frames import LowFrame
 
 
 class Feeder:
@@ -33,12 +29,12 @@ class Feeder:
     def __init__(
         self,
         stream: Stream,
-        frames: Generator[Frame],
+        frames: Generator[LowFrame],
         *,
         config: ModelConfig,
         start: int = 0,
         stops: Collection[int] = (),
-        frame_before: Frame | None = None,
+        frame_before: LowFrame | None = None,
     ) -> None:
         self._stream = stream
         self._frames, self._start, self._stops = frames, start, frozenset(stops)

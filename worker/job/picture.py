@@ -5,18 +5,16 @@ The part is the finished file; assembly only gives it its place.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from model_core.config import SCALE
 from service import metrics
 from service.jobs import keys
 from service.jobs.manifest import Manifest
 from worker.engine.engine import Engine
+from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext, add_notices
 from worker.job.held import Held, patiently
 from worker.media.writing import images
-
-Plane = npt.NDArray[np.uint8]
 
 
 def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine) -> None:
@@ -47,7 +45,7 @@ def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine)
     held.finish(part_key=part_key)
 
 
-def _enlarge(engine: Engine, low: Plane) -> Plane:
+def _enlarge(engine: Engine, low: LowFrame) -> HighFrame:
     """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
     with engine.open(*low.shape[:2]) as stream:
         stream.put(low)
@@ -57,7 +55,7 @@ def _enlarge(engine: Engine, low: Plane) -> Plane:
     return high
 
 
-def reduced(high: Plane, scale: int) -> Plane:
+def reduced(high: HighFrame, scale: int) -> HighFrame:
     """(4h, 4w, 3) as it is for a scale of 4, or its mean over 2x2 pixels for a scale of 2."""
     if scale == SCALE:
         return high

@@ -19,8 +19,9 @@ import numpy as np
 
 from service.jobs import keys
 from service.objects.base import Storage
+from worker.frames import Planes
 from worker.job.held import Held
-from worker.media.writing.images import Picture, Pixels, write_image
+from worker.media.writing.images import Picture, write_image
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def small(high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0) -> P
     fit = min(Fraction(1), SIDE_MAX / max(shown_width, Fraction(height)))
     size = max(1, round(shown_width * fit)), max(1, round(height * fit))
 
-    def turned(pixels: Pixels) -> Pixels:
+    def turned(pixels: Planes) -> Planes:
         fitted = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(np.rot90(fitted, rotation // 90), dtype=np.uint8)
 

@@ -18,9 +18,10 @@ from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.stream import Stream, StreamClosed
+from worker.frames import HighFrame, LowFrame
 from worker.job import picture
 from worker.job.context import WorkerContext
-from worker.job.feeder import Feeder, Frame
+from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
 from worker.job.held import Held, LeaseLost, patiently
 from worker.job.picture import reduced
@@ -117,7 +118,7 @@ class _ChainWork:
             held.advance()
             self._show(held, index, written)
 
-    def _show(self, held: Held, index: int, written: Frame) -> None:
+    def _show(self, held: Held, index: int, written: HighFrame) -> None:
         plan, source = self._found.plan, self._source
         assert plan is not None
         self._context.previews.show(
@@ -128,7 +129,7 @@ class _ChainWork:
             is_last=index + 1 == plan.frame_count,
         )
 
-    def _next_output(self, held: Held) -> Frame:
+    def _next_output(self, held: Held) -> HighFrame:
         try:
             with held.timed("wait for the network"):
                 high = self._stream.get()
@@ -141,7 +142,7 @@ class _ChainWork:
         return high
 
 
-def _counted(frames: Generator[Frame]) -> Generator[Frame]:
+def _counted(frames: Generator[LowFrame]) -> Generator[LowFrame]:
     """The same frames, the time that each takes to decode in the metrics."""
     with closing(frames):
         while True:

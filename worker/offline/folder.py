@@ -15,7 +15,8 @@ from service.jobs.model import Options
 from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.engine.stream import Stream, StreamClosed
-from worker.job.feeder import Feeder, Frame
+from worker.frames import HighFrame, LowFrame
+from worker.job.feeder import Feeder
 from worker.job.picture import reduced
 from worker.media.writing.folder import Folder, FrameWriter, list_frames, read_frames
 from worker.models.lending import lend
@@ -59,7 +60,7 @@ def upscale_folder(
             }
 
 
-def _opaque(found: Folder, pixels_max: int) -> Generator[Frame]:
+def _opaque(found: Folder, pixels_max: int) -> Generator[LowFrame]:
     for path, picture in zip(
         found.paths, read_frames(found, 0, found.frame_count, pixels_max=pixels_max), strict=True
     ):
@@ -69,7 +70,7 @@ def _opaque(found: Folder, pixels_max: int) -> Generator[Frame]:
         yield picture.rgb
 
 
-def _next_output(stream: Stream, feeder: Feeder) -> Frame:
+def _next_output(stream: Stream, feeder: Feeder) -> HighFrame:
     try:
         high = stream.get()
     except StreamClosed:

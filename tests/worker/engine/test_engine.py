@@ -344,8 +344,6 @@ def test_an_idle_engine_shows_that_it_is_alive(model_dis, monkeypatch):
     with Engine(TorchBackend(model_dis)) as engine:
         seen = engine.last_progress
         assert eventually(lambda: engine.last_progress > seen)
-        ticks = engine.alive_ticks
-        assert eventually(lambda: engine.alive_ticks > ticks)
         assert engine.busy_s == 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.scheduler import PASSED_OVER_TICKS_MAX, Plan, Slot, plan
+from worker.engine.scheduler import PASSED_OVER_TICKS_MAX, Decision, Slot, decide
 
 SHAPES = [(16, 24), (24, 16), (32, 32)]
 
@@ -14,11 +14,11 @@ def slot(key: int, shape=(16, 24), *, frames=1, flows=0, has_room=True, waited_t
     return Slot(key, shape, frames, flows, has_room, waited_ticks)
 
 
-def decide(slots, *, batch_max=8, lookahead=4) -> Plan | None:
-    return plan(slots, batch_max=lambda _: batch_max, lookahead=lookahead)
+def decided(slots, *, batch_max=8, lookahead=4) -> Decision | None:
+    return decide(slots, batch_max=lambda _: batch_max, lookahead=lookahead)
 
 
-def settle(slots: list[Slot], decision: Plan) -> list[Slot]:
+def settle(slots: list[Slot], decision: Decision) -> list[Slot]:
     """The slots after this tick, as the engine keeps its books: who was served goes to the end."""
     after, served = [], []
     for each in slots:
@@ -53,7 +53,7 @@ def slot_lists(draw):
 @settings(deadline=None)
 @given(slot_lists(), st.integers(1, 5), st.integers(1, 5))
 def test_a_step_takes_ready_streams_of_one_shape_once_each_and_never_too_many(slots, batch_max, lookahead):
-    decision = decide(slots, batch_max=batch_max, lookahead=lookahead)
+    decision = decided(slots, batch_max=batch_max, lookahead=lookahead)
     by_key = {each.key: each for each in slots}
     ready = {each.key for each in slots if each.is_ready}
     if decision is None:
@@ -71,7 +71,7 @@ def test_a_step_takes_ready_streams_of_one_shape_once_each_and_never_too_many(sl
 def test_every_stream_that_advances_has_its_flow_and_flows_come_in_order_without_gaps(
     slots, batch_max, lookahead
 ):
-    decision = decide(slots, batch_max=batch_max, lookahead=lookahead)
+    decision = decided(slots, batch_max=batch_max, lookahead=lookahead)
     if decision is None:
         return
     assert len(decision.flows) <= batch_max
@@ -88,7 +88,7 @@ def test_every_stream_that_advances_has_its_flow_and_flows_come_in_order_without
 @settings(deadline=None)
 @given(slot_lists(), st.integers(1, 5))
 def test_a_batch_is_left_unfilled_only_when_no_other_stream_of_its_shape_is_ready(slots, batch_max):
-    decision = decide(slots, batch_max=batch_max)
+    decision = decided(slots, batch_max=batch_max)
     if decision is None or len(decision.step) == batch_max:
         return
     shape = next(each.shape for each in slots if each.key == decision.step[0])
@@ -107,7 +107,7 @@ def test_a_ready_stream_waits_a_bounded_number_of_ticks_whatever_the_others_do(d
             replace(each, frames=50, flows=0, has_room=each.key == 0 or data.draw(st.booleans()))
             for each in slots
         ]
-        decision = decide(slots, batch_max=data.draw(st.integers(1, 3)))
+        decision = decided(slots, batch_max=data.draw(st.integers(1, 3)))
         slots = settle(slots, decision)
         waited = 0 if 0 in decision.step else waited + 1
         assert waited <= PASSED_OVER_TICKS_MAX + count
@@ -115,14 +115,14 @@ def test_a_ready_stream_waits_a_bounded_number_of_ticks_whatever_the_others_do(d
 
 def test_the_largest_group_goes_first():
     slots = [slot(0, (16, 24)), slot(1, (32, 32)), slot(2, (32, 32))]
-    assert decide(slots).step == (1, 2)
+    assert decided(slots).step == (1, 2)
 
 
 def test_a_lone_stream_of_an_odd_size_is_served_beside_a_crowd():
     slots = [slot(0, (32, 32), frames=100)] + [slot(key, (16, 24), frames=100) for key in range(1, 6)]
     served = []
     for _ in range(20):
-        decision = decide(slots)
+        decision = decided(slots)
         served.append(0 in decision.step)
         slots = settle(slots, decision)
     assert served[: PASSED_OVER_TICKS_MAX + 1] == [False] * PASSED_OVER_TICKS_MAX + [True]
@@ -133,7 +133,7 @@ def test_more_streams_than_a_batch_holds_take_turns():
     slots = [slot(key, frames=30) for key in range(5)]
     advanced = [0] * 5
     for _ in range(10):
-        decision = decide(slots, batch_max=2)
+        decision = decided(slots, batch_max=2)
         for key in decision.step:
             advanced[key] += 1
         slots = settle(slots, decision)
@@ -145,7 +145,7 @@ def test_groups_that_fill_a_batch_share_the_ticks_stream_by_stream():
     slots += [slot(key, (32, 32), frames=9) for key in (6, 7)]
     advanced = [0] * 8
     for _ in range(8):
-        decision = decide(slots, batch_max=2)
+        decision = decided(slots, batch_max=2)
         for key in decision.step:
             advanced[key] += 1
         slots = settle(slots, decision)
@@ -154,22 +154,22 @@ def test_groups_that_fill_a_batch_share_the_ticks_stream_by_stream():
 
 def test_the_flows_of_one_stream_are_computed_several_frames_ahead_in_one_batch():
     slots = [slot(0, frames=6)]
-    decision = decide(slots, lookahead=4)
+    decision = decided(slots, lookahead=4)
     assert [flow.index for flow in decision.flows] == [0, 1, 2, 3]
     slots = settle(slots, decision)
     for _ in range(3):  # these three frames find their flows ready
-        decision = decide(slots, lookahead=4)
+        decision = decided(slots, lookahead=4)
         assert decision.flows == ()
         slots = settle(slots, decision)
-    assert [flow.index for flow in decide(slots, lookahead=4).flows] == [0, 1]
+    assert [flow.index for flow in decided(slots, lookahead=4).flows] == [0, 1]
 
 
 def test_flows_that_the_step_needs_come_before_those_run_ahead():
     slots = [slot(key, frames=6) for key in range(3)]
-    decision = decide(slots, batch_max=4)
+    decision = decided(slots, batch_max=4)
     assert [(flow.key, flow.index) for flow in decision.flows] == [(0, 0), (1, 0), (2, 0), (0, 1)]
 
 
 def test_a_stream_whose_output_is_full_does_not_advance():
-    assert decide([slot(0, has_room=False)]) is None
-    assert decide([slot(0, has_room=False), slot(1)]).step == (1,)
+    assert decided([slot(0, has_room=False)]) is None
+    assert decided([slot(0, has_room=False), slot(1)]).step == (1,)

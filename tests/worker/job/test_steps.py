@@ -28,10 +28,10 @@ from service.objects import published
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.worker.media.clips import make_clip
+from worker.frames import HighFrame
 from worker.job import held as held_module
 from worker.job import pinned, preview, segment, steps
 from worker.job.context import WorkerContext, open_context
-from worker.job.feeder import Frame
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
@@ -102,7 +102,7 @@ def after_frames(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], 
     """Do something once, while the next frame after so many is being written."""
     written, reduced = itertools.count(1), segment.reduced
 
-    def counting(high: Frame, scale: int) -> Frame:
+    def counting(high: HighFrame, scale: int) -> HighFrame:
         if next(written) == count + 1:
             act()
         return reduced(high, scale)

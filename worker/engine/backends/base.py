@@ -13,8 +13,8 @@ from torch import Tensor
 
 from model_core.config import ModelConfig
 from model_core.recurrence import State
+from worker.frames import HighFrame, LowFrame
 
-Picture = NDArray[np.uint8]  # (h, w, 3) or (H, W, 3), RGB
 Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the device or as it came
 
 
@@ -22,8 +22,8 @@ Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the d
 class Snapshot:
     """A state at whole levels, from which another stream goes on just as the one that left it."""
 
-    frame: Picture  # the last one, (h, w, 3)
-    output: Picture  # what was made of it, (H, W, 3)
+    frame: LowFrame  # the last one, (h, w, 3)
+    output: HighFrame  # what was made of it, (H, W, 3)
     hidden: NDArray[np.int8]  # (h, w, hidden), in recurrence.HIDDEN_LEVELS
 
 
@@ -32,9 +32,9 @@ class Turn:
     """One stream's part in a step."""
 
     state: State | None  # None for single-image models
-    frame: Picture
+    frame: LowFrame
     flow: Flow | None = None  # None: zero
-    ahead: Picture | None = None  # the frame after it, where the model looks ahead; None: there is none
+    ahead: LowFrame | None = None  # the frame after it, where the model looks ahead; None: there is none
     keeps_state: bool = False  # the new state is rounded to whole levels
 
 
@@ -43,7 +43,7 @@ class Stepped:
     """One stream after one step."""
 
     state: State | None
-    output: Picture | None  # (H, W, 3), memory of its own; None where it is not finite
+    output: HighFrame | None  # (H, W, 3), memory of its own; None where it is not finite
     hidden: NDArray[np.int8] | None = None  # of the snapshot, where the turn keeps its state
 
 
@@ -64,10 +64,10 @@ class Backend(Protocol):
     def tile_pixels_max(self) -> int:
         """Low-resolution pixels that one call of the generator takes; larger frames run in tiles."""
 
-    def start(self, frame: Picture, resume: Snapshot | None) -> State | None:
+    def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
         """The state before `frame`: a clean one, or that of the snapshot; None for single-image models."""
 
-    def flows(self, previous: Sequence[Picture], frames: Sequence[Picture]) -> list[Flow]:
+    def flows(self, previous: Sequence[LowFrame], frames: Sequence[LowFrame]) -> list[Flow]:
         """Where a pixel of each frame was in the one before it; only where F is a network."""
 
     def step(self, turns: Sequence[Turn]) -> list[Stepped]:

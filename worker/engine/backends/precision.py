@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 
-from worker.engine.backends.base import Backend, Flow, Picture, Turn
+from worker.engine.backends.base import Backend, Flow, Turn
+from worker.frames import HighFrame, LowFrame
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES: Final[dict[Precision, torch.dtype]] = {
@@ -82,7 +83,7 @@ def _steady_clock(device_type: str) -> Iterator[Callable[[], float]]:
         torch.set_num_threads(threads)
 
 
-def loss_bound_db(wide: Picture, narrowed: Picture) -> float:
+def loss_bound_db(wide: HighFrame, narrowed: HighFrame) -> float:
     """What the difference between two outputs would take from a reconstruction of ASSUMED_PSNR_DB.
 
     An error of its own kind adds to the mean square: 10 log10(1 + difference / error).
@@ -92,7 +93,7 @@ def loss_bound_db(wide: Picture, narrowed: Picture) -> float:
     return 10 * math.log10(1 + difference / error)
 
 
-def moving_picture(shape: tuple[int, int], frame_count: int) -> tuple[list[Picture], Flow]:
+def moving_picture(shape: tuple[int, int], frame_count: int) -> tuple[list[LowFrame], Flow]:
     """Seeded soft noise that moves one pixel to the right a frame, and the flow that says so."""
     height, width = shape
     noise = np.random.default_rng(7).uniform(size=(height + 2, width + frame_count + 2, 3))
@@ -109,12 +110,12 @@ def moving_picture(shape: tuple[int, int], frame_count: int) -> tuple[list[Pictu
 
 
 def _run(
-    backend: Backend, frames: Sequence[Picture], flow: Flow, clock: Callable[[], float]
-) -> tuple[float, Picture | None]:
+    backend: Backend, frames: Sequence[LowFrame], flow: Flow, clock: Callable[[], float]
+) -> tuple[float, HighFrame | None]:
     """Seconds for one stream over `frames`, and its last output; None where it is not finite."""
     started = clock()
     state = backend.start(frames[0], None)
-    output: Picture | None = None
+    output: HighFrame | None = None
     for index, frame in enumerate(frames):
         known: Flow | None = None
         if index and backend.config.flow_comes_along:

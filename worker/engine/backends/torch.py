@@ -18,9 +18,10 @@ from model_core.config import ModelConfig
 from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import HIDDEN_LEVELS, State
-from worker.engine.backends.base import Flow, Picture, Snapshot, Stepped, Turn
+from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.precision import DTYPES, Precision
 from worker.engine.tiles import generate_in_tiles
+from worker.frames import HighFrame, LowFrame
 
 # G with 64 features holds about 2 kB a pixel at its widest, so this is 1 GB; 960x540 still runs whole.
 TILE_PIXELS_MAX = 1 << 19
@@ -64,7 +65,7 @@ class TorchBackend:
         )
 
     @torch.inference_mode()
-    def start(self, frame: Picture, resume: Snapshot | None) -> State | None:
+    def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
         if not self.config.recurrent:
             return None
         if resume is None:
@@ -77,7 +78,7 @@ class TorchBackend:
         )
 
     @torch.inference_mode()
-    def flows(self, previous: Sequence[Picture], frames: Sequence[Picture]) -> list[Flow]:
+    def flows(self, previous: Sequence[LowFrame], frames: Sequence[LowFrame]) -> list[Flow]:
         with self._autocast():
             flow = recurrence.estimate_flow(
                 self._model, to_float(self._upload(previous)), to_float(self._upload(frames))
@@ -135,21 +136,21 @@ class TorchBackend:
                 row.copy_(torch.as_tensor(flow))
         return batch
 
-    def _upload(self, pictures: Sequence[Picture]) -> Tensor:
+    def _upload(self, pictures: Sequence[LowFrame | HighFrame]) -> Tensor:
         """N pictures of one shape -> (N, h, w, 3) uint8 on the device."""
         batch = torch.from_numpy(np.stack(pictures))
         if self._device.type == "cuda":
             return batch.pin_memory().to(self._device, non_blocking=True)
         return batch
 
-    def _download(self, batch: Tensor) -> Picture:
+    def _download(self, batch: Tensor) -> HighFrame:
         """(N, H, W, 3) uint8 on the device -> the same in host memory, when it is complete."""
         if self._device.type == "cuda":
             pinned = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True)
             pinned.copy_(batch, non_blocking=True)
             torch.cuda.current_stream(self._device).synchronize()
             batch = pinned
-        array: Picture = batch.numpy()
+        array: HighFrame = batch.numpy()
         return array
 
 
@@ -177,7 +178,7 @@ def _scattered(state: State, turns: Sequence[Turn]) -> list[State]:
     return [row.rounded() if turn.keeps_state else row for row, turn in zip(rows, turns, strict=True)]
 
 
-def _hidden_levels(state: State | None, frame: Picture) -> NDArray[np.int8]:
+def _hidden_levels(state: State | None, frame: LowFrame) -> NDArray[np.int8]:
     """(h, w, hidden) of one stream's state, in memory of its own."""
     if state is None:
         return np.zeros((*frame.shape[:2], 0), np.int8)

@@ -15,15 +15,14 @@ import av
 import av.container
 import numpy as np
 from av.codec.context import Flags, ThreadType
-from numpy.typing import NDArray
 
 from service.errors import BrokenMedia, UnsupportedMedia
+from worker.frames import LowFrame
 from worker.media.colour import to_rgb
 from worker.media.reading.container import open_media
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
 
-Rgb = NDArray[np.uint8]
 Packet: TypeAlias = "av.Packet[av.VideoStream]"  # generic in PyAV's stubs only
 Clock = Literal["pts", "dts"]
 
@@ -44,7 +43,7 @@ class Damage:
         return bool(self.broken_packets or self.broken_frames)
 
 
-def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[Rgb]:
+def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[LowFrame]:
     """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
 
     Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for;
@@ -94,7 +93,7 @@ def _pictures_from(
                 return
 
 
-def _pixels(picture: av.VideoFrame) -> Rgb:
+def _pixels(picture: av.VideoFrame) -> LowFrame:
     frame = picture.to_ndarray()
     assert frame.dtype == np.uint8
     assert frame.shape == (picture.height, picture.width, 3)

@@ -16,14 +16,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
+from worker.frames import Planes
 from worker.media.reading.container import PICTURES, sniff
 from worker.media.writing.atomic import written_whole
-
-Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")  # what we write
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
@@ -42,15 +40,15 @@ Image.MAX_IMAGE_PIXELS = None
 class Picture:
     """One upright picture: pixels apart from what must travel with them."""
 
-    rgb: Pixels  # (h, w, 3); invisible pixels carry the colour of the nearest visible one
-    alpha: Pixels | None = None  # (h, w), to be enlarged beside; None when the picture has no transparency
+    rgb: Planes  # (h, w, 3); invisible pixels carry the colour of the nearest visible one
+    alpha: Planes | None = None  # (h, w), to be enlarged beside; None when the picture has no transparency
     is_grey: bool = False  # written with one channel again
     icc: bytes | None = None
     exif: bytes | None = None  # without the orientation
     format: str = "png"  # the one it came in, or the nearest we write
     notices: tuple[str, ...] = ()
 
-    def with_pixels(self, rgb: Pixels, alpha: Pixels | None) -> "Picture":
+    def with_pixels(self, rgb: Planes, alpha: Planes | None) -> "Picture":
         """The same picture with other pixels, such as enlarged ones."""
         assert (alpha is None) == (self.alpha is None)
         return replace(self, rgb=rgb, alpha=alpha)
@@ -218,7 +216,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return converted
 
 
-def _colour_invisible(rgb: Pixels, alpha: Pixels) -> Pixels:
+def _colour_invisible(rgb: Planes, alpha: Planes) -> Planes:
     """Give fully transparent pixels the colour of the nearest visible one.
 
     Editors leave black there, and enlarging would draw it as a dark rim around what is visible.
@@ -231,7 +229,7 @@ def _colour_invisible(rgb: Pixels, alpha: Pixels) -> Pixels:
     )[1]
     colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     colours[labels[visible]] = rgb[visible]
-    filled: Pixels = colours[labels]
+    filled: Planes = colours[labels]
     return filled
 
 

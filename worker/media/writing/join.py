@@ -19,7 +19,7 @@ from worker.media.timing import show_order
 from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import aside_of, settle
 from worker.media.writing.encode import Encoding
-from worker.media.writing.mux import Part, Plan, file_tags, write
+from worker.media.writing.mux import Layout, Part, file_tags, write
 
 MATROSKA_STEP_S = Fraction(1, 1000)
 # Sound from a millisecond clock, in another millisecond clock or laid out by sample counts.
@@ -58,7 +58,7 @@ def assemble(
     Raises OutputInvalid where parts and plan disagree, or where the file read back is not what was meant.
     """
     window = window_of(timeline, is_trimmed=is_trimmed)
-    plan = Plan(
+    layout = Layout(
         parts=_measure(parts, timeline),
         source_path=source_path,
         source=source,
@@ -69,7 +69,7 @@ def assemble(
     )
     aside = aside_of(out)
     try:
-        written = write(plan, aside, on_packet=on_packet)
+        written = write(layout, aside, on_packet=on_packet)
         difference_s = _check_times(read_times(aside, on_packet=on_packet), timeline, window, container)
         copied = tuple(
             compare_stream(source_path, before, aside, after, window=window, on_packet=on_packet)

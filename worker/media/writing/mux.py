@@ -53,7 +53,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Layout:
     """What the result is made from."""
 
     parts: tuple[Part, ...]
@@ -74,53 +74,53 @@ class Written:
     moved_count: int  # copied packets whose times did not rise and had to be changed
 
 
-def write(plan: Plan, path: Path, *, on_packet: Callable[[], None]) -> Written:
+def write(layout: Layout, path: Path, *, on_packet: Callable[[], None]) -> Written:
     """Write the whole file to `path`; `on_packet` is called for every packet, and may raise to stop."""
-    kept, dropped = _sort_streams(plan)
+    kept, dropped = _sort_streams(layout)
     with ExitStack() as stack:
-        origin = stack.enter_context(open_media(plan.source_path))
-        sample = stack.enter_context(av.open(str(plan.parts[0].path), format="matroska"))
-        output = stack.enter_context(_open(plan, path, origin, kept))
-        video = _add_video(plan, output, sample, origin)
+        origin = stack.enter_context(open_media(layout.source_path))
+        sample = stack.enter_context(av.open(str(layout.parts[0].path), format="matroska"))
+        output = stack.enter_context(_open(layout, path, origin, kept))
+        video = _add_video(layout, output, sample, origin)
         streams = {info.index: _add_copy(output, origin.streams[info.index]) for info in kept}
-        output.metadata.update(file_tags(plan.source))
-        output.set_chapters(_chapters(plan.source, plan.window))
+        output.metadata.update(file_tags(layout.source))
+        output.set_chapters(_chapters(layout.source, layout.window))
         output.start_encoding()  # fixes the time base of every stream
         copiers = {
-            index: Copier(origin.streams[index], stream, window=plan.window)
+            index: Copier(origin.streams[index], stream, window=layout.window)
             for index, stream in streams.items()
             if stream.type != "attachment"
         }
-        picture = _video_packets(plan, video)
-        for packet in heapq.merge(picture, _copied_packets(origin, copiers, plan.window), key=_due_s):
+        picture = _video_packets(layout, video)
+        for packet in heapq.merge(picture, _copied_packets(origin, copiers, layout.window), key=_due_s):
             on_packet()
             output.mux(packet)
         copies = tuple((index, streams[index].index) for index in copiers)
-    if _needs_display_size(plan):
-        set_display_size(path, plan.encoding.width, plan.encoding.height, plan.encoding.sar)
+    if _needs_display_size(layout):
+        set_display_size(path, layout.encoding.width, layout.encoding.height, layout.encoding.sar)
     moved_count = sum(copier.moved_count for copier in copiers.values())
     return Written(copies=copies, dropped=dropped, moved_count=moved_count)
 
 
-def _sort_streams(plan: Plan) -> tuple[list[StreamInfo], tuple[Dropped, ...]]:
+def _sort_streams(layout: Layout) -> tuple[list[StreamInfo], tuple[Dropped, ...]]:
     """As tracks.py sorts them by codec; those without a packet in the window are dropped too."""
-    fitting, dropped = sort_streams(plan.source, plan.container)
-    with open_media(plan.source_path) as origin:
-        empty = find_empty(origin, [origin.streams[info.index] for info in fitting], plan.window)
+    fitting, dropped = sort_streams(layout.source, layout.container)
+    with open_media(layout.source_path) as origin:
+        empty = find_empty(origin, [origin.streams[info.index] for info in fitting], layout.window)
     kept = [info for info in fitting if info.index not in empty]
-    why = "it is empty" if plan.window.start_s is None else "it has nothing in the chosen span"
+    why = "it is empty" if layout.window.start_s is None else "it has nothing in the chosen span"
     lost = [Dropped(what=info_name(info), why=why) for info in fitting if info.index in empty]
     return kept, (*dropped, *lost)
 
 
 def _open(
-    plan: Plan, path: Path, origin: av.container.InputContainer, kept: Sequence[StreamInfo]
+    layout: Layout, path: Path, origin: av.container.InputContainer, kept: Sequence[StreamInfo]
 ) -> av.container.OutputContainer:
-    if plan.container == "mkv":
+    if layout.container == "mkv":
         # FFmpeg would move the whole file so that the priming of AAC does not begin before zero.
         options = {"avoid_negative_ts": "disabled"}
         return av.open(str(path), "w", format="matroska", container_options=options)
-    base = plan.timeline.time_base.denominator
+    base = layout.timeline.time_base.denominator
     # Edit lists, which hold late starts and priming, are counted in the movie's units: make them fit all.
     scale = base
     for info in kept:
@@ -136,17 +136,17 @@ def _open(
 
 
 def _add_video(
-    plan: Plan,
+    layout: Layout,
     output: av.container.OutputContainer,
     sample: av.container.InputContainer,
     origin: av.container.InputContainer,
 ) -> av.VideoStream:
-    encoding, source = plan.encoding, plan.source
+    encoding, source = layout.encoding, layout.source
     stream = output.add_stream_from_template(sample.streams.video[0])
     context = stream.codec_context
-    if plan.container == "mp4" and encoding.codec == "hevc":
+    if layout.container == "mp4" and encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # Apple's players take no other
-    stream.time_base = plan.timeline.time_base
+    stream.time_base = layout.timeline.time_base
     context.sample_aspect_ratio = encoding.sar
     if source.rate is not None:
         context.framerate = source.rate
@@ -158,13 +158,13 @@ def _add_video(
     original = origin.streams[source.stream_index]
     stream.disposition = original.disposition
     stream.metadata.update(_stream_tags(original))
-    if _needs_display_size(plan):
+    if _needs_display_size(layout):
         stream.metadata["title"] = stream.metadata.get("title", "") + ROOM
     return stream
 
 
-def _needs_display_size(plan: Plan) -> bool:
-    return plan.container == "mkv" and plan.encoding.sar != 1
+def _needs_display_size(layout: Layout) -> bool:
+    return layout.container == "mkv" and layout.encoding.sar != 1
 
 
 def _enlarged(matrix: Sequence[int], scale: Fraction) -> list[int]:
@@ -210,14 +210,14 @@ def _chapters(source: Source, window: Window) -> list[Any]:
     return chapters
 
 
-def _video_packets(plan: Plan, target: av.VideoStream) -> Iterator[Packet]:
-    timeline = plan.timeline
-    shift = round(plan.window.shift_s / timeline.time_base)
-    depth = max(reorder_depth(part.order) for part in plan.parts)
+def _video_packets(layout: Layout, target: av.VideoStream) -> Iterator[Packet]:
+    timeline = layout.timeline
+    shift = round(layout.window.shift_s / timeline.time_base)
+    depth = max(reorder_depth(part.order) for part in layout.parts)
     assert target.time_base is not None
     # What a coarser clock rounds to nothing FFmpeg would replace by a guess from the frame rate.
     duration_min = math.ceil(target.time_base / timeline.time_base)
-    for part in plan.parts:
+    for part in layout.parts:
         with av.open(str(part.path), format="matroska") as container:
             found = (packet for packet in container.demux(container.streams.video[0]) if packet.size)
             stamped = stamps(timeline, part.first, part.order, depth=depth)

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image, ImageCms
 
 from service.errors import BrokenMedia, EmptyUpload, FrameTooLarge, InvalidOption, NotMedia, UnsupportedMedia
-from worker.media.writing.images import FORMATS, SUFFIXES, Pixels, check_output, read_image, write_image
+from worker.frames import Planes
+from worker.media.writing.images import FORMATS, SUFFIXES, check_output, read_image, write_image
 
 PIXELS_MAX = 1_000_000
 LOSSLESS = ("png", "tiff", "bmp")
 
 
-def smooth(h: int = 24, w: int = 32) -> Pixels:
+def smooth(h: int = 24, w: int = 32) -> Planes:
     """A gradient that lossy formats keep well, different in each channel and along each axis."""
     y, x = np.mgrid[0:h, 0:w]
     return np.stack([x * 255 // (w - 1), y * 255 // (h - 1), (x + y) * 255 // (h + w - 2)], -1).astype(
