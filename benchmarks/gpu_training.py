@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from benchmarks.cases import Case, Record, finish, forget_peak, peak_mib
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.data.batches import Batch
 from training.data.sampler import Sampler
 from training.data.sources import Clip, Library, load_library
 from training.losses import vgg
+from training.presets import PRESETS
 from training.run.objective import Objective
 from training.run.processes import Processes
 from training.run.rounds import Rounds
 from training.run.train import begin
 
 WARM_UP: Final = 2  # steps in each format
-TINY: Final = {"features": 8, "blocks": 1, "frames": 3, "late_from": 1.0, "crop": 16}
+TINY: Final = {"features": 8, "blocks": 1, "frames": 3, "crop": 16}
 # Every step is a full one: D learns in each, however far it leads.
 FULL: Final = {"critic_start": 0, "critic_lead_max": float("inf")}
 RATE: Final = 1e-6  # nothing is to be learned from noise
@@ -97,7 +98,7 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Rounds]:
 
 def made_up_batch(config: TrainingConfig, device: torch.device) -> Batch:
     """Noise of the right shapes, and motion of a pixel or so where F is not a network."""
-    count, frames, crop = config.shape_at(0.0)
+    count, frames, crop = config.shape
     random = torch.Generator(device).manual_seed(0)
     low = torch.rand(count, frames, 3, crop, crop, generator=random, device=device)
     target = torch.rand(count, frames, 3, 4 * crop, 4 * crop, generator=random, device=device)
@@ -128,7 +129,7 @@ def _measure_loader(
     took_s: list[float] = []
     while len(took_s) < 2 or time.monotonic() < ends_at:
         started = time.perf_counter()
-        sampler.batch(len(took_s), config.shape_at(0.0))
+        sampler.batch(len(took_s), config.shape)
         finish(device)
         took_s.append(time.perf_counter() - started)
     return [

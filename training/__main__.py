@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from training.config import PRESETS, ConfigError, EvaluationName, parse_overrides
+from training.config import ConfigError, EvaluationName, parse_overrides
+from training.presets import PRESETS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,9 @@ CriticSightName = Literal["all", "textured"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
 
+WITHDRAWN: Final = frozenset({"late_from", "late_batch", "late_frames", "late_crop"})
+
+
 class ConfigError(ValueError):
     """A key that does not exist, or a value that it cannot have."""
 
@@ -37,8 +40,6 @@ class TrainingConfig:
     batch            clips per step, over all processes
     frames           frames per clip
     crop             side of a crop in low-resolution pixels
-    late_*           the same three from `late_from` (part of the schedule) on: bigger crops bring G's zero
-                     padding closer to what it meets on whole frames, and cost too much to begin with
     protocol         how low frames are made: "bd", "bi", or blind: "bsrgan", "upload" (protocols.py)
     photo_share      part of the clips that are photographs under a camera path, or as they are
     optimiser        "adam", or "muon" for kernels beside Adam for biases (optimisers.py)
@@ -82,10 +83,6 @@ class TrainingConfig:
     batch: int = 4
     frames: int = 10
     crop: int = 32
-    late_from: float = 1.0
-    late_batch: int = 4
-    late_frames: int = 10
-    late_crop: int = 32
     photo_share: float = 0.33
     optimiser: OptimiserName = "adam"
     learning_rate: float = 4e-4
@@ -154,14 +151,13 @@ class TrainingConfig:
             raise ConfigError(str(error)) from error
 
     def _check_frames(self) -> None:
-        lengths = {self.frames} | ({self.late_frames} if self.late_from < 1 else set())
-        if not self.recurrent and lengths != {1}:
+        if not self.recurrent and self.frames != 1:
             raise ConfigError(f"frames is {self.frames}: {self.generator!r} sees 1 at a time")
         if not self.recurrent and self.ping_pong_weight:
             raise ConfigError(f"ping_pong_weight is {self.ping_pong_weight}: pictures don't play")
-        if self.recurrent and min(lengths) < 2:
+        if self.recurrent and self.frames < 2:
             raise ConfigError(f"frames is {self.frames}: a clip has at least 2")
-        if self.recurrent and self.gan_weight and min(lengths) < 3:
+        if self.recurrent and self.gan_weight and self.frames < 3:
             raise ConfigError(f"frames is {self.frames}: D sees three at a time")
 
     @property
@@ -185,10 +181,9 @@ class TrainingConfig:
             head=self.head, growth=self.growth, window=self.window, hidden=self.hidden,
         )  # fmt: skip
 
-    def shape_at(self, progress: float) -> tuple[int, int, int]:
-        """(batch, frames, crop) at that part of the schedule."""
-        if progress >= self.late_from:
-            return self.late_batch, self.late_frames, self.late_crop
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(batch, frames, crop) of a step."""
         return self.batch, self.frames, self.crop
 
     def to_json(self) -> str:
@@ -196,7 +191,12 @@ class TrainingConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "TrainingConfig":
-        return cls(**json.loads(text))
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainingConfig":
+        """As a state keeps them; what former versions had besides, and no preset used, is left out."""
+        return cls(**{name: value for name, value in values.items() if name not in WITHDRAWN})
 
     def override(self, values: dict[str, Any]) -> "TrainingConfig":
         """A copy with those values changed; naming one length of the schedule withdraws the other."""
@@ -208,78 +208,6 @@ class TrainingConfig:
         if values.get("iterations") and "seconds" not in values:
             values = {**values, "seconds": 0.0}
         return replace(self, **values)
-
-
-# Photographs as they are, one at a time.
-_PICTURES: Final = TrainingConfig(
-    generator="srresnet", flow="none", frames=1, late_frames=1, photo_share=1.0, batch=16, crop=24,
-    learning_rate=1e-4,
-)  # fmt: skip
-# D keeps G's pace: a faster one won within 40 steps (LOG.md).
-_PERCEPTUAL: Final = replace(
-    _PICTURES, vgg_weight=0.3, gan_weight=0.02, critic_start=150, critic_lead_max=1.0,
-)  # fmt: skip
-
-# The trunk's network. No shipped weights of these two have it yet: they are 64 features and 10 blocks.
-_TECO_LITE: Final = TrainingConfig(
-    flow="dis-fast", features=96, blocks=3, window=3, hidden=48, frames=5, late_frames=5,
-    learning_rate=1.5e-4, warmup_iterations=100, iterations=6000, ema_decay=0.998,
-    ping_pong_weight=0.5, vgg_weight=0.4, gan_weight=0.1, critic_weight=0.2,
-    critic_pace=4.0, critic_start=150, critic_lead_max=3.0,
-)  # fmt: skip
-
-_TRUNK: Final = TrainingConfig(
-    flow="dis-fast", features=96, blocks=3, window=3, hidden=48, batch=16, late_batch=16,
-    optimiser="muon", rate_course="constant", iterations=0, warmup_iterations=100, clip_norm=0.0,
-    luma_share=0.6, validate_every=250,
-)  # fmt: skip
-
-PRESETS: Final = {
-    # F alone on synthetic motion; a start for joint training. 3,000 steps take 12 minutes of 2 cores.
-    "flow_pyramid": TrainingConfig(
-        task="flow", flow="pyramid", batch=8, frames=2, crop=48, learning_rate=6e-4, iterations=3000,
-        photo_share=1.0,
-    ),
-    # Three frames and a memory, at constant rate, without an end: what ships branches off and decays
-    # (--branch-of runs/trunk --rate-course linear --iterations 600).
-    "trunk": _TRUNK,
-    # The published recipe (TecoGAN's FRVSR): crop of 128 high-resolution pixels, both losses weighted 1.
-    "frvsr_paper": TrainingConfig(
-        flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=1e-4,
-        warp_weight=1.0, iterations=400_000, photo_share=0.0,
-    ),
-    # TecoGAN's losses, from `frvsr-lite`'s weights (--init); how they came to be weighed: LOG.md.
-    "teco_lite": _TECO_LITE,
-    # The same for what people upload; what each change is worth: LOG.md.
-    "real_lite": replace(
-        _TECO_LITE, protocol="upload", batch=3, late_batch=3, frames=6, late_frames=6, learning_rate=1e-4,
-        pixel_loss="log_square", pixel_weight=0.02, picked_factor=4.0,
-        vgg_distance="lpips", vgg_weight=1.0, gan_weight=0.05, critic_weight=0.1,
-    ),
-    # The published recipe, begun from `frvsr_paper`.
-    "tecogan_paper": TrainingConfig(
-        flow="fnet", head="transposed", blocks=16, batch=4, frames=10, crop=32, learning_rate=5e-5,
-        warp_weight=1.0, iterations=500_000, photo_share=0.0,
-        ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02,
-    ),
-    "srcnn": replace(_PICTURES, generator="srcnn", iterations=100_000, learning_rate=4e-4),
-    # Sizes, crops and lengths of srgan, esrgan and bebygan are the published ones. Each began from a G that
-    # knew the pixel loss alone: srgan or esrgan with --gan-weight 0 --vgg-weight 0, then --init. An RRDB for
-    # a processor: --features 32 --growth 16 --blocks 3.
-    "srgan": replace(_PERCEPTUAL, blocks=16, iterations=200_000),
-    "esrgan": replace(
-        _PERCEPTUAL, generator="rrdb", blocks=23, crop=32, critic_kind="relativistic", iterations=400_000,
-    ),
-    # ESRGAN's G and BSRGAN's degradations, as in BSRGAN's paper; D is the plain one there, too.
-    "real_world": replace(
-        _PERCEPTUAL, generator="rrdb", blocks=23, crop=32, protocol="bsrgan", iterations=400_000,
-    ),
-    "bebygan": replace(
-        _PERCEPTUAL, generator="rrdb", blocks=23, batch=8, crop=48, critic_kind="relativistic",
-        critic_sees="textured", pixel_weight=0.0, best_buddy_weight=1.0, back_projection_weight=1.0,
-        iterations=600_000,
-    ),
-}  # fmt: skip
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Presets, overrides and what they refuse."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from training.__main__ import main
-from training.config import PRESETS, ConfigError, TrainingConfig, parse_overrides
+from training.config import ConfigError, TrainingConfig, parse_overrides
+from training.presets import PRESETS
 
 
 def test_unknown_key_is_an_error_that_names_it() -> None:
@@ -31,8 +33,8 @@ def test_value_of_the_wrong_type_or_missing_is_an_error() -> None:
 
 
 def test_overrides_are_read_with_the_type_of_their_field() -> None:
-    values = parse_overrides(["--learning-rate", "2e-4", "--late_crop", "44", "--flow", "fnet"])
-    assert values == {"learning_rate": 2e-4, "late_crop": 44, "flow": "fnet"}
+    values = parse_overrides(["--learning-rate", "2e-4", "--warmup_iterations", "44", "--flow", "fnet"])
+    assert values == {"learning_rate": 2e-4, "warmup_iterations": 44, "flow": "fnet"}
 
 
 @pytest.mark.parametrize(
@@ -57,10 +59,11 @@ def test_config_survives_its_json() -> None:
         assert TrainingConfig.from_json(config.to_json()) == config
 
 
-def test_clips_grow_at_the_late_part() -> None:
-    config = TrainingConfig(late_from=0.5, late_batch=2, late_frames=12, late_crop=44)
-    assert config.shape_at(0.49) == (4, 10, 32)
-    assert config.shape_at(0.5) == (2, 12, 44)
+def test_config_of_a_former_version_loads_without_what_was_withdrawn() -> None:
+    former = json.loads(TrainingConfig(crop=44).to_json()) | {"late_from": 1.0, "late_crop": 32}
+    assert TrainingConfig.from_json(json.dumps(former)) == TrainingConfig(crop=44)
+    with pytest.raises(ConfigError, match="late_crop"):
+        TrainingConfig().override({"late_crop": 44})
 
 
 def test_back_projection_needs_a_known_degradation() -> None:

@@ -1,4 +1,4 @@
-"""Schedule: learning rate and clip shape from the part of the training that is done. Pure arithmetic."""
+"""Schedule: the learning rate from the part of the training that is done. Pure arithmetic."""
 
 import math
 from typing import Final
@@ -34,12 +34,6 @@ class Schedule:
 
     def is_over(self) -> bool:
         return self.part() >= 1.0
-
-    def shape(self, step: int) -> tuple[int, int, int]:
-        """(batch, frames, crop) of that step; by seconds it is drawn a little ahead, which is harmless."""
-        done = step - self._progress.branch_step
-        ahead = done / self._config.iterations if self._config.iterations else self.part()
-        return self._config.shape_at(ahead)
 
     def learning_rate(self) -> float:
         """Linear warm-up times the course: constant, a cosine down to FINAL_RATE, or a line to nothing."""

@@ -103,7 +103,7 @@ def has_state(folder: Path) -> bool:
 
 
 def read_config(folder: Path) -> TrainingConfig:
-    return TrainingConfig(**_manifest(folder)["config"])
+    return TrainingConfig.from_dict(_manifest(folder)["config"])
 
 
 def read_progress(folder: Path) -> Progress:

@@ -92,9 +92,7 @@ def test_clip_that_is_played_back_has_the_motion_of_both_ways(material: Path) ->
 
 def test_pictures_are_degraded_too() -> None:
     library = Library((), (), (textured(120, 160, 3),))
-    config = TrainingConfig(
-        generator="srcnn", flow="none", frames=1, late_frames=1, photo_share=1.0, protocol="bsrgan"
-    )
+    config = TrainingConfig(generator="srcnn", flow="none", frames=1, photo_share=1.0, protocol="bsrgan")
     batch = Sampler(library, config).batch(0, (2, 1, 16))
     assert batch.low.shape == (2, 1, 3, 16, 16)
     assert not torch.equal(batch.low[0], batch.low[1])

@@ -13,10 +13,11 @@ import torch
 from model_core.discriminator import Discriminator
 from tests.training.made import panning
 from tests.training.run.test_train import assert_same_training, run_command
-from training.config import PRESETS, ConfigError, TrainingConfig
+from training.config import ConfigError, TrainingConfig
 from training.data.sampler import Sampler
 from training.data.sequences import make_sequence
 from training.data.sources import Library, load_library
+from training.presets import PRESETS
 from training.run.critic import CriticObjective, learn
 from training.run.objective import Judged, Objective, stacks
 from training.run.processes import Processes
@@ -26,7 +27,7 @@ from training.run.train import Limits, begin, train
 from training.run.validate import critic_right
 
 TINY = TrainingConfig(
-    features=8, blocks=1, batch=2, frames=3, crop=16, late_batch=2, late_frames=3, late_crop=16,
+    features=8, blocks=1, batch=2, frames=3, crop=16,
     iterations=4, warmup_iterations=1, precision="fp32", learning_rate=1e-3, photo_share=0.0,
     ping_pong_weight=0.5, gan_weight=0.05, critic_weight=0.1, critic_lead_max=9.0, validate_every=100,
 )  # fmt: skip

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from tests.training.made import random_vgg
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.data.sampler import CPU, Sampler
 from training.data.sources import Library, load_library
 from training.losses import vgg
+from training.presets import PRESETS
 from training.run import train as loop
 from training.run.processes import Processes
 from training.run.train import Limits, train

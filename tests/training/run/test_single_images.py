@@ -8,12 +8,13 @@ import torch
 
 from model_core.discriminator import PICTURE_CHANNELS, Discriminator
 from tests.training.made import panning, textured
-from training.config import PRESETS, ConfigError, TrainingConfig
+from training.config import ConfigError, TrainingConfig
 from training.data.sampler import Sampler
 from training.data.sequences import make_sequence, validation_sequences
 from training.data.sources import Clip, Library
 from training.degradations.linear import degrade_frames
 from training.losses.best_buddy import textured as textured_mask
+from training.presets import PRESETS
 from training.run.critic import CriticObjective, right
 from training.run.objective import Objective, as_judged, only_textured, shown, total
 from training.run.state import load_ema
@@ -149,7 +150,6 @@ def test_d_for_pictures_that_calls_all_real_gets_half_of_the_held_out_right() ->
     ("values", "named"),
     [
         ({"frames": 2}, "frames is 2"),
-        ({"late_from": 0.5, "late_frames": 4}, "sees 1"),
         ({"ping_pong_weight": 0.5}, "ping_pong_weight"),
         ({"generator": "bicubic"}, "nothing to train"),
         ({"generator": "frvsr"}, "frvsr"),

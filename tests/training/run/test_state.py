@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from model_core.model import build
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
+from training.presets import PRESETS
 from training.run import state
 from training.run.optimisers import make_optimisers, set_rate
 from training.run.state import (

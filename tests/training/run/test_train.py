@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from model_core.model import build
 from tests.training.made import random_heads, random_vgg
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.data.sources import Library, load_library
 from training.losses import vgg
+from training.presets import PRESETS
 from training.run.carry import carry, take_up
 from training.run.rounds import TrainingDivergedError, update_average
 from training.run.schedule import Schedule
@@ -26,7 +27,7 @@ from training.weights.initial import InitError, load_initial
 from training.weights.reading import read_weights
 
 TINY = TrainingConfig(
-    features=8, blocks=1, batch=2, frames=3, crop=16, late_batch=2, late_frames=3, late_crop=16,
+    features=8, blocks=1, batch=2, frames=3, crop=16,
     iterations=6, warmup_iterations=2, precision="fp32", learning_rate=1e-3, photo_share=0.5,
     validate_every=3,
 )  # fmt: skip
@@ -63,7 +64,7 @@ def test_preset_trains(preset: str, library: Library, perceptual: Path, tmp_path
         "critic_start": 0,
         "precision": "fp32",
     }
-    config = PRESETS[preset].override({**small, "late_from": 1.0})
+    config = PRESETS[preset].override(small)
     before = build(config.model_config()).state_dict()
     progress = train(config, library, tmp_path, Limits(), perceptual=perceptual)
     assert progress.step == 2
