@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from model_core.discriminator import Discriminator
 from training.config import CriticKindName
-from training.losses.pixel import adversarial_critic
+from training.losses.critic import adversarial_critic
 from training.run.objective import Judged, as_judged
 
 

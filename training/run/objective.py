@@ -14,6 +14,7 @@ from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
 from training.config import CriticKindName, CriticSightName, TrainingConfig
 from training.degradations.linear import project
+from training.losses import critic as critic_losses
 from training.losses import pixel as losses
 from training.losses.best_buddy import back_projection, best_buddy, textured
 from training.losses.vgg import Vgg16
@@ -120,12 +121,12 @@ class Objective(nn.Module):
         fake_logits, fake_features = critic(fake)
         kind = self._config.critic_kind
         found = {
-            "gan": losses.relative_generator(real_logits, fake_logits)
+            "gan": critic_losses.relative_generator(real_logits, fake_logits)
             if kind == "relativistic"
-            else losses.adversarial_generator(fake_logits),
-            "critic_features": losses.feature_matching(fake_features, real_features),
+            else critic_losses.adversarial_generator(fake_logits),
+            "critic_features": critic_losses.feature_matching(fake_features, real_features),
         }
-        lead = losses.critic_lead(*as_judged(real_logits, fake_logits.detach(), kind))
+        lead = critic_losses.critic_lead(*as_judged(real_logits, fake_logits.detach(), kind))
         return found, Judged(real, fake.detach(), lead)
 
     def _degrade(self, high: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ def only_textured(seen: Tensor, low: Tensor) -> Tensor:
 
 def as_judged(of_real: Tensor, of_fake: Tensor, kind: CriticKindName) -> tuple[Tensor, Tensor]:
     """D's logits so that the sign says what it takes its picture for."""
-    return losses.relative(of_real, of_fake) if kind == "relativistic" else (of_real, of_fake)
+    return critic_losses.relative(of_real, of_fake) if kind == "relativistic" else (of_real, of_fake)
 
 
 def total(found: dict[str, Tensor], config: TrainingConfig) -> Tensor:

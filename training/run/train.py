@@ -1,7 +1,7 @@
 """The training loop, read from top to bottom: `train` makes a run, the rest begin it.
 
 A step is drawn (data.py), unrolled and judged (objective.py) and applied (rounds.py). State goes to
-`out/state` (state.py), the story to `out` (watch.py). Not here: arguments (__main__.py), scores on
+`out/state` (state.py), the story to `out` (journal.py). Not here: arguments (__main__.py), scores on
 benchmarks (evaluate.py); a run watches held-out clips of its own and never sees Vid4.
 """
 
@@ -22,13 +22,13 @@ from training.data.batches import Batch
 from training.data.sampler import Sampler, prefetch
 from training.data.sources import Library
 from training.losses.vgg import Vgg16
+from training.run.journal import Watch
 from training.run.objective import Objective, total
 from training.run.optimisers import make_optimisers
 from training.run.processes import Processes, join_processes, stop_on_signal
 from training.run.rounds import Rounds
 from training.run.schedule import Schedule
 from training.run.state import Learner, Progress, has_state, load_critic, load_state, save_state
-from training.run.watch import Watch
 from training.weights.initial import load_initial
 
 ENDING_S: Final = 2.0  # kept for the last state and the curves, which must be on disk before a deadline

@@ -5,18 +5,20 @@ import math
 import pytest
 import torch
 
-from training.losses.pixel import (
+from training.losses.critic import (
     adversarial_critic,
     adversarial_generator,
-    charbonnier,
-    cosine_features,
     critic_lead,
     feature_matching,
+    relative,
+    relative_generator,
+)
+from training.losses.pixel import (
+    charbonnier,
+    cosine_features,
     log_square,
     lpips_features,
     ping_pong,
-    relative,
-    relative_generator,
     robust_end_point,
     warping,
 )

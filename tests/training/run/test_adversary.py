@@ -130,7 +130,7 @@ def test_blind_d_gets_half_of_the_held_out_right() -> None:
 def test_cut_run_with_d_equals_one_run(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     train(TINY, library, tmp_path / "one", Limits())
     for _ in range(2):
         train(TINY, library, tmp_path / "cut", Limits(steps=2))

@@ -37,7 +37,7 @@ def library(material: Path) -> Library:
 
 @pytest.fixture(autouse=True)
 def every_step_noted_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 

@@ -82,7 +82,7 @@ def assert_same_training(cut: Path, one: Path) -> None:
 
 
 def test_training_lowers_the_loss(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     config = TINY.override({"iterations": 40, "learning_rate": 3e-3, "validate_every": 100})
     train(config, library, tmp_path, Limits())
     found = losses(tmp_path)
@@ -92,7 +92,7 @@ def test_training_lowers_the_loss(library: Library, tmp_path: Path, monkeypatch:
 def test_three_budgets_equal_one_run(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     train(TINY, library, tmp_path / "one", Limits())
     for _ in range(3):
         progress = train(TINY, library, tmp_path / "cut", Limits(steps=2))
@@ -209,7 +209,7 @@ def test_constant_rate_has_no_end_and_a_branch_falls_to_nothing_from_where_it_be
 def test_branch_goes_on_from_another_training_with_its_momentum_and_its_own_schedule(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     config = TINY.override({"optimiser": "muon", "rate_course": "constant", "iterations": 0})
     train(config, library, tmp_path / "one", Limits(steps=6))
     train(config, library, tmp_path / "trunk", Limits(steps=4))
@@ -267,9 +267,9 @@ def test_journal_tells_means_of_the_steps_since_its_last_line(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TINY.override({"iterations": 5, "validate_every": 100})
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 1)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 1)
     train(config, library, tmp_path / "each", Limits())
-    monkeypatch.setattr("training.run.watch.NOTE_EVERY", 5)
+    monkeypatch.setattr("training.run.journal.NOTE_EVERY", 5)
     train(config, library, tmp_path / "few", Limits())
     each, few = losses(tmp_path / "each"), losses(tmp_path / "few")
     assert few == pytest.approx({1: each[1], 5: sum(each[i] for i in range(2, 6)) / 4}, rel=1e-5)
