@@ -46,17 +46,17 @@ class RedisStore:
         self._client = client
         self._lease_s = lease_s
         self._attempts_max = attempts_max
-        self._create = client.register_script(scripts.CREATE)
-        self._restore = client.register_script(scripts.RESTORE)
-        self._delete = client.register_script(scripts.DELETE)
-        self._change = client.register_script(scripts.CHANGE)
-        self._set_segments = client.register_script(scripts.SET_SEGMENTS)
-        self._acquire = client.register_script(scripts.ACQUIRE)
-        self._renew = client.register_script(scripts.RENEW)
-        self._release = client.register_script(scripts.RELEASE)
-        self._finish = client.register_script(scripts.FINISH)
-        self._waiting = client.register_script(scripts.WAITING)
-        self._mark_queued = client.register_script(scripts.MARK_QUEUED)
+        self._create = client.register_script(scripts.read_script("create"))
+        self._restore = client.register_script(scripts.read_script("restore"))
+        self._delete = client.register_script(scripts.read_script("delete"))
+        self._change = client.register_script(scripts.read_script("change"))
+        self._set_segments = client.register_script(scripts.read_script("set_segments"))
+        self._acquire = client.register_script(scripts.read_script("acquire"))
+        self._renew = client.register_script(scripts.read_script("renew"))
+        self._release = client.register_script(scripts.read_script("release"))
+        self._finish = client.register_script(scripts.read_script("finish"))
+        self._waiting = client.register_script(scripts.read_script("waiting"))
+        self._mark_queued = client.register_script(scripts.read_script("mark_queued"))
 
     @classmethod
     def connect(cls, url: str, *, lease_s: float, attempts_max: int) -> Self:

@@ -1,0 +1,13 @@
+local id, step, owner = ARGV[1], ARGV[2], ARGV[3]
+local lease_s, attempts_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+local time_s = now()
+if not may_run(id, step, state_of(id)) or is_held(id, step, time_s) then return {'no'} end
+local attempts = tonumber(get(id, step, 'attempts') or 0)
+if attempts >= attempts_max then return {'too_many', attempts} end
+local expires_at = text(time_s + lease_s)
+local fence = redis.call('HINCRBY', P .. 'steps:' .. id, step .. '|fence', 1)
+set(id, step, 'owner', owner)
+set(id, step, 'expires_at', expires_at)
+set(id, step, 'attempts', attempts + 1)
+set(id, step, 'queued_at', '')
+return {'lease', fence, expires_at, attempts + 1}

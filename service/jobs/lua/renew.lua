@@ -1,0 +1,8 @@
+local id, step, owner, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local lease_s, frames_done = tonumber(ARGV[5]), tonumber(ARGV[6])
+local state = state_of(id)
+if not state or TERMINAL[state] then return 0 end
+if not is_newest(id, step, owner, fence) or get(id, step, 'done') then return 0 end
+set(id, step, 'expires_at', text(now() + lease_s))
+move_progress(id, step, frames_done)
+return 1

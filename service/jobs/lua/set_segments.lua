@@ -1,0 +1,6 @@
+local id, segments = ARGV[1], cjson.decode(ARGV[2])
+local state = state_of(id)
+if not state then return 'unknown' end
+if not STATES_OF_KIND.plan[state] then return 'refused' end
+lay_out(id, segments)
+return 'set'
