@@ -19,9 +19,9 @@ from service.api import events, health, jobs, models, previews, problems, result
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.metering import Metering
+from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
-from service.jobs.sweeper import Sweeper
 from service.objects.base import Storage
 from service.objects.open import open_storage
 from service.queue import Queue, open_queue

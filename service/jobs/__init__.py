@@ -1,1 +1,1 @@
-"""The life of a job: records, state machine, store, leases, sweeper."""
+"""The life of a job: records, state machine, store, leases, manifest. Knows neither HTTP nor workers."""

@@ -1,7 +1,7 @@
 """Manifest: the truth about a job, one JSON object beside its upload. The store can be made again from it.
 
 Written at acceptance, after planning and at the end, no more: progress and leases live in the store alone.
-Not here: how a plan is made (worker/job/plan.py), how the store is rebuilt from manifests (sweeper.py).
+Not here: how a plan is made (worker/job/plan.py), how the store is rebuilt from manifests (housekeeping/).
 """
 
 from typing import Any, Literal, Self

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from service.housekeeping.sweeper import Sweeper
 from service.jobs.memory import MemoryStore
 from service.jobs.states import JobState
-from service.jobs.sweeper import Sweeper
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.worker.job.test_steps import drain_queue, result_frames

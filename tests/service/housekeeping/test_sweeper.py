@@ -6,12 +6,13 @@ import threading
 import pytest
 
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownJob
+from service.housekeeping.rebuilding import UNACCEPTED_S, finished_parts
+from service.housekeeping.sweeper import HOUSEKEEPING_S, Sweeper
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, JobError, new_job_id
 from service.jobs.states import JobEvent, JobState
-from service.jobs.sweeper import HOUSEKEEPING_S, UNACCEPTED_S, Sweeper, finished_parts
 from service.objects.files import FileStorage
 from service.queue import CeleryQueue, celery_app, dispatch
 from service.settings import Settings
@@ -367,7 +368,7 @@ def test_what_is_not_ours_stays(place):
 def test_the_loop_outlives_every_error_and_stops_when_told(place, monkeypatch, caplog):
     stop = threading.Event()
     errors = iter([StoreUnavailable("away"), StorageUnavailable("away"), RuntimeError("our mistake")])
-    monkeypatch.setattr("service.jobs.sweeper.SWEEP_S", 0.001)
+    monkeypatch.setattr("service.housekeeping.sweeper.SWEEP_S", 0.001)
 
     def sweep():
         error = next(errors, None)

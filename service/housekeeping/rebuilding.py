@@ -1,0 +1,118 @@
+"""Rebuilding: the store from the manifests and the names of parts; uploads that were never accepted go."""
+
+import logging
+from collections.abc import Collection
+from itertools import groupby
+from typing import Final
+
+from pydantic import ValidationError
+
+from service import metrics
+from service.errors import UnknownJob
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest, Plan
+from service.jobs.model import created_at_of
+from service.jobs.states import JobState
+from service.jobs.store import FinishedPart, JobStore
+from service.objects.base import Storage
+
+log = logging.getLogger(__name__)
+
+UNACCEPTED_S: Final = 86400.0  # the slowest upload we wait for: 2 GiB at 200 kbit/s
+
+
+def rebuild(store: JobStore, storage: Storage) -> None:
+    """Restore jobs that have a manifest and are not in the store; drop uploads never accepted."""
+    names = storage.list(keys.JOBS_PREFIX)
+    for job_id, group in groupby(names, key=lambda key: key.removeprefix(keys.JOBS_PREFIX).split("/")[0]):
+        found = set(group)
+        if keys.manifest_key(job_id) in found:
+            _restore(store, storage, job_id, found)
+        else:
+            _discard_unaccepted(store, storage, job_id)
+    store.mark_complete()
+
+
+def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:
+    if _is_known(store, job_id):
+        return
+    try:
+        recorded = manifest.load(storage, job_id)
+    except UnknownJob:
+        return  # deleted since we read its name
+    except ValidationError:
+        log.exception("manifest_refused", extra={"job": job_id})
+        return
+    if restore(store, recorded, found):
+        metrics.SWEEPER_ACTIONS.labels("restore").inc()
+        log.warning("job_restored", extra={"job": job_id, "state": store.get(job_id).state.value})
+
+
+def _discard_unaccepted(store: JobStore, storage: Storage, job_id: str) -> None:
+    try:
+        age_s = store.now() - created_at_of(job_id)
+    except ValueError:
+        return  # no name of ours
+    if age_s > UNACCEPTED_S and not _is_known(store, job_id):
+        storage.delete_prefix(keys.job_prefix(job_id))
+        metrics.SWEEPER_ACTIONS.labels("discard").inc()
+        log.info("upload_discarded", extra={"job": job_id})
+
+
+def _is_known(store: JobStore, job_id: str) -> bool:
+    try:
+        store.get(job_id)
+    except UnknownJob:
+        return False
+    return True
+
+
+def restore(store: JobStore, recorded: Manifest, found: Collection[str]) -> bool:
+    """Put one job back into the store, with the parts whose keys were found; False when it is there."""
+    job = recorded.job
+    if job.state.is_terminal:
+        return store.restore(job, idempotency_key=recorded.idempotency_key)
+    plan = recorded.plan
+    fences = [
+        keys.segment_and_fence(key)[1]
+        for key in found
+        if key.startswith((keys.parts_prefix(job.id), keys.states_prefix(job.id)))
+    ]
+    return store.restore(
+        # What has a plan goes on running from it; planning it again could pin another model.
+        job.model_copy(
+            update={"state": JobState.QUEUED if plan is None else JobState.RUNNING, "frames_done": 0}
+        ),
+        segments=() if plan is None else plan.segments,
+        parts={} if plan is None else finished_parts(job.id, plan, found),
+        # Larger than every fence that left a trace, and than those of workers that still hold an old lease.
+        fence_floor=max([int(store.now()), *fences]),
+        idempotency_key=recorded.idempotency_key,
+    )
+
+
+def finished_parts(job_id: str, plan: Plan, found: Collection[str]) -> dict[int, FinishedPart]:
+    """For each finished segment the part with the highest fence.
+
+    A part is no use when its successor is still to run and the state it starts from is missing.
+    """
+    fences_by_segment: dict[int, list[int]] = {}
+    for key in found:
+        if key.startswith(keys.parts_prefix(job_id)):
+            index, fence = keys.segment_and_fence(key)
+            fences_by_segment.setdefault(index, []).append(fence)
+
+    followed = {segment.follows: segment.index for segment in plan.segments if segment.follows is not None}
+    finished: dict[int, FinishedPart] = {}
+    for segment in reversed(plan.segments):
+        successor = followed.get(segment.index)
+        for fence in sorted(fences_by_segment.get(segment.index, []), reverse=True):
+            state = keys.state_key(job_id, segment.index, fence)
+            if state in found or successor is None or successor in finished:
+                finished[segment.index] = FinishedPart(
+                    fence=fence,
+                    part_key=keys.part_key(job_id, segment.index, fence),
+                    state_key=state if state in found else None,
+                )
+                break
+    return finished
