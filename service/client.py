@@ -1,7 +1,7 @@
 """Client: send a file to a server, wait for it, fetch the result. Lives through restarts of the server.
 
 A request that got no answer is sent again: the upload under one Idempotency-Key, so that it makes one job;
-the download from the byte where it stopped. Not here: progress bars and arguments (cli.py).
+the download from the byte where it stopped. Not here: progress bars and arguments (command/serving.py).
 """
 
 import hashlib

@@ -5,7 +5,7 @@
     store:   the job            from here on it is found
     queue:   its first step     if this fails, the sweeper sends it again
 
-Not here: reading the form (intake.py).
+Not here: reading the form (intake/reading.py).
 """
 
 import logging

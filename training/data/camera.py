@@ -1,7 +1,7 @@
 """A photograph becomes a clip: a smooth camera path with pan, zoom, rotation and known motion.
 
-Not here: which photograph and how long (data.py). A pose is the affine map from a pixel of the shown frame to
-a place in the photograph; between two poses the true flow is known exactly.
+Not here: which photograph and how long (sampler.py). A pose is the affine map from a pixel of the shown frame
+to a place in the photograph; between two poses the true flow is known exactly.
 """
 
 from dataclasses import dataclass

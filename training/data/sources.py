@@ -1,7 +1,7 @@
 """Sources: reads training material from disk into memory as uint8, and keeps evaluation files out.
 
 A folder may hold videos, folders of numbered frames (REDS, Vimeo) and photographs, at any depth; or it is a
-pack (pack.py). Not here: crops, motion and degradation (data.py). Start reading at `load_library`.
+pack (pack.py). Not here: crops, motion and degradation (sampler.py). Start reading at `load_library`.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 The crop is degraded with a margin around it, so that kernels, codecs and the motion estimate see what they
 see on whole frames, and the margin is cut away. Motion is that of the degraded frames, as in serving.
-Not here: the degradations (bsrgan.py, uploads.py), and which crop (data.py).
+Not here: the degradations (bsrgan.py, uploads.py), and which crop (data/sampler.py).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """How the low frames of a whole clip are made, by the protocol's name; a function of clip, protocol and name.
 
-bd, bi        the frozen protocol's two ways (degradations.py)
+bd, bi        the frozen protocol's two ways (linear.py)
 bsrgan        blind: one draw from the clip's name (bsrgan.py); training draws anew for each crop (blind.py)
 upload        the same with lighter draws among them (uploads.py)
 bd-x264       bd, then x264 at CRF 28, preset medium, as a re-encoded upload

@@ -3,7 +3,7 @@
 They are five at most for every preset but those with an RRDB of the published size, so that a state travels.
 state.json names the pieces (safetensors) with their digests and is replaced last, in one rename; pieces carry
 their step in the name. So a kill at any moment leaves the old state or the new one, whole. There is no random
-state to keep: batches are functions of seed and step (data.py).
+state to keep: batches are functions of seed and step (data/sampler.py).
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The training loop, read from top to bottom: `train` makes a run, the rest begin it.
 
-A step is drawn (data.py), unrolled and judged (objective.py) and applied (rounds.py). State goes to
+A step is drawn (data/sampler.py), unrolled and judged (objective.py) and applied (rounds.py). State goes to
 `out/state` (state.py), the story to `out` (journal.py). Not here: arguments (__main__.py), scores on
 benchmarks (evaluate.py); a run watches held-out clips of its own and never sees Vid4.
 """

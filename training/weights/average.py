@@ -29,7 +29,7 @@ def parse_share(text: str) -> tuple[Path, float]:
 
 
 def average(states: Sequence[tuple[Path, float]], out: Path) -> str:
-    """Write a checkpoint of the weights in those folders (weights.py), mixed by their shares; -> version.
+    """Write a checkpoint of the weights in those folders (reading.py), mixed by their shares; -> version.
 
     The card tells of the training with most steps, and of all that went in.
     """

@@ -1,7 +1,7 @@
 """Feeder: the thread that draws frames, adds the flow that OpenCV finds, and fills the engine's stream.
 
-The stream's bounded queue slows it to the network's pace. Not here: where frames come from (media/decode.py,
-media/folder.py) and what becomes of the outputs (segment.py, local.py).
+The stream's bounded queue slows it to the network's pace. Not here: where frames come from (worker/media/),
+what becomes of the outputs (segment.py, worker/offline/).
 """
 
 import threading

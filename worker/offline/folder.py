@@ -1,7 +1,7 @@
 """A folder of numbered frames, upscaled into another: a video of one shot without a container.
 
-For the command line (`upscaled upscale FOLDER OUT`). Not here: names and numbers (media/folder.py), videos
-and single pictures (local.py).
+For the command line (`upscaled upscale FOLDER OUT`). Not here: names and numbers (media/writing/folder.py),
+videos and single pictures (local.py).
 """
 
 import tempfile
