@@ -1,8 +1,5 @@
 """G and D together: each moves only in its own step, and a run with both goes on exactly."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +9,7 @@ import torch
 
 from model_core.discriminator import Discriminator
 from tests.training.made import panning
-from tests.training.run.test_train import assert_same_training, run_command
+from tests.training.run.test_train import assert_same_training, run_as_two_and_as_one
 from training.config import ConfigError, TrainingConfig
 from training.data.sampler import Sampler
 from training.data.sequences import make_sequence
@@ -22,7 +19,7 @@ from training.run.critic import CriticObjective, learn
 from training.run.objective import Judged, Objective, stacks
 from training.run.processes import Processes
 from training.run.rounds import Rounds
-from training.run.state import StateError, load_critic, load_ema, save_state
+from training.run.state import StateError, load_critic, save_state
 from training.run.train import Limits, begin, train
 from training.run.validate import critic_right
 
@@ -138,23 +135,10 @@ def test_cut_run_with_d_equals_one_run(
 
 
 def test_two_processes_with_d_equal_one(material: Path, library: Library, tmp_path: Path) -> None:
-    keys = ("--frames", "3", "--gan-weight", "0.05", "--critic-weight", "0.1", "--critic-lead-max", "9")
-    command = run_command(material, tmp_path / "two", "--iterations", "3", *keys)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *command[1:]], env=environment, capture_output=True, check=True)
-    config = PRESETS["trunk"].override(
-        {
-            **{"features": 8, "blocks": 1, "batch": 2, "frames": 3, "crop": 16, "precision": "fp32"},
-            **{"iterations": 3, "validate_every": 99999},
-            **{"gan_weight": 0.05, "critic_weight": 0.1, "critic_lead_max": 9.0},
-        }
-    )
-    train(config, library, tmp_path / "one", Limits())
-    two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
-    for name, value in one.items():
+    keys = {"frames": 3, "gan_weight": 0.05, "critic_weight": 0.1, "critic_lead_max": 9.0}
+    for _, two, one in run_as_two_and_as_one(material, library, tmp_path, **keys):
         # Adam makes a step of a tenth of the rate (4e-6) of a gradient that is all rounding.
-        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
 
 
 def test_state_of_the_published_size_with_d_can_travel(tmp_path: Path) -> None:

@@ -102,17 +102,14 @@ def test_three_budgets_equal_one_run(
     assert cards[0]["steps"] == cards[1]["steps"] in (3, 6)
 
 
+SMALL_TRUNK = {
+    "features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "precision": "fp32",
+    "validate_every": 99999,
+}  # fmt: skip
+
+
 def run_command(material: Path, out: Path, *extra: str) -> list[str]:
-    keys = {
-        "features": 8,
-        "blocks": 1,
-        "batch": 2,
-        "frames": 2,
-        "crop": 16,
-        "precision": "fp32",
-        "validate-every": 99999,
-    }
-    arguments = [part for key, value in keys.items() for part in (f"--{key}", str(value))]
+    arguments = [part for key, value in SMALL_TRUNK.items() for part in (f"--{key}", str(value))]
     return [
         sys.executable,
         "-m",
@@ -144,23 +141,27 @@ def test_killed_run_goes_on_from_its_last_state(material: Path, tmp_path: Path) 
     assert f"step {reached + 2}," in done.stdout
 
 
-def test_two_processes_equal_one_with_the_double_batch(
-    material: Path, library: Library, tmp_path: Path
-) -> None:
-    command = run_command(material, tmp_path / "two", "--iterations", "3")
+def run_as_two_and_as_one(
+    material: Path, library: Library, folder: Path, **keys: float
+) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Three steps of a tiny trunk by two processes, and by one: each averaged weight of both, by name."""
+    values = {"iterations": 3, **keys}
+    extra = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    command = run_command(material, folder / "two", *extra)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*launch, *command[1:]], env=environment, capture_output=True, check=True)
-    config = PRESETS["trunk"].override(
-        {
-            **{"features": 8, "blocks": 1, "batch": 2, "frames": 2, "crop": 16, "precision": "fp32"},
-            **{"validate_every": 99999, "iterations": 3},
-        }
-    )
-    train(config, library, tmp_path / "one", Limits())
-    two, one = load_ema(tmp_path / "two" / "state"), load_ema(tmp_path / "one" / "state")
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+    config = PRESETS["trunk"].override(SMALL_TRUNK | values)
+    train(config, library, folder / "one", Limits())
+    two, one = load_ema(folder / "two" / "state"), load_ema(folder / "one" / "state")
+    return [(name, two[name], value) for name, value in one.items()]
+
+
+def test_two_processes_equal_one_with_the_double_batch(
+    material: Path, library: Library, tmp_path: Path
+) -> None:
+    for _, two, one in run_as_two_and_as_one(material, library, tmp_path):
+        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)
 
 
 def test_budgeted_run_ends_before_its_deadline_with_state_and_curves(
