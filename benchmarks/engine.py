@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from model_core import checkpoint
+from model_core.checkpoint import Checkpoint
 from model_core.config import ModelConfig
-from model_core.model import Model, build
-from worker.engine.backends.precision import DTYPES, Precision, choose
-from worker.engine.backends.torch import TorchBackend
+from model_core.model import build
+from worker.engine.backends.making import Choice, Maker
+from worker.engine.backends.torch import DTYPES, TILE_PIXELS_MAX
 from worker.engine.engine import Engine
 from worker.engine.stream import Stream
 from worker.frames import LowFrame
@@ -38,17 +39,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
-    model, card = _model(options.model)
+    found = _found(options.model)
 
-    def backend(precision: Precision) -> TorchBackend:
-        return TorchBackend(model, device=options.device, precision=precision)
-
-    precision: Precision = options.precision
-    if options.precision == "auto":
-        choice = choose(backend, torch.device(options.device).type, card)
-        precision = choice.precision
-        print(f"precision   {choice.precision}: {choice.reason}")
-    print(f"model       {model.config}")
+    maker = Maker(torch.device(options.device), TILE_PIXELS_MAX)
+    choice = maker.choose(found)
+    if options.precision != "auto":
+        choice = Choice(maker.runtime(found.config, options.precision), "as asked")
+    backend = maker.make(found, choice.runtime)
+    print(f"runtime     {backend.name} {backend.precision}: {choice.reason}")
+    print(f"model       {found.config}")
     print(f"device      {options.device}, {torch.get_num_threads()} threads, {width}x{height}")
 
     frames = np.random.default_rng(0).integers(0, 256, (options.frames, height, width, 3), dtype=np.uint8)
@@ -59,7 +58,7 @@ def main() -> None:
     def on_stage(stage: str, seconds: float) -> None:
         stages[stage] = stages.get(stage, 0) + seconds
 
-    with Engine(backend(precision), on_stage=on_stage, on_batch=batches.append) as engine:
+    with Engine(backend, on_stage=on_stage, on_batch=batches.append) as engine:
         run(engine, 1, frames[:2])  # build kernels
         stages.clear()
         for _ in range(options.rounds):
@@ -104,12 +103,11 @@ def run(engine: Engine, count: int, frames: LowFrame) -> float:
     return time.perf_counter() - started
 
 
-def _model(name: str | None) -> tuple[Model, dict[str, object]]:
+def _found(name: str | None) -> Checkpoint:
     if name is not None:
-        found = checkpoint.load(checkpoint.shipped()[name])
-        return found.model, found.card
+        return checkpoint.load(checkpoint.shipped()[name])
     torch.manual_seed(0)
-    return build(ModelConfig(generator="frvsr", flow="dis")), {}
+    return Checkpoint("random", build(ModelConfig(generator="frvsr", flow="dis")).eval())
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from safetensors.torch import save as save_tensors
 
 from model_core.config import ModelConfig
 from model_core.model import Model, build
+from model_core.quantised import Ranges
 
 FILES: Final = ("model.safetensors", "config.json", "card.json")
 SHIPPED: Final = Path(__file__).parent / "weights"
+RANGES_PREFIX: Final = "int8."  # in model.safetensors, before the name of a convolution of G
 
 
 class CheckpointError(ValueError):
@@ -33,6 +35,7 @@ class Checkpoint:
     version: str
     model: Model  # evaluation mode, fp32
     card: dict[str, Any] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)  # of a version that can run in int8 (quantised.py)
 
     @property
     def config(self) -> ModelConfig:
@@ -43,9 +46,17 @@ def content_version(config_json: bytes, weights: bytes) -> str:
     return hashlib.sha256(config_json + b"\0" + weights).hexdigest()[:16]
 
 
-def save(folder: Path, model: Model, card: dict[str, Any], *, dtype: torch.dtype = torch.float32) -> str:
+def save(
+    folder: Path,
+    model: Model,
+    card: dict[str, Any],
+    *,
+    ranges: Ranges | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> str:
     """Write the three files, each aside and renamed; returns the version. `dtype` may halve the weights."""
     tensors = {name: value.detach().to(dtype).contiguous() for name, value in model.state_dict().items()}
+    tensors |= {RANGES_PREFIX + name: torch.tensor(span) for name, span in (ranges or {}).items()}
     weights, config_json = save_tensors(tensors), model.config.to_json().encode()
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "model.safetensors", weights)
@@ -66,18 +77,28 @@ def load(folder: Path, *, version: str | None = None) -> Checkpoint:
     try:
         model = build(ModelConfig.from_json(config_json.decode())).requires_grad_(False)
         tensors = {name: value.float() for name, value in load_tensors(weights).items()}
+        ranges = _taken_ranges(tensors)
         model.load_state_dict(tensors, strict=True)
         card = json.loads(card_json)
     except (ValueError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: {error}") from error
     if bad := [name for name, value in tensors.items() if not value.isfinite().all()]:
         raise CheckpointError(f"{folder}: weights that are not finite: {bad}")
-    return Checkpoint(found, model.eval(), card)
+    return Checkpoint(found, model.eval(), card, ranges)
 
 
 def shipped() -> dict[str, Path]:
     """The checkpoints inside the package, by name; `bicubic` is always among them."""
     return {path.name: path for path in sorted(SHIPPED.iterdir()) if (path / "config.json").is_file()}
+
+
+def _taken_ranges(tensors: dict[str, torch.Tensor]) -> Ranges:
+    """What int8 needs, out of the tensors of a file, where only weights are left."""
+    spans = {}
+    for name in [name for name in tensors if name.startswith(RANGES_PREFIX)]:
+        low, high = tensors.pop(name).tolist()
+        spans[name.removeprefix(RANGES_PREFIX)] = (low, high)
+    return spans
 
 
 def _write(path: Path, content: bytes) -> None:

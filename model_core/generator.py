@@ -59,13 +59,17 @@ class FrvsrGenerator(nn.Module):
             )
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        made: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
         # Nothing is learned of data: without its gradient a step of training costs a twentieth less.
         frame = inputs[:, self._centre : self._centre + 3].detach()
+        residual, hidden = self.residual(inputs)
+        return enlarge(frame, self.upsampling) + residual, hidden
+
+    def residual(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The network without its skip: (N, 3, 4h, 4w) to add to the enlarged frame, and the hidden state."""
+        made: Tensor = self.head(self.blocks(F.relu(self.conv_in(inputs))))
         if not self._subpixel:
-            return enlarge(frame, self.upsampling) + made, inputs[:, :0]
-        residual = F.pixel_shuffle(made[:, : 3 * SCALE**2], SCALE)
-        return enlarge(frame, self.upsampling) + residual, torch.tanh(made[:, 3 * SCALE**2 :])
+            return made, inputs[:, :0]
+        return F.pixel_shuffle(made[:, : 3 * SCALE**2], SCALE), torch.tanh(made[:, 3 * SCALE**2 :])
 
 
 class Bicubic(nn.Module):

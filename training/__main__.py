@@ -229,7 +229,7 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, help="only write the checkpoint there, as the ones that ship with the package"
     )
     parser.add_argument(
-        "--held-out", type=Path, help="training data; measures bf16's loss on its held-out clips"
+        "--held-out", type=Path, help="training data; on its held-out clips bf16 and int8 are measured"
     )
     parser.add_argument(
         "--scores", type=Path, nargs="+", default=[], help="JSONs that `evaluate` wrote for these weights"

@@ -39,7 +39,7 @@ class Plan(Record):
     model: str
     version: str
     backend: str  # pinned with the precision: another one rounds differently
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Literal["float32", "bfloat16", "float16", "int8"]
     codec: str | None = None  # None for a picture
     container: str  # extension of the result
     notices: tuple[str, ...] = ()  # what was converted or dropped, in words for the owner

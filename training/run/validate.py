@@ -13,6 +13,7 @@ from model_core.dis import DisFlow
 from model_core.discriminator import Discriminator, triplet_stack
 from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
+from model_core.quantised import Ranges, measured_ranges, quantised
 from model_core.recurrence import State, estimate_flow, step
 from model_core.warping import bicubic4
 from training.config import TrainingConfig
@@ -109,13 +110,22 @@ def sheet_row(
     return sequence.name, plain[0], output[middle], sequence.target[middle]
 
 
-def precision_loss_db(model: Model, sequences: list[Sequence]) -> dict[str, float]:
-    """What bf16 autocast takes from the PSNR of those clips, by the name of the format; for a card."""
+def precision_losses(model: Model, sequences: list[Sequence]) -> tuple[dict[str, float], Ranges]:
+    """What narrower formats take from the PSNR of those clips, by their names; and the ranges for int8, which
+    are what the clips need, or nothing where no convolution can be rounded. For a card and its checkpoint."""
     device = next(model.parameters()).device
+    psnr_db: dict[str, float] = {}
+
+    def watch(name: str, watched: Model) -> None:
+        psnr_db[name] = validate(watched, sequences)[0]["psnr"]
+
+    ranges = measured_ranges(model, lambda watched: watch("float32", watched))
     with torch.autocast(device.type, torch.bfloat16):
-        narrow, _ = validate(model, sequences)
-    wide, _ = validate(model, sequences)
-    return {"bfloat16": round(wide["psnr"] - narrow["psnr"], 4)}
+        watch("bfloat16", model)
+    if ranges:
+        watch("int8", quantised(model, ranges))
+    wide = psnr_db.pop("float32")
+    return {name: round(wide - narrow, 4) for name, narrow in psnr_db.items()}, ranges
 
 
 def upscale_sequence(model: Model, sequence: Sequence) -> Tensor:

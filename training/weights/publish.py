@@ -18,10 +18,11 @@ import torch
 from model_core import checkpoint, known_answer
 from model_core.checkpoint import CheckpointError
 from model_core.model import Model, build
+from model_core.quantised import Ranges
 from service.objects import published
 from service.objects.base import NotFound, Storage
 from training.data.sequences import Sequence as Clip
-from training.run.validate import precision_loss_db
+from training.run.validate import precision_losses
 from training.weights.card import aim_of
 from training.weights.reading import read_weights
 
@@ -40,7 +41,7 @@ class Facts:
     licence: str = ""
     device: str = ""
     scores: Sequence[Mapping[str, Any]] = ()  # evaluate's JSONs, one a protocol
-    sequences: Sequence[Clip] = ()  # held out; on these the loss of narrower formats is measured
+    sequences: Sequence[Clip] = ()  # held out; on these narrower formats are measured, and made for int8
 
 
 def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
@@ -52,10 +53,12 @@ def write_checkpoint(source: Path, folder: Path, facts: Facts) -> str:
     if facts.scores:
         card["scores"] = {f"vid4_{each['protocol']}": each["mean"] for each in facts.scores}
         card["clips"] = {each["protocol"]: each["clips"] for each in facts.scores}
+    shipped = _halved(model)
+    ranges: Ranges = {}
     if facts.sequences:
-        card["precision_loss_db"] = precision_loss_db(model.eval(), list(facts.sequences))
-    card[known_answer.CARD_KEY] = known_answer.answer(_halved(model))
-    return checkpoint.save(folder, model, card, dtype=torch.float16)
+        card["precision_loss_db"], ranges = precision_losses(shipped, list(facts.sequences))
+    card[known_answer.CARD_KEY] = known_answer.answer(shipped)
+    return checkpoint.save(folder, model, card, ranges=ranges, dtype=torch.float16)
 
 
 def publish(storage: Storage, name: str, folder: Path, *, force: str | None = None) -> str:

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_core.config import SCALE, ModelConfig
-from model_core.recurrence import State
 from service.errors import OutputInvalid, UpscaleError
-from worker.engine.backends.base import Flow, Snapshot
+from worker.engine.backends.base import Flow, Kept, Snapshot
 from worker.engine.scheduler import Shape, Slot
 from worker.frames import HighFrame, LowFrame
 
@@ -63,7 +62,7 @@ class Stream:
         self._error: UpscaleError | StreamClosed | None = None
         self._fresh = resume is None  # no frame was put yet, so none can have a flow
         # The engine's own, between ticks:
-        self.state: State | None = None
+        self.state: Kept | None = None
         self.resume = resume
         self.last_frame: LowFrame | None = None if resume is None else resume.frame
         self.waited_ticks = 0
@@ -172,7 +171,7 @@ class Stream:
         assert frame is not None, "the first frame of a fresh stream has none before it"
         return frame
 
-    def deliver(self, state: State | None, output: HighFrame, hidden: NDArray[np.int8] | None) -> None:
+    def deliver(self, state: Kept | None, output: HighFrame, hidden: NDArray[np.int8] | None) -> None:
         """The first waiting frame has become this output, and `hidden` if its state is kept. Nothing happens
         if the stream broke meanwhile."""
         if self._error is not None:

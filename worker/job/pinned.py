@@ -3,6 +3,7 @@
 from typing import Final
 
 from service.jobs.manifest import Plan
+from worker.engine.backends.making import Runtime
 from worker.job.context import WorkerContext, add_notices
 from worker.job.held import GivenBack
 from worker.models.registry import Served
@@ -16,8 +17,9 @@ def pinned_model(context: WorkerContext, job_id: str, plan: Plan) -> Served:
     Another backend rounds differently, so the step is left to a worker that has the right one; when none made
     progress for a while, any will do, and the owner is told.
     """
-    if context.models.honours(plan.backend, plan.precision):
-        return context.models.acquire(plan.model, plan.version, precision=plan.precision)
+    runtime = Runtime(plan.backend, plan.precision)
+    if context.models.honours(runtime):
+        return context.models.acquire(plan.model, plan.version, runtime=runtime)
     job = context.store.get(job_id)
     if context.store.now() - job.updated_at < SWITCH_AFTER_S:
         raise GivenBack(f"this worker does not run {plan.backend} in {plan.precision}")

@@ -14,6 +14,7 @@ from model_core.foreign import ForeignError
 from service.errors import CheckpointInvalid, InvalidOption
 from service.objects import published
 from service.objects.base import Storage
+from worker.models.trial import bfloat16_loss_db
 
 
 def import_model(storage: Storage, source: Path, name: str, *, replace: bool = False) -> str:
@@ -34,6 +35,7 @@ def import_model(storage: Storage, source: Path, name: str, *, replace: bool = F
             "licence": "its authors'; see where the file came from",
             "source": {"file": source.name, "sha256": _sha256(source)},
             known_answer.CARD_KEY: known_answer.answer(found.model),
+            "precision_loss_db": {"bfloat16": round(bfloat16_loss_db(found.model), 4)},
         }
     except (ForeignError, CheckpointError) as error:
         raise CheckpointInvalid(f"{source}: {error}", field="file", value=source.name) from error

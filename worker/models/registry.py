@@ -19,7 +19,7 @@ from service.errors import CheckpointInvalid, StorageUnavailable, UnknownModel
 from service.objects import published
 from service.objects.base import InvalidKey, NotFound, Storage
 from service.settings import Settings
-from worker.engine.backends.precision import Precision
+from worker.engine.backends.making import Runtime
 from worker.engine.engine import Engine, Stage
 from worker.models.loader import Device, Loaded, Loader
 
@@ -32,7 +32,7 @@ REFUSED_RETRY_S = 60.0  # a version that failed the gate may have been half uplo
 class _Key:
     name: str
     version: str
-    precision: Precision | None  # the one a job insists on; None: what suits this machine
+    runtime: Runtime | None  # the one a job insists on; None: what suits this machine
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +53,7 @@ class Served:
         self.engine: Engine = entry.loaded.engine
         self.config: ModelConfig = self.engine.backend.config
         self.backend: str = self.engine.backend.name
-        self.precision: Precision = entry.loaded.choice.precision
+        self.precision: str = self.engine.backend.precision
         self.precision_reason: str = entry.loaded.choice.reason
         self.card: dict[str, Any] = entry.loaded.card
 
@@ -143,15 +143,16 @@ class Registry:
         """Name, version and precision of each model that is in memory."""
         with self._lock:
             return [
-                (key.name, key.version, entry.loaded.choice.precision) for key, entry in self._entries.items()
+                (key.name, key.version, entry.loaded.engine.backend.precision)
+                for key, entry in self._entries.items()
             ]
 
     def names(self) -> list[str]:
         return list(published.names(self._storage))
 
-    def honours(self, backend: str, precision: str) -> bool:
-        """Whether work that is pinned to these can run on this worker."""
-        return self._loader.honours(backend, precision)
+    def honours(self, runtime: Runtime) -> bool:
+        """Whether work that is pinned to it can run on this worker."""
+        return self._loader.honours(runtime)
 
     def resolve(self, name: str) -> str:
         """The version that new work gets. Raises UnknownModel, CheckpointInvalid, StorageUnavailable."""
@@ -159,12 +160,12 @@ class Registry:
             current = self._current.get(name)
         return current or self._adopt_first(name)
 
-    def acquire(self, name: str, version: str | None = None, *, precision: Precision | None = None) -> Served:
+    def acquire(self, name: str, version: str | None = None, *, runtime: Runtime | None = None) -> Served:
         """Use a model until released: as new work does, or as a job is pinned to it.
 
         Raises UnknownModel, CheckpointInvalid, StorageUnavailable
         """
-        key = _Key(name, version or self.resolve(name), precision)
+        key = _Key(name, version or self.resolve(name), runtime)
         if (entry := self._take(key)) is None:
             with self._loading:
                 if (entry := self._take(key)) is None:  # nobody else loaded it meanwhile
@@ -181,17 +182,17 @@ class Registry:
                 key: entry for key, entry in self._entries.items() if entry.loaded.engine.failure is None
             }
             entry = self._entries.get(key)
-            if entry is None and key.precision is not None:
+            if entry is None and key.runtime is not None:
                 # What suits this machine may be just what the job insists on: they share batches.
                 free = self._entries.get(_Key(key.name, key.version, None))
-                entry = free if free and free.loaded.choice.precision == key.precision else None
+                entry = free if free and free.loaded.choice.runtime == key.runtime else None
             if entry is not None:
                 entry.users += 1
             return entry
 
     def _load(self, key: _Key) -> _Entry:
         try:
-            loaded = self._loader.load(key.name, key.version, key.precision)
+            loaded = self._loader.load(key.name, key.version, key.runtime)
         except CheckpointInvalid as error:
             with self._lock:
                 self._refused_at[key.name, key.version] = time.monotonic()
@@ -209,7 +210,8 @@ class Registry:
             extra={
                 "model": key.name,
                 "version": key.version,
-                "precision": loaded.choice.precision,
+                "backend": loaded.choice.runtime.backend,
+                "precision": loaded.choice.runtime.precision,
                 "reason": loaded.choice.reason,
             },
         )
@@ -226,7 +228,7 @@ class Registry:
             unused = [
                 key
                 for key, entry in self._entries.items()
-                if entry.users == 0 and (key.precision or self._current.get(key.name) != key.version)
+                if entry.users == 0 and (key.runtime or self._current.get(key.name) != key.version)
             ]
             freed = [self._entries.pop(key) for key in unused]
         for entry in freed:  # outside the lock: an engine ends the tick in hand first

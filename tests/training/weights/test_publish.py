@@ -44,12 +44,15 @@ def test_first_version_is_published_with_its_card(storage: FileStorage, tmp_path
     assert card[CARD_KEY]
 
 
-def test_loss_of_bf16_is_measured_for_the_card(tmp_path: Path) -> None:
+def test_narrower_formats_are_measured_for_the_card_and_int8_is_made_possible(tmp_path: Path) -> None:
     sequence = make_sequence("clip", panning(4, 64, 64, 0), "bd")
     write_checkpoint(make(tmp_path, 26.0), tmp_path / "again", Facts(name="tiny", sequences=[sequence]))
-    loss = checkpoint.load(tmp_path / "again").card["precision_loss_db"]["bfloat16"]
-    assert loss != 0
-    assert abs(loss) < 0.5
+    found = checkpoint.load(tmp_path / "again")
+    losses = found.card["precision_loss_db"]
+    assert losses.keys() == {"bfloat16", "int8"}
+    assert all(0 < abs(loss) < 0.5 for loss in losses.values())
+    assert found.ranges["conv_in"][1] == pytest.approx(1, abs=0.2)  # frames and outputs are pixels
+    assert all(low <= 0 < high for low, high in found.ranges.values())
 
 
 def test_worse_version_does_not_move_latest(storage: FileStorage, tmp_path: Path) -> None:

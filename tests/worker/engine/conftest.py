@@ -16,6 +16,11 @@ def model_dis() -> Model:
 
 
 @pytest.fixture(scope="session")
+def model_transposed() -> Model:
+    return make_model("dis", head="transposed")
+
+
+@pytest.fixture(scope="session")
 def model_memory() -> Model:
     """It sees three frames and hands a hidden state on."""
     return make_model("dis-fast", window=3, hidden=4)

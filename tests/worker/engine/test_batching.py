@@ -6,16 +6,22 @@ import torch
 
 from model_core.recurrence import State, estimate_flow, step
 from tests.worker.engine.alongside import run_alongside
-from tests.worker.engine.judge import Clip, assert_levels_close, make_model, make_picture_model, upscale_alone
+from tests.worker.engine.judge import Clip, assert_levels_close, make_picture_model, upscale_alone
 from worker.engine.backends.base import Turn
+from worker.engine.backends.openvino import OpenVinoBackend
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 
 SHAPES = [(16, 24), (16, 24), (16, 24), (21, 13)]  # most share a shape; one is odd on both sides
 
 
-@pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
-def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(kind, request):
+RUNS = [(TorchBackend, kind) for kind in ("dis", "memory", "fnet")]
+RUNS += [(OpenVinoBackend, kind) for kind in ("dis", "memory", "transposed")]
+BACKENDS = [TorchBackend, OpenVinoBackend]
+
+
+@pytest.mark.parametrize(("backend", "kind"), RUNS)
+def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(backend, kind, request):
     """Guards against state leaking between streams that join and leave, and flows meeting the wrong frame."""
     model = request.getfixturevalue(f"model_{kind}")
     flow = model.config.flow
@@ -25,7 +31,7 @@ def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(kind, r
         for seed, (shape, length) in enumerate(zip(SHAPES, lengths, strict=True))
     ]
     batches: list[int] = []
-    with Engine(TorchBackend(model), batch_max=3, on_batch=batches.append) as engine:
+    with Engine(backend(model), batch_max=3, on_batch=batches.append) as engine:
         outputs = run_alongside(engine, clips, seed=1)
     for found, clip in zip(outputs, clips, strict=True):
         assert_levels_close(found, upscale_alone(model, clip))
@@ -33,25 +39,28 @@ def test_outputs_in_any_batch_equal_outputs_alone_after_a_hundred_frames(kind, r
     assert max(batches) >= 2  # or this test has shown nothing
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("generator", ["srcnn", "srresnet", "rrdb", "compact"])
-def test_networks_for_pictures_are_streams_without_memory(generator):
+def test_networks_for_pictures_are_streams_without_memory(backend, generator):
     """In a batch, in tiles, in streams that end anywhere: each output is that of its frame alone."""
     model = make_picture_model(generator, blocks=1)
     clips = [Clip(seed, shape, 8, flow="none") for seed, shape in enumerate([(60, 50), (60, 50), (16, 24)])]
     clips[0].rounded[3] = True
-    backend = TorchBackend(model, tile_pixels_max=55 * 55)
-    with Engine(backend) as engine:
+    runs = backend(model, tile_pixels_max=55 * 55)
+    with Engine(runs) as engine:
         outputs = run_alongside(engine, clips, seed=6, cuts={0: 4})
     for found, clip in zip(outputs, clips, strict=True):
         assert_levels_close(found, upscale_alone(model, clip))
-    batch = backend.step([Turn(None, clip.frames[3]) for clip in clips[:2]])
+    batch = runs.step([Turn(None, clip.frames[3]) for clip in clips[:2]])
     assert all(row.state is None for row in batch)
     for row, found in zip(batch, outputs, strict=False):
         assert_levels_close([row.output], found[3][None])
 
 
-@pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
-def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undisturbed(kind, request):
+@pytest.mark.parametrize(("backend", "kind"), RUNS)
+def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undisturbed(
+    backend, kind, request
+):
     model = request.getfixturevalue(f"model_{kind}")
     flow = model.config.flow
     clips = [Clip(seed, SHAPES[seed], 24, flow=flow) for seed in range(4)]
@@ -60,7 +69,7 @@ def test_a_stream_resumed_from_its_stored_frame_and_output_equals_one_left_undis
         clips[index].rounded[cut - 1] = True
         if model.config.flow_comes_along:
             assert clips[index].flows[cut] is not None  # the first frame after a cut still has its flow
-    with Engine(TorchBackend(model)) as engine:
+    with Engine(backend(model)) as engine:
         outputs = run_alongside(engine, clips, seed=2, cuts=cuts)
     for found, clip in zip(outputs, clips, strict=True):
         expected = upscale_alone(model, clip)
@@ -75,17 +84,18 @@ def test_rounding_the_state_is_what_makes_a_resumed_stream_equal(model_dis):
     assert (upscale_alone(model_dis, clip) != plain).mean() > 0.01
 
 
-@pytest.mark.parametrize("head", ["subpixel", "transposed"])
-def test_a_backend_in_tiles_equals_a_whole_one(head):
-    model = make_model("dis", head=head)
+@pytest.mark.parametrize(("backend", "kind"), [run for run in RUNS if run[1] != "fnet"])
+def test_a_backend_in_tiles_equals_a_whole_one(backend, kind, request):
+    model = request.getfixturevalue(f"model_{kind}")
     clip = Clip(3, (40, 52), 12)
-    with Engine(TorchBackend(model, tile_pixels_max=26 * 26)) as engine:
+    with Engine(backend(model, tile_pixels_max=26 * 26)) as engine:
         [outputs] = run_alongside(engine, [clip], seed=3)
     difference = np.abs(np.stack(outputs).astype(int) - upscale_alone(model, clip))
     assert difference.max() <= 1
 
 
 def test_bfloat16_stays_near_float32_in_a_batch(model_dis):
+    """By PyTorch, which emulates it anywhere; OpenVINO has it where the processor has."""
     clips = [Clip(seed, length=20) for seed in range(3)]
     with Engine(TorchBackend(model_dis, precision="bfloat16")) as engine:
         outputs = run_alongside(engine, clips, seed=4)

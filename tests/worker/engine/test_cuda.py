@@ -22,9 +22,11 @@ from tests.worker.engine.judge import (
     make_picture_model,
     upscale_alone,
 )
-from worker.engine.backends.precision import DTYPES, LOSS_DB_MAX, choose
+from worker.engine.backends.making import Maker
+from worker.engine.backends.precision import LOSS_DB_MAX, native
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
+from worker.models.loader import check_runtime
 
 DEVICE = "cuda"
 NETWORKS = sorted(set(checkpoint.shipped()) - {"bicubic"})
@@ -74,13 +76,13 @@ def company(request) -> Judged:
     return Judged(request.param, clips)
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", native("cuda"))
 def test_a_hundred_frames_are_those_of_the_cpu(long, precision):
     with Engine(long.backend(precision)) as engine:
         long.check(precision, run_alongside(engine, long.clips, seed=1))
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", native("cuda"))
 def test_streams_that_join_leave_and_resume_are_those_of_the_cpu(company, precision):
     batches: list[int] = []
     with Engine(company.backend(precision), on_batch=batches.append) as engine:
@@ -88,7 +90,7 @@ def test_streams_that_join_leave_and_resume_are_those_of_the_cpu(company, precis
     assert max(batches) >= 2  # or this test has shown nothing
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", native("cuda"))
 def test_frames_in_tiles_are_those_of_the_cpu(company, precision):
     backend = company.backend(precision, tile_pixels_max=35 * 47)  # smaller than most of these frames
     with Engine(backend) as engine:
@@ -119,10 +121,11 @@ def test_networks_for_pictures_are_those_of_the_cpu(generator):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_choice_of_a_format_runs_on_the_device(name):
     found = checkpoint.load(checkpoint.shipped()[name])
-    chosen = choose(
-        lambda precision: TorchBackend(found.model, device=DEVICE, precision=precision), DEVICE, found.card
-    )
-    assert chosen.precision in ("float32", "float16")
+    maker = Maker(torch.device(DEVICE), tile_pixels_max=1 << 19)
+    runtime = maker.choose(found).runtime
+    assert runtime.backend == "torch-cuda"
+    assert runtime.precision in ("float32", "float16")
+    check_runtime(maker.make(found, runtime), checkpoint.load(checkpoint.shipped()[name]).model)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

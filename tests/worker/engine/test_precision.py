@@ -1,89 +1,53 @@
-import time
-
-import numpy as np
 import pytest
 import torch
 
-from model_core.config import ModelConfig
-from model_core.model import build
-from model_core.warping import warp
-from tests.worker.engine.judge import make_model, make_picture_model
 from worker.engine.backends import precision
-from worker.engine.backends.torch import TorchBackend
+from worker.engine.backends.precision import choose, native
+
+FORMATS = ("int8", "bfloat16", "float32")
 
 
-@pytest.fixture(autouse=True)
-def short_trial(monkeypatch):
-    monkeypatch.setattr(precision, "TRIAL_FRAMES", 3)
-    monkeypatch.setattr(precision, "TRIAL_SHAPE", (16, 24))
+def test_the_first_format_that_costs_little_is_chosen():
+    chosen, reason = choose({"precision_loss_db": {"int8": 0.049, "bfloat16": 0.001}}, FORMATS)
+    assert (chosen, reason) == ("int8", "native here, costs 0.049 dB")
 
 
-def slowed(slow: str):
-    """Real backends, one of them made slow enough to leave no doubt."""
-
-    class Slowed(TorchBackend):
-        def step(self, *args):
-            until = time.thread_time() + (0.05 if self.precision == slow else 0)
-            while time.thread_time() < until:
-                pass
-            return super().step(*args)
-
-    return lambda chosen: Slowed(make_model("dis"), precision=chosen)
+def test_a_format_that_costs_much_is_passed_over_and_the_reason_says_so():
+    chosen, reason = choose({"precision_loss_db": {"int8": 0.05, "bfloat16": 0.001}}, FORMATS)
+    assert (chosen, reason) == ("bfloat16", "int8 costs 0.050 dB; native here, costs 0.001 dB")
 
 
-def test_the_wide_format_is_kept_where_the_narrow_one_is_no_faster():
-    choice = precision.choose(slowed("bfloat16"), "cpu", {})
-    assert choice.precision == "float32"
-    assert choice.reason.startswith("bfloat16 is 0.")
+def test_a_format_that_was_never_measured_is_not_chosen():
+    chosen, reason = choose({}, FORMATS)
+    assert chosen == "float32"
+    assert reason == "what int8 costs was not measured; what bfloat16 costs was not measured"
 
 
-def test_a_faster_format_is_chosen_when_its_card_says_the_loss_is_small():
-    choice = precision.choose(slowed("float32"), "cpu", {"precision_loss_db": {"bfloat16": 0.01}})
-    assert choice.precision == "bfloat16"
-    assert "measured at publishing" in choice.reason
+def test_float16_is_judged_by_the_coarser_format():
+    assert choose({"precision_loss_db": {"bfloat16": 0.01}}, native("cuda"))[0] == "float16"
+    assert choose({"precision_loss_db": {"bfloat16": 0.06}}, native("cuda"))[0] == "float32"
 
 
-def test_a_faster_format_is_left_when_its_card_says_the_loss_is_large():
-    choice = precision.choose(slowed("float32"), "cpu", {"precision_loss_db": {"bfloat16": 0.06}})
-    assert choice.precision == "float32"
+@pytest.mark.parametrize(
+    ("units", "formats"),
+    [
+        ({}, ("float32",)),
+        ({"avx512_vnni": True}, ("int8", "float32")),
+        ({"avx_vnni": True}, ("int8", "float32")),
+        ({"avx512_vnni": True, "avx512_bf16": True}, ("int8", "bfloat16", "float32")),
+        (
+            {"avx512_vnni": True, "avx512_bf16": True, "amx_bf16": True, "amx_int8": True},
+            ("bfloat16", "int8", "float32"),
+        ),
+    ],
+)
+def test_formats_follow_the_units_of_the_processor(monkeypatch, units, formats):
+    monkeypatch.setattr(precision.torch.cpu, "get_capabilities", lambda: units)
+    assert native("cpu") == formats
 
 
-def test_a_model_without_a_measured_loss_is_tried(monkeypatch):
-    monkeypatch.setattr(precision, "loss_bound_db", lambda wide, narrowed: 0.049)
-    assert precision.choose(slowed("float32"), "cpu", {}).precision == "bfloat16"
-    monkeypatch.setattr(precision, "loss_bound_db", lambda wide, narrowed: 0.051)
-    assert precision.choose(slowed("float32"), "cpu", {}).precision == "float32"
-
-
-def test_without_a_network_there_is_nothing_to_choose():
-    model = build(ModelConfig(generator="bicubic", flow="none"))
-    assert (
-        precision.choose(lambda chosen: TorchBackend(model, precision=chosen), "cpu", {}).precision
-        == "float32"
-    )
-
-
-def test_a_network_without_memory_is_tried_on_one_frame():
-    model, steps = make_picture_model("rrdb", blocks=1), []
-
-    class Counted(TorchBackend):
-        def step(self, *args):
-            steps.append(self.precision)
-            return super().step(*args)
-
-    precision.choose(lambda chosen: Counted(model, precision=chosen), "cpu", {})
-    assert steps.count("float32") == steps.count("bfloat16") == 3  # once to warm up, twice timed
-
-
-def test_the_bound_of_the_loss_follows_the_difference():
-    wide = np.full((8, 8, 3), 100, np.uint8)
-    assert precision.loss_bound_db(wide, wide) == 0
-    # A difference of one level everywhere beside an error of 30 dB, which is 8.06 levels.
-    assert precision.loss_bound_db(wide, wide + 1) == pytest.approx(10 * np.log10(1 + 1 / (255**2 / 1000)))
-
-
-def test_the_trial_picture_moves_as_its_flow_says():
-    frames, flow = precision.moving_picture((16, 24), 4)
-    low = [torch.from_numpy(frame).permute(2, 0, 1)[None].float() for frame in frames]
-    moved = warp(low[2], torch.from_numpy(flow)[None])
-    assert torch.allclose(moved[..., 1:], low[3][..., 1:], atol=0.01)
+def test_this_processor_tells_of_its_units():
+    """Names that PyTorch changed would leave every machine at float32, and no other test would notice."""
+    names = torch.cpu.get_capabilities()
+    if names["architecture"] == "x86_64":
+        assert {"avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8", "avx512_bf16"} <= set(names)

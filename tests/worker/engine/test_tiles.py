@@ -11,8 +11,8 @@ from model_core.model import build
 from model_core.pixels import to_float, to_uint8
 from tests.worker.engine.judge import make_model, make_picture_model
 from worker.engine.backends.base import Turn
-from worker.engine.backends.torch import HALO_MAX, TorchBackend
-from worker.engine.tiles import KEPT_SIDE_MIN, generate_in_tiles, grid
+from worker.engine.backends.torch import TorchBackend
+from worker.engine.tiles import HALO_MAX, KEPT_SIDE_MIN, generate_in_tiles, grid
 
 
 @pytest.fixture(

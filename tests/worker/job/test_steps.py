@@ -297,4 +297,4 @@ def test_a_step_pinned_to_what_this_worker_lacks_is_left_then_switched_with_a_no
     steps.run(context, job_id, "segment/0")
     job = drain_queue(context, job_id)
     assert job.report is not None
-    assert "from frame 0 on torch-cpu in float32" in job.report["notices"][-1]
+    assert "from frame 0 on openvino-cpu in float32" in job.report["notices"][-1]

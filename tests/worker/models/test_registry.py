@@ -15,6 +15,7 @@ from service.errors import CheckpointInvalid, DeviceLost, StorageUnavailable, Un
 from service.objects import published
 from service.objects.files import FileStorage
 from service.settings import Settings
+from worker.engine.backends.making import Runtime
 from worker.models import registry as models_module
 from worker.models.registry import Registry
 
@@ -239,20 +240,25 @@ def test_a_pinned_version_is_loaded_on_demand_and_freed(registry, publish):
     assert fresh.engine in registry.engines()
 
 
-def test_a_pinned_precision_shares_the_engine_where_it_is_the_one_chosen_anyway(registry, publish):
+def test_a_pinned_runtime_shares_the_engine_where_it_is_the_one_chosen_anyway(registry, publish):
     version = publish(1)
     with (
         registry.acquire("net") as free,
-        registry.acquire("net", version, precision="float32") as same,
-        registry.acquire("net", version, precision="bfloat16") as other,
+        registry.acquire("net", version, runtime=Runtime("openvino-cpu", "float32")) as same,
+        registry.acquire("net", version, runtime=Runtime("torch-cpu", "bfloat16")) as other,
     ):
         assert same.engine is free.engine
-        assert (free.precision, other.precision) == ("float32", "bfloat16")
+        assert (free.backend, free.precision) == ("openvino-cpu", "float32")
+        assert (other.backend, other.precision) == ("torch-cpu", "bfloat16")
         assert other.engine is not free.engine
     assert other.engine not in registry.engines()
-    assert registry.honours("torch-cpu", "bfloat16")
-    assert not registry.honours("torch-cpu", "float16")
-    assert not registry.honours("torch-cuda", "float32")
+
+
+def test_a_runtime_is_honoured_where_this_machine_rounds_as_it_does(registry):
+    assert registry.honours(Runtime("torch-cpu", "bfloat16"))
+    assert registry.honours(Runtime("openvino-cpu", "float32"))
+    assert not registry.honours(Runtime("torch-cpu", "float16"))
+    assert not registry.honours(Runtime("torch-cuda", "float32"))
 
 
 def test_many_at_once_load_a_model_once(registry, publish):

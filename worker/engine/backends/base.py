@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_core.config import ModelConfig
-from model_core.recurrence import State
 from worker.frames import HighFrame, LowFrame
 
 Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the device or as it came
+Kept = object  # what a backend hands from step to step of a stream; of what kind only it knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Snapshot:
 class Turn:
     """One stream's part in a step."""
 
-    state: State | None  # None for single-image models
+    state: Kept | None  # None for single-image models
     frame: LowFrame
     flow: Flow | None = None  # None: zero
     ahead: LowFrame | None = None  # the frame after it, where the model looks ahead; None: there is none
@@ -42,7 +42,7 @@ class Turn:
 class Stepped:
     """One stream after one step."""
 
-    state: State | None
+    state: Kept | None
     output: HighFrame | None  # (H, W, 3), memory of its own; None where it is not finite
     hidden: NDArray[np.int8] | None = None  # of the snapshot, where the turn keeps its state
 
@@ -64,7 +64,7 @@ class Backend(Protocol):
     def tile_pixels_max(self) -> int:
         """Low-resolution pixels that one call of the generator takes; larger frames run in tiles."""
 
-    def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
+    def start(self, frame: LowFrame, resume: Snapshot | None) -> Kept | None:
         """The state before `frame`: a clean one, or that of the snapshot; None for single-image models."""
 
     def flows(self, previous: Sequence[LowFrame], frames: Sequence[LowFrame]) -> list[Flow]:

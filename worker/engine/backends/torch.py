@@ -7,6 +7,7 @@ pinned memory on CUDA.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,9 +20,16 @@ from model_core.model import Model
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
-from worker.engine.backends.precision import DTYPES, Precision
-from worker.engine.tiles import generate_in_tiles
+from worker.engine.backends.precision import Precision
+from worker.engine.tiles import HALO_MAX, generate_in_tiles
 from worker.frames import HighFrame, LowFrame
+
+DTYPES: Final[dict[Precision, torch.dtype]] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.float32,  # of a quantised model, whose rounding is simulated
+}
 
 # G with 64 features holds about 2 kB a pixel at its widest, so this is 1 GB; 960x540 still runs whole.
 TILE_PIXELS_MAX = 1 << 19
@@ -29,11 +37,6 @@ TILE_PIXELS_MAX = 1 << 19
 # On a CPU a batch beyond this goes through G in parts: what passes between layers then stays in the cache.
 # Eight frames of 180x144, fp32: 0.67 s of processor time each in one call, 0.49 s in eight (EPYC, one core).
 CPU_CALL_PIXELS_MAX = 1 << 15
-
-# A deep network could see further, 23 RRDB blocks 349 pixels: such halos leave a tile no centre, and a
-# 1920x1080 frame would be computed a thousand times over. The farther, the fainter: with 6 blocks of random
-# weights nothing beyond 64 moves a level (test_tiles). No published weights were at hand to measure.
-HALO_MAX = 64
 
 
 class TorchBackend:
@@ -155,7 +158,7 @@ class TorchBackend:
 
 
 def _gathered(turns: Sequence[Turn]) -> State:
-    rows = [turn.state for turn in turns if turn.state is not None]
+    rows = [turn.state for turn in turns if isinstance(turn.state, State)]
     assert len(rows) == len(turns), "a recurrent stream has a state"
     if len(rows) == 1:
         return rows[0]
