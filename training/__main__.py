@@ -48,7 +48,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--init",
-        help="weights to begin from: a shipped name, a checkpoint's folder, a file, or one inside the pack",
+        help="weights to begin from: a shipped name, or a checkpoint's or a training's folder",
     )
     parser.add_argument(
         "--init-critic", type=Path, help="folder of a training's state; its D is the one to begin with"
@@ -97,7 +97,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
             progress = train(
                 config, load_library(options.data), options.out,
                 Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
-                init=find_initial(options.init, unpacked) if fresh and options.init else None,
+                init=find_initial(options.init) if fresh and options.init else None,
                 init_critic=options.init_critic, branch_of=options.branch_of,
                 perceptual=options.perceptual or (unpacked if FILE in names else None),
             )  # fmt: skip
@@ -125,7 +125,7 @@ def _carry(options: argparse.Namespace, _: Sequence[str]) -> int:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of clips (Vid4) or of images")
     parser.add_argument(
-        "--model", required=True, help="a shipped name, a checkpoint's or a training's folder, or a file"
+        "--model", required=True, help="a shipped name, or a checkpoint's or a training's folder"
     )
     parser.add_argument("--protocol", choices=get_args(EvaluationName), default="bd")
     parser.add_argument("--json", type=Path, help="write scores here and a sheet of crops beside it, as .png")
@@ -149,7 +149,7 @@ def _evaluate(options: argparse.Namespace, _: Sequence[str]) -> int:
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of clips (Vid4) or of images")
     parser.add_argument(
-        "--models", nargs="+", required=True, help="shipped names, folders of checkpoints or trainings, files"
+        "--models", nargs="+", required=True, help="shipped names, folders of checkpoints or trainings"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--protocol", choices=get_args(EvaluationName), default="bd")
@@ -181,9 +181,6 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
         "--max-mb", type=float, required=True, help="largest size of the file, in millions of bytes"
     )
     parser.add_argument(
-        "--warm-start", type=Path, action="append", default=[], help="weights to put inside; repeatable"
-    )
-    parser.add_argument(
         "--perceptual", type=Path, help="folder of VGG16's weights; the layers that the loss uses go inside"
     )
     parser.add_argument("--out", type=Path, required=True)
@@ -193,11 +190,11 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
     from training.data.sources import pack_folder  # noqa: PLC0415
 
-    weights = {file.name: file.read_bytes() for file in options.warm_start}
+    weights = {}
     if options.perceptual:
         from training.losses import vgg  # noqa: PLC0415
 
-        weights |= vgg.cut(options.perceptual)
+        weights = vgg.cut(options.perceptual)
     kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
     return 0

@@ -1,7 +1,7 @@
 """A pack: the training material as one file that OpenCV and numpy alone can read, small enough to travel.
 
 It is a numpy .npz whose members are encoded pictures: `clip/<name>/<index>` and `photo/<index>` are WebP, and
-`weights/<file>` holds warm starts and the perceptual loss's network byte for byte. Written by `python -m
+`weights/<file>` holds the perceptual loss's network byte for byte. Written by `python -m
 training pack`, read by sources.py.
 """
 

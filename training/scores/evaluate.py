@@ -28,7 +28,6 @@ from training.losses.lpips import Lpips
 from training.run.validate import upscale_sequence
 from training.scores.metrics import METRICS_VERSION, luma, motion, motion_difference, psnr, ssim
 from training.scores.report import PUBLISHED_VID4_BD, crop_sheet, markdown_table
-from training.weights.initial import model_from_file
 from training.weights.reading import read_weights
 
 SKIPPED_FRAMES: Final = 2  # at either end of a clip
@@ -163,15 +162,13 @@ def mean(scores: Iterable[Scores]) -> Scores:
 
 
 def load_model(source: str) -> tuple[Model, str]:
-    """By a shipped name, a checkpoint's folder, a training's (averaged weights) or a warm start's file."""
+    """By a shipped name, a checkpoint's folder, or a training's (averaged weights)."""
     if source in shipped():
         return load_checkpoint(shipped()[source]).model, source
     path = Path(source)
-    if path.is_file():
-        return model_from_file(path).eval(), path.stem
     if path.is_dir():
         return read_weights(path)[0], path.name
-    raise EvaluationError(f"{source}: neither a shipped model {sorted(shipped())} nor a folder nor a file")
+    raise EvaluationError(f"{source}: neither a shipped model {sorted(shipped())} nor a folder")
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -12,12 +12,11 @@ from training.__main__ import main
 from training.data.pack import read_pack, unpack_weights, write_pack
 from training.data.sources import load_library, pack_folder
 from training.losses import vgg
-from training.weights.initial import InitError, find_initial
 
 
 def test_pack_reads_back_as_the_library_it_was_made_of(material: Path, tmp_path: Path) -> None:
     file = tmp_path / "pack.npz"
-    pack_folder(material, file, {"warm.safetensors": b"weights, byte for byte"}, bytes_max=2_000_000)
+    pack_folder(material, file, {"vgg.safetensors": b"weights, byte for byte"}, bytes_max=2_000_000)
     library = load_library(file)
     assert [clip.name for clip in library.clips] == [shot_name(held_out=False)]
     assert [clip.name for clip in library.held_out] == [shot_name(held_out=True)]
@@ -77,7 +76,7 @@ def test_large_frames_are_halved(tmp_path: Path) -> None:
 def test_pack_brings_all_that_a_perceptual_run_needs(
     material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a bare machine there is no folder to name: the loss's network must be found inside, and so may G."""
+    """On a bare machine there is no folder to name: the loss's network must be found inside."""
     weights, pack = random_vgg(), tmp_path / "pack.npz"
     unused = {"classifier.0.weight": torch.zeros(512).half()}
     save_file(weights | unused, tmp_path / vgg.FILE)
@@ -111,12 +110,3 @@ def test_pack_takes_no_more_of_the_network_than_cosine_needs_where_there_are_no_
     (content,) = vgg.cut(tmp_path).values()
     assert load(content).keys() == vgg.shapes("cosine").keys()
     assert len(content) < 16e6
-
-
-def test_weights_to_begin_from_are_a_path_a_shipped_name_or_inside_the_pack(tmp_path: Path) -> None:
-    (tmp_path / "warm.safetensors").write_bytes(b"")
-    assert find_initial(str(tmp_path), tmp_path / "none") == tmp_path
-    assert (find_initial("frvsr-lite", tmp_path) / "config.json").is_file()
-    assert find_initial("warm.safetensors", tmp_path) == tmp_path / "warm.safetensors"
-    with pytest.raises(InitError, match=r"frvsr-lite.*nor a file inside the pack"):
-        find_initial("frvsr-light", tmp_path)

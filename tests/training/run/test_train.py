@@ -23,7 +23,6 @@ from training.run.rounds import TrainingDivergedError, update_average
 from training.run.schedule import Schedule
 from training.run.state import Progress, has_state, load_ema
 from training.run.train import Limits, train
-from training.weights.initial import InitError, load_initial
 from training.weights.reading import read_weights
 
 TINY = TrainingConfig(
@@ -243,25 +242,6 @@ def test_average_moves_by_one_minus_decay() -> None:
     update_average(ema, model, 0.75)
     name = "generator.conv_in.weight"
     torch.testing.assert_close(ema[name], model.state_dict()[name] * 0.25)
-
-
-def test_warm_start_with_short_names_fills_the_whole_generator(tmp_path: Path) -> None:
-    made = build(TINY.model_config()).state_dict()
-    short = {"conv_in": "i", "head.0": "u", "blocks.0.conv1": "r.0.a", "blocks.0.conv2": "r.0.b"}
-    tensors = {
-        f"{name}.{kind}": made[f"generator.{ours}.{kind}"].half().contiguous()
-        for ours, name in short.items()
-        for kind in ("weight", "bias")
-    }
-    save_file(tensors, tmp_path / "warm.safetensors")
-    model = build(TINY.model_config())
-    load_initial(model, tmp_path / "warm.safetensors")
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, made[name].half().float())
-    del tensors["u.bias"]
-    save_file(tensors, tmp_path / "half.safetensors")
-    with pytest.raises(InitError, match=r"head\.0\.bias"):
-        load_initial(model, tmp_path / "half.safetensors")
 
 
 def test_journal_tells_means_of_the_steps_since_its_last_line(
