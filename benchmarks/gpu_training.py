@@ -23,7 +23,7 @@ from training.config import TrainingConfig
 from training.data.batches import Batch
 from training.data.sampler import Sampler
 from training.data.sources import Clip, Library, load_library
-from training.losses import vgg
+from training.losses.perceptual import VGG16, VGG_TAKEN_AFTER, Vgg16, shapes
 from training.presets import PRESETS
 from training.run.objective import Objective
 from training.run.processes import Processes
@@ -83,11 +83,10 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Rounds]:
         learner = begin(config, Path(folder) / "state", None, device)
         perceptual = None
         if config.vgg_weight:
-            save_file(
-                {name: torch.randn(s) * 0.02 for name, s in vgg.shapes("cosine").items()},
-                Path(folder) / vgg.FILE,
-            )
-            perceptual = vgg.Vgg16(Path(folder), device)
+            wanted = shapes(VGG16, VGG_TAKEN_AFTER["cosine"])
+            random = {name: torch.randn(shape) * 0.02 for name, shape in wanted.items()}
+            save_file(random, Path(folder) / VGG16.features_file)
+            perceptual = Vgg16(Path(folder), device)
     objective = Objective(learner.model, config, critic=learner.critic, vgg=perceptual)
     alone = Processes(0, 1, device)
     return {

@@ -77,7 +77,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     ends_at = time.monotonic() + options.stop_seconds if options.stop_seconds else math.inf
     from training.data.pack import is_pack, unpack_weights  # noqa: PLC0415
     from training.data.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
-    from training.losses.vgg import FILE  # noqa: PLC0415
+    from training.losses.perceptual import VGG16  # noqa: PLC0415
     from training.run.carry import take_up  # noqa: PLC0415
     from training.run.rounds import TrainingDivergedError  # noqa: PLC0415
     from training.run.state import has_state, read_config  # noqa: PLC0415
@@ -99,7 +99,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
                 Limits(ends_at=ends_at, steps=options.stop_steps, save_every_s=options.save_every),
                 init=find_initial(options.init) if fresh and options.init else None,
                 init_critic=options.init_critic, branch_of=options.branch_of,
-                perceptual=options.perceptual or (unpacked if FILE in names else None),
+                perceptual=options.perceptual or (unpacked if VGG16.features_file in names else None),
             )  # fmt: skip
     except TrainingDivergedError as error:
         print(f"stopped, the last good state is in {state}: {error}", file=sys.stderr)
@@ -137,10 +137,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace, _: Sequence[str]) -> int:
-    from training.losses.lpips import Lpips  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from training.losses.perceptual import Lpips  # noqa: PLC0415
     from training.scores.evaluate import evaluate, load_model  # noqa: PLC0415
 
-    lpips = None if options.no_lpips else Lpips(options.weights or default_weights(options.data))
+    folder = options.weights or default_weights(options.data)
+    lpips = None if options.no_lpips else Lpips(folder, torch.device("cpu"))
     model, name = load_model(options.model)
     print(evaluate(options.data, model, name, protocol=options.protocol, lpips=lpips, json_path=options.json))
     return 0
@@ -192,9 +195,9 @@ def _pack(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     weights = {}
     if options.perceptual:
-        from training.losses import vgg  # noqa: PLC0415
+        from training.losses.perceptual import cut_vgg  # noqa: PLC0415
 
-        weights = vgg.cut(options.perceptual)
+        weights = cut_vgg(options.perceptual)
     kept = pack_folder(options.data, options.out, weights, bytes_max=int(options.max_mb * 1e6))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, at most {kept} frames of each clip")
     return 0

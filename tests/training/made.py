@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.data.sources import is_held_out
 from training.degradations.bsrgan import Step, apply_plan
-from training.losses import vgg
+from training.losses.perceptual import ALEXNET, ALEXNET_TAKEN_AFTER, VGG16, VGG_TAKEN_AFTER, shapes
 
 
 def shot_name(*, held_out: bool) -> str:
@@ -60,19 +60,27 @@ def degraded(
 
 def random_vgg() -> dict[str, torch.Tensor]:
     """Weights of VGG16's shapes: what they see is nonsense, but signals come through alive."""
+    return random_weights(shapes(VGG16, VGG_TAKEN_AFTER["lpips"]))
+
+
+def random_alexnet() -> dict[str, torch.Tensor]:
+    return random_weights(shapes(ALEXNET, ALEXNET_TAKEN_AFTER))
+
+
+def random_weights(wanted: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     random = torch.Generator().manual_seed(0)
     return {
         name: (torch.randn(shape, generator=random) * (2 / (9 * shape[1])) ** 0.5).half()
         if len(shape) == 4
         else torch.zeros(shape).half()
-        for name, shape in vgg.shapes("lpips").items()
+        for name, shape in wanted.items()
     }
 
 
-def random_heads() -> dict[str, torch.Tensor]:
-    """Heads of LPIPS's shapes."""
+def random_heads(channels: tuple[int, ...] = (64, 128, 256, 512, 512)) -> dict[str, torch.Tensor]:
+    """Heads of LPIPS's shapes, by default those for VGG16."""
     random = torch.Generator().manual_seed(0)
     return {
-        f"lin{level}.model.1.weight": torch.rand(1, channels, 1, 1, generator=random) / channels
-        for level, channels in enumerate((64, 128, 256, 512, 512))
+        f"lin{level}.model.1.weight": torch.rand(1, count, 1, 1, generator=random) / count
+        for level, count in enumerate(channels)
     }

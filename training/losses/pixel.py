@@ -1,13 +1,11 @@
-"""Losses of pixels, motion and features: pure functions of tensors, unweighted; run/objective.py weighs them.
+"""Losses of pixels and motion: pure functions of tensors, unweighted; run/objective.py weighs them.
 
-Not here: what D thinks (critic.py), best buddies (best_buddy.py).
+Not here: what D thinks (critic.py), what VGG sees (perceptual.py), best buddies (best_buddy.py).
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from model_core.warping import warp
@@ -15,7 +13,6 @@ from model_core.warping import warp
 LUMA: Final = (0.299, 0.587, 0.114)
 CHARBONNIER_EPSILON: Final = 1e-3  # a quarter of a level; below it the distance turns from linear to square
 LOG_SQUARE_EPSILON: Final = 1e-4  # 40 dB; clips that are nearly flat must not outweigh the others
-UNIT_EPSILON: Final = 1e-8  # where every feature is zero, and a root has no slope
 END_POINT_EPSILON: Final = 0.01  # low-resolution pixels
 END_POINT_POWER: Final = 0.4
 
@@ -68,27 +65,3 @@ def ping_pong(highs: Tensor) -> Tensor:
     """
     half = highs.shape[1] // 2
     return charbonnier(highs[:, :half], highs[:, half + 1 :].flip(1))
-
-
-def cosine_features(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of 1 - cos of the angle between feature vectors (N, C, h, w), place by place.
-
-    Source: TecoGAN, table 1, the perceptual loss on VGG's features.
-    """
-    distances = [1 - F.cosine_similarity(a, b, dim=1).mean() for a, b in zip(found, wanted, strict=True)]
-    return torch.stack(distances).mean()
-
-
-def lpips_features(found: Sequence[Tensor], wanted: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
-    """Sum over layers of the squared distance of unit-length feature vectors (N, C, h, w), place by place.
-
-    heads   (1, C, 1, 1) for each layer: how much of each feature's distance people see
-    Source: LPIPS, Zhang et al. 2018 (arXiv:1801.03924), eq. 1; with VGG16 here, and scored with AlexNet.
-    """
-    layers = zip(found, wanted, heads, strict=True)
-    distances = [(head * (_unit(a) - _unit(b)).square()).sum(1).mean() for a, b, head in layers]
-    return torch.stack(distances).sum()
-
-
-def _unit(features: Tensor) -> Tensor:
-    return features / torch.sqrt(features.square().sum(1, keepdim=True) + UNIT_EPSILON)

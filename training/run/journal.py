@@ -22,7 +22,7 @@ from model_core.model import build
 from training.config import TrainingConfig
 from training.data.sequences import VALIDATION_FRAMES, Sequence, validation_sequences
 from training.data.sources import Library
-from training.losses.lpips import Lpips, has_lpips
+from training.losses.perceptual import Lpips
 from training.run.schedule import Schedule
 from training.run.state import Learner, Progress
 from training.run.validate import critic_right, sheet_row, validate
@@ -47,7 +47,7 @@ class Watch:
         config: TrainingConfig,
         library: Library,
         out: Path,
-        perceptual: Path | None,
+        lpips: Lpips | None,
         progress: Progress,
         *,
         autocast: bool,
@@ -58,7 +58,7 @@ class Watch:
         if config.task == "upscale":
             frames = VALIDATION_FRAMES if config.recurrent else 1  # without memory one tells as much as many
             self._sequences = validation_sequences(library, config.protocol, frames=frames)
-        self._lpips = Lpips(perceptual) if perceptual is not None and has_lpips(perceptual) else None
+        self._lpips = lpips
         self._journal = Journal(out)
         self._bar = Bar(config.task)
         self._first = True

@@ -17,7 +17,7 @@ from training.degradations.linear import project
 from training.losses import critic as critic_losses
 from training.losses import pixel as losses
 from training.losses.best_buddy import back_projection, best_buddy, textured
-from training.losses.vgg import Vgg16
+from training.losses.perceptual import Vgg16
 
 BORDER_PART: Final = 8  # D sees the inner three quarters of a crop, as in TecoGAN's code
 
@@ -88,14 +88,7 @@ class Objective(nn.Module):
         if self._config.best_buddy_weight:
             found["best_buddy"] = best_buddy(pictures, true_pictures)
         if self._vgg is not None:
-            with torch.no_grad():
-                wanted = self._vgg.features(true_pictures)
-            seen, heads = self._vgg.features(pictures), self._vgg.heads
-            found["vgg"] = (
-                losses.cosine_features(seen, wanted)
-                if heads is None
-                else losses.lpips_features(seen, wanted, heads)
-            )
+            found["vgg"] = self._vgg.distance(pictures, true_pictures)
         (critic,) = self._critic
         if critic is None:
             return found, None

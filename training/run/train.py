@@ -21,7 +21,7 @@ from training.config import ConfigError, TrainingConfig
 from training.data.batches import Batch
 from training.data.sampler import Sampler, prefetch
 from training.data.sources import Library
-from training.losses.vgg import Vgg16
+from training.losses.perceptual import Lpips, Vgg16, has_lpips
 from training.run.journal import Watch
 from training.run.objective import Objective, total
 from training.run.optimisers import make_optimisers
@@ -80,7 +80,8 @@ def train(
     autocast = choose_autocast(config, objective, sampler, processes)
     watch = None
     if processes.rank == 0:
-        watch = Watch(config, library, out, perceptual, progress, autocast=autocast)
+        lpips = Lpips(perceptual, processes.device) if perceptual and has_lpips(perceptual) else None
+        watch = Watch(config, library, out, lpips, progress, autocast=autocast)
     rounds = Rounds(learner, config, objective, processes, autocast=autocast)
 
     def draw(step: int) -> Batch:

@@ -18,7 +18,7 @@ from model_core.recurrence import State, estimate_flow, step
 from model_core.warping import bicubic4
 from training.config import TrainingConfig
 from training.data.sequences import Sequence
-from training.losses.lpips import Lpips
+from training.losses.perceptual import Lpips
 from training.run.critic import right
 from training.run.objective import BORDER_PART, as_judged, only_textured
 from training.scores.metrics import luma, psnr

@@ -2,7 +2,8 @@
 
 A clip is degraded, upscaled in order from a clean state and rounded to uint8. The first and last two frames
 are skipped, borders cropped (whole frames for tOF's motion), each metric averaged over the frames of a clip
-and then over clips. Metrics: metrics.py and lpips.py. Tables and pictures: report.py. Begin at `evaluate`.
+and then over clips. Metrics: metrics.py, losses/perceptual.py. Tables and pictures: report.py. Begin at
+`evaluate`.
 """
 
 import json
@@ -24,7 +25,7 @@ from model_core.pixels import to_uint8
 from training.config import EvaluationName
 from training.data.sequences import Sequence, make_sequence
 from training.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, decode_video
-from training.losses.lpips import Lpips
+from training.losses.perceptual import Lpips
 from training.run.validate import upscale_sequence
 from training.scores.metrics import METRICS_VERSION, luma, motion, motion_difference, psnr, ssim
 from training.scores.report import PUBLISHED_VID4_BD, crop_sheet, markdown_table

@@ -1,7 +1,7 @@
 """Metrics of the frozen protocol, each a function of pictures. Version 1.
 
-PSNR and SSIM see Y (BT.601 limited range, float64); tOF sees OpenCV's grey. LPIPS, which sees RGB: lpips.py.
-Not here: which frames and which crop (evaluate.py).
+PSNR and SSIM see Y (BT.601 limited range, float64); tOF sees OpenCV's grey. Not here: LPIPS, which sees
+RGB (losses/perceptual.py), which frames and which crop (evaluate.py).
 """
 
 import math

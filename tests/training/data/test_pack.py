@@ -11,7 +11,7 @@ from tests.training.made import panning, random_heads, random_vgg, shot_name, te
 from training.__main__ import main
 from training.data.pack import read_pack, unpack_weights, write_pack
 from training.data.sources import load_library, pack_folder
-from training.losses import vgg
+from training.losses.perceptual import VGG16, VGG_TAKEN_AFTER, cut_vgg, shapes
 
 
 def test_pack_reads_back_as_the_library_it_was_made_of(material: Path, tmp_path: Path) -> None:
@@ -79,19 +79,19 @@ def test_pack_brings_all_that_a_perceptual_run_needs(
     """On a bare machine there is no folder to name: the loss's network must be found inside."""
     weights, pack = random_vgg(), tmp_path / "pack.npz"
     unused = {"classifier.0.weight": torch.zeros(512).half()}
-    save_file(weights | unused, tmp_path / vgg.FILE)
-    save_file(random_heads(), tmp_path / vgg.HEADS_FILE)
+    save_file(weights | unused, tmp_path / VGG16.features_file)
+    save_file(random_heads(), tmp_path / VGG16.heads_file)
     command = ["pack", "--data", str(material), "--max-mb", "31", "--out", str(pack)]
     assert main([*command, "--perceptual", str(tmp_path)]) == 0
     unpacked = tmp_path / "unpacked"
     unpacked.mkdir()
     features, heads = unpack_weights(pack, unpacked)
-    assert (features.name, heads.name) == (vgg.FILE, vgg.HEADS_FILE)
-    assert heads.read_bytes() == (tmp_path / vgg.HEADS_FILE).read_bytes()
+    assert (features.name, heads.name) == (VGG16.features_file, VGG16.heads_file)
+    assert heads.read_bytes() == (tmp_path / VGG16.heads_file).read_bytes()
     found = load(features.read_bytes())
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) for name in weights)
-    for name in (vgg.FILE, vgg.HEADS_FILE):
+    for name in (VGG16.features_file, VGG16.heads_file):
         (tmp_path / name).unlink()
     small = {
         "features": 8, "blocks": 1, "batch": 1, "frames": 3, "crop": 16, "iterations": 1, "photo-share": 0,
@@ -102,11 +102,11 @@ def test_pack_brings_all_that_a_perceptual_run_needs(
     monkeypatch.chdir(tmp_path)
     assert main(run) == 0
     assert '"vgg": ' in (tmp_path / "run" / "log.jsonl").read_text()
-    assert not list((tmp_path / "run").rglob(vgg.FILE))  # or it would travel back with every state
+    assert not list((tmp_path / "run").rglob(VGG16.features_file))  # or it would travel back with every state
 
 
 def test_pack_takes_no_more_of_the_network_than_cosine_needs_where_there_are_no_heads(tmp_path: Path) -> None:
-    save_file(random_vgg(), tmp_path / vgg.FILE)
-    (content,) = vgg.cut(tmp_path).values()
-    assert load(content).keys() == vgg.shapes("cosine").keys()
+    save_file(random_vgg(), tmp_path / VGG16.features_file)
+    (content,) = cut_vgg(tmp_path).values()
+    assert load(content).keys() == shapes(VGG16, VGG_TAKEN_AFTER["cosine"]).keys()
     assert len(content) < 16e6

@@ -15,9 +15,7 @@ from training.losses.critic import (
 )
 from training.losses.pixel import (
     charbonnier,
-    cosine_features,
     log_square,
-    lpips_features,
     ping_pong,
     robust_end_point,
     warping,
@@ -73,27 +71,6 @@ def test_ping_pong_sees_what_differs_between_the_way_forth_and_back() -> None:
     drifted = same.clone()
     drifted[:, 3:] += 0.1
     assert ping_pong(drifted).item() == pytest.approx(0.1, rel=1e-3)
-
-
-def test_cosine_of_features_ignores_length_and_knows_right_angles() -> None:
-    one, two = torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)
-    one[:, 0], two[:, 1] = 5.0, 0.1
-    assert cosine_features([one], [one * 7]).item() == pytest.approx(0, abs=1e-6)
-    assert cosine_features([one], [two]).item() == pytest.approx(1)
-    assert cosine_features([one, one], [two, -one]).item() == pytest.approx(1.5)
-
-
-def test_lpips_weighs_the_distance_of_unit_features_by_its_heads_and_is_smooth_at_zero() -> None:
-    one, two = torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)
-    one[:, 0], two[:, 1] = 5.0, 0.1
-    head = torch.tensor([0.2, 0.3]).view(1, 2, 1, 1)
-    assert lpips_features([one], [one * 7], [head]).item() == pytest.approx(0, abs=1e-6)
-    assert lpips_features([one], [two], [head]).item() == pytest.approx(0.5, rel=1e-4)
-    assert lpips_features([one, two], [two, one], [head, head]).item() == pytest.approx(1, rel=1e-4)
-    dark = torch.zeros(1, 2, 3, 3, requires_grad=True)
-    lpips_features([dark], [one], [head]).backward()
-    assert dark.grad is not None
-    assert dark.grad.isfinite().all()
 
 
 def test_feature_matching_is_relative_to_each_layer() -> None:

@@ -15,7 +15,7 @@ from tests.training.made import random_vgg
 from training.config import TrainingConfig
 from training.data.sampler import CPU, Sampler
 from training.data.sources import Library, load_library
-from training.losses import vgg
+from training.losses.perceptual import VGG16
 from training.presets import PRESETS
 from training.run import train as loop
 from training.run.processes import Processes
@@ -85,7 +85,7 @@ def test_run_cut_on_the_device_goes_on_as_one_that_was_not(library: Library, tmp
 
 
 def test_all_of_tecogan_learns_in_bf16(library: Library, tmp_path: Path) -> None:
-    save_file(random_vgg(), tmp_path / vgg.FILE)
+    save_file(random_vgg(), tmp_path / VGG16.features_file)
     config = PRESETS["teco_lite"].override(
         {"features": 8, "blocks": 1, "batch": 2, "crop": 16, "iterations": 4, "critic_start": 1}
         | {"precision": "bf16", "validate_every": 2}

@@ -16,7 +16,7 @@ from model_core.model import build
 from tests.training.made import random_heads, random_vgg
 from training.config import TrainingConfig
 from training.data.sources import Library, load_library
-from training.losses import vgg
+from training.losses.perceptual import VGG16
 from training.presets import PRESETS
 from training.run.carry import carry, take_up
 from training.run.rounds import TrainingDivergedError, update_average
@@ -46,8 +46,8 @@ def losses(out: Path) -> dict[int, float]:
 def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of VGG16's shapes: what they see is nonsense, but it is theirs."""
     folder = tmp_path_factory.mktemp("perceptual")
-    save_file(random_vgg(), folder / vgg.FILE)
-    save_file(random_heads(), folder / vgg.HEADS_FILE)
+    save_file(random_vgg(), folder / VGG16.features_file)
+    save_file(random_heads(), folder / VGG16.heads_file)
     return folder
 
 

@@ -1,15 +1,12 @@
 """Known answers for the metrics; those that need Vid4 itself are in training/LOG.md."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from tests.training.made import textured
-from training.losses.lpips import LAYERS, Lpips, LpipsWeightsError
 from training.scores.evaluate import EvaluationError, centre_crop
 from training.scores.metrics import luma, motion, motion_difference, psnr, ssim
 
@@ -68,29 +65,3 @@ def test_centre_crop_of_vid4_is_the_published_one(height: int, width: int, kept:
 def test_clip_too_small_for_the_crop_is_refused() -> None:
     with pytest.raises(EvaluationError, match="40x40"):
         centre_crop(40, 40)
-
-
-def test_lpips_is_zero_for_equal_pictures_and_grows_with_noise(tmp_path: Path) -> None:
-    generator = torch.Generator().manual_seed(0)
-    shapes = {0: (4, 3, 11, 11), 3: (4, 4, 5, 5), 6: (4, 4, 3, 3), 8: (4, 4, 3, 3), 10: (4, 4, 3, 3)}
-    features = {
-        f"features.{i}.weight": torch.randn(shape, generator=generator) for i, shape in shapes.items()
-    }
-    features |= {f"features.{i}.bias": torch.zeros(4) for i in shapes}
-    save_file(features, tmp_path / "alexnet_features.safetensors")
-    heads = {f"lin{i}.model.1.weight": torch.ones(1, 4, 1, 1) for i in range(len(LAYERS))}
-    save_file(heads, tmp_path / "lpips_alex_lin.safetensors")
-    lpips = Lpips(tmp_path)
-    truth = torch.from_numpy(textured(64, 64, 0))
-    noise = torch.randint(0, 24, truth.shape, generator=generator)
-    seen = [
-        lpips.features(picture) for picture in (truth, (truth + noise // 4).byte(), (truth + noise).byte())
-    ]
-    same, little, much = (lpips.distance(seen[0], other) for other in seen)
-    assert same == 0
-    assert 0 < little < much
-
-
-def test_absent_lpips_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(LpipsWeightsError, match="alexnet_features"):
-        Lpips(tmp_path)
