@@ -25,9 +25,8 @@ from training.data.sampler import Sampler
 from training.data.sources import Clip, Library, load_library
 from training.losses.perceptual import VGG16, VGG_TAKEN_AFTER, Vgg16, shapes
 from training.presets import PRESETS
-from training.run.objective import Objective
 from training.run.processes import Processes
-from training.run.rounds import Rounds
+from training.run.step import Step
 from training.run.train import begin
 
 WARM_UP: Final = 2  # steps in each format
@@ -51,17 +50,17 @@ def _measure_step(preset: str, config: TrainingConfig, device: torch.device, end
     torch.backends.cudnn.allow_tf32 = True
     record: Record = {"kind": "step", "preset": preset, "batch": config.batch}
     try:
-        rounds, batch = _ready(config, device), made_up_batch(config, device)
+        steps, batch = _ready(config, device), made_up_batch(config, device)
         took_s: dict[str, list[float]] = {"fp32": [], "bf16": []}
         peaks: list[float | None] = []
         for turn in itertools.count():
             if turn > WARM_UP and time.monotonic() > ends_at:
                 break
-            for name, each in rounds.items():
+            for name, each in steps.items():
                 forget_peak(device)
                 finish(device)
                 began = time.perf_counter()
-                each.advance(batch, RATE)
+                each(batch, RATE)
                 finish(device)
                 if turn >= WARM_UP:
                     took_s[name].append(time.perf_counter() - began)
@@ -78,7 +77,7 @@ def _measure_step(preset: str, config: TrainingConfig, device: torch.device, end
     ]  # fmt: skip
 
 
-def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Rounds]:
+def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Step]:
     with tempfile.TemporaryDirectory() as folder:
         learner = begin(config, Path(folder) / "state", None, device)
         perceptual = None
@@ -87,10 +86,9 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Rounds]:
             random = {name: torch.randn(shape) * 0.02 for name, shape in wanted.items()}
             save_file(random, Path(folder) / VGG16.features_file)
             perceptual = Vgg16(Path(folder), device)
-    objective = Objective(learner.model, config, critic=learner.critic, vgg=perceptual)
     alone = Processes(0, 1, device)
     return {
-        name: Rounds(learner, config, objective, alone, autocast=autocast)
+        name: Step(learner, config, alone, vgg=perceptual, autocast=autocast)
         for name, autocast in (("fp32", False), ("bf16", True))
     }
 

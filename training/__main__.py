@@ -79,8 +79,8 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from training.data.sources import load_library  # noqa: PLC0415 (torch takes seconds, and --help none)
     from training.losses.perceptual import VGG16  # noqa: PLC0415
     from training.run.carry import take_up  # noqa: PLC0415
-    from training.run.rounds import TrainingDivergedError  # noqa: PLC0415
     from training.run.state import has_state, read_config  # noqa: PLC0415
+    from training.run.step import TrainingDivergedError  # noqa: PLC0415
     from training.run.train import Limits, train  # noqa: PLC0415
     from training.weights.initial import find_initial  # noqa: PLC0415
 

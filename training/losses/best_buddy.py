@@ -3,7 +3,7 @@ back-projection.
 
 Source: Li et al. 2021, "Best-Buddy GANs for Highly Detailed Image Super-Resolution" (arXiv:2103.15295),
 section 3; numbers as in the authors' code (Simple-SR: utils/loss.py, utils/region_seperator.py and
-exps/BebyGAN/config.py). Not here: weights (config.py), the adversary that the mask is for (objective.py).
+exps/BebyGAN/config.py). Not here: weights (config.py), the adversary that the mask is for (run/critic.py).
 """
 
 from collections.abc import Callable

@@ -1,10 +1,15 @@
-"""What G pays for D's opinion, and D for its errors: pure functions of D's logits and features."""
+"""What G pays for D's opinion, and D for its errors: pure functions of D's logits and features.
+
+What D is shown: run/critic.py. Its turn in a step: run/step.py.
+"""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from training.config import CriticKindName
 
 
 def feature_matching(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
@@ -54,3 +59,18 @@ def critic_lead(real: Tensor, fake: Tensor) -> Tensor:
     Source: the balance that TecoGAN's code keeps below 0.4 by letting D rest.
     """
     return F.logsigmoid(real).mean() - F.logsigmoid(fake).mean()
+
+
+def paid_by_g(real: Tensor, fake: Tensor, kind: CriticKindName) -> Tensor:
+    """From D's own logits, by its kind."""
+    return relative_generator(real, fake) if kind == "relativistic" else adversarial_generator(fake)
+
+
+def as_judged(of_real: Tensor, of_fake: Tensor, kind: CriticKindName) -> tuple[Tensor, Tensor]:
+    """D's logits so that the sign says what it takes its picture for."""
+    return relative(of_real, of_fake) if kind == "relativistic" else (of_real, of_fake)
+
+
+def right(of_real: Tensor, of_fake: Tensor) -> Tensor:
+    """The part of logits (of `as_judged`) that are right, each side counting half."""
+    return ((of_real.detach() > 0).float().mean() + (of_fake.detach() <= 0).float().mean()) / 2

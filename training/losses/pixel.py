@@ -1,4 +1,4 @@
-"""Losses of pixels and motion: pure functions of tensors, unweighted; run/objective.py weighs them.
+"""Losses of pixels and motion: pure functions of tensors, unweighted; run/step.py weighs them.
 
 Not here: what D thinks (critic.py), what VGG sees (perceptual.py), best buddies (best_buddy.py).
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from model_core.warping import warp
+from training.config import PixelLossName
 
 LUMA: Final = (0.299, 0.587, 0.114)
 CHARBONNIER_EPSILON: Final = 1e-3  # a quarter of a level; below it the distance turns from linear to square
@@ -33,6 +34,18 @@ def log_square(high: Tensor, target: Tensor) -> Tensor:
     Source: the PSNR loss of NAFNet, Chen et al. 2022 (arXiv:2204.04676), per clip.
     """
     return torch.log(((high - target) ** 2).flatten(1).mean(1) + LOG_SQUARE_EPSILON).mean()
+
+
+def of_each_clip(high: Tensor, target: Tensor, kind: PixelLossName, luma_share: float) -> Tensor:
+    """(N,): the distance of each clip (N, T, 3, H, W) from the truth, a share of it measured on luma."""
+    distance = charbonnier if kind == "charbonnier" else log_square
+
+    def of_one(high: Tensor, target: Tensor) -> Tensor:
+        if not luma_share:
+            return distance(high, target)
+        return luma_share * distance(luma(high), luma(target)) + (1 - luma_share) * distance(high, target)
+
+    return torch.stack([of_one(a[None], b[None]) for a, b in zip(high, target, strict=True)])
 
 
 def luma(high: Tensor) -> Tensor:

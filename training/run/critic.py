@@ -1,47 +1,42 @@
-"""How D learns, and when it rests. What G pays for D's opinion: objective.py."""
+"""What D is shown: triplets of frames lined up by their motion, or pictures alone. Its turn: step.py."""
 
-from collections.abc import Mapping
+from typing import Final
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from model_core.discriminator import Discriminator
-from training.config import CriticKindName
-from training.losses.critic import adversarial_critic
-from training.run.objective import Judged, as_judged
+from model_core.discriminator import triplet_stack
+from training.config import CriticSightName
+from training.losses.best_buddy import textured
 
-
-class CriticObjective(nn.Module):
-    """A module, so that DDP can wrap D, which G's objective uses unwrapped."""
-
-    def __init__(self, critic: Discriminator, kind: CriticKindName = "vanilla") -> None:
-        super().__init__()
-        self.critic, self._kind = critic, kind
-
-    def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The stacks that G's step left -> D's loss, and the part of them that it takes for what they are."""
-        logits, _ = self.critic(torch.cat((real, fake)))
-        of_real, of_fake = logits.chunk(2)
-        of_real, of_fake = as_judged(of_real, of_fake, self._kind)
-        return adversarial_critic(of_real, of_fake), right(of_real, of_fake)
+BORDER_PART: Final = 8  # D sees the inner three quarters of a crop, as in TecoGAN's code
 
 
-def right(of_real: Tensor, of_fake: Tensor) -> Tensor:
-    """The part of logits (of objective.as_judged) that are right, each side counting half."""
-    return ((of_real.detach() > 0).float().mean() + (of_fake.detach() <= 0).float().mean()) / 2
+def shown(
+    high: Tensor, low: Tensor, flow: Tensor | None, centres: list[int], sight: CriticSightName
+) -> Tensor:
+    """What D sees of those frames: `stacks`, or the pictures alone where there is no motion."""
+    seen = torch.cat([high[:, t] for t in centres]) if flow is None else stacks(high, low, flow, centres)
+    return seen if sight == "all" else only_textured(seen, torch.cat([low[:, t] for t in centres]))
 
 
-def learn(
-    objective: nn.Module, optimisers: Mapping[str, Optimizer], judged: Judged, *, autocast: bool
-) -> dict[str, Tensor]:
-    """One step of D. Returns what is worth noting."""
-    objective.requires_grad_(True)
-    with torch.autocast(judged.real.device.type, torch.bfloat16, enabled=autocast):
-        loss, right = objective(judged.real, judged.fake)
-    objective.zero_grad()
-    loss.backward()
-    for optimiser in optimisers.values():
-        optimiser.step()
-    objective.requires_grad_(False)  # G's step goes through D and must leave nothing in it
-    return {"critic": loss.detach(), "critic_right": right}
+def stacks(high: Tensor, low: Tensor, flow: Tensor, centres: list[int]) -> Tensor:
+    """(N·len(centres), 27, H', W'): the triplets around those frames of every clip, as D sees them.
+
+    high (N, T, 3, H, W), low (N, T, 3, h, w), flow (N, 2T-2, 2, h, w) of the clip played forth and back
+    """
+    border = min(high.shape[-2:]) // BORDER_PART
+    ahead = flow.flip(1)  # played back, frame t comes after t + 1
+    return torch.cat(
+        [
+            triplet_stack(high[:, t - 1 : t + 2], low[:, t - 1 : t + 2], flow[:, t - 1], ahead[:, t], border)
+            for t in centres
+        ]
+    )
+
+
+def only_textured(seen: Tensor, low: Tensor) -> Tensor:
+    """(M, C, H', W'), the inner part of what was made of `low` (M, 3, h, w), black where that is flat."""
+    mask = textured(low)
+    top, left = ((whole - inner) // 2 for whole, inner in zip(mask.shape[-2:], seen.shape[-2:], strict=True))
+    return seen * mask[..., top : top + seen.shape[-2], left : left + seen.shape[-1]]

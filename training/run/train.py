@@ -1,7 +1,7 @@
 """The training loop, read from top to bottom: `train` makes a run, the rest begin it.
 
-A step is drawn (data/sampler.py), unrolled and judged (objective.py) and applied (rounds.py). State goes to
-`out/state` (state.py), the story to `out` (journal.py). Not here: arguments (__main__.py), scores on
+What a step does stands in step.py, what it learns from is drawn by data/sampler.py. State goes to `out/state`
+(state.py), the story to `out` (journal.py). Not here: arguments (__main__.py), scores on
 benchmarks (evaluate.py); a run watches held-out clips of its own and never sees Vid4.
 """
 
@@ -23,12 +23,11 @@ from training.data.sampler import Sampler, prefetch
 from training.data.sources import Library
 from training.losses.perceptual import Lpips, Vgg16, has_lpips
 from training.run.journal import Watch
-from training.run.objective import Objective, total
 from training.run.optimisers import make_optimisers
 from training.run.processes import Processes, join_processes, stop_on_signal
-from training.run.rounds import Rounds
 from training.run.schedule import Schedule
 from training.run.state import Learner, Progress, has_state, load_critic, load_state, save_state
+from training.run.step import Step, find_losses, weighed_sum
 from training.weights.initial import load_initial
 
 ENDING_S: Final = 2.0  # kept for the last state and the curves, which must be on disk before a deadline
@@ -75,14 +74,13 @@ def train(
     progress, schedule = learner.progress, Schedule(config, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
     vgg = Vgg16(perceptual, processes.device, config.vgg_distance) if config.vgg_weight else None
-    objective = Objective(learner.model, config, critic=learner.critic, vgg=vgg)
     sampler = Sampler(library, config, processes.device)
-    autocast = choose_autocast(config, objective, sampler, processes)
+    autocast = choose_autocast(config, learner, vgg, sampler, processes)
     watch = None
     if processes.rank == 0:
         lpips = Lpips(perceptual, processes.device) if perceptual and has_lpips(perceptual) else None
         watch = Watch(config, library, out, lpips, progress, autocast=autocast)
-    rounds = Rounds(learner, config, objective, processes, autocast=autocast)
+    take_step = Step(learner, config, processes, vgg=vgg, autocast=autocast)
 
     def draw(step: int) -> Batch:
         return sampler.batch(step, config.shape, rank=processes.rank, ranks=processes.count)
@@ -97,7 +95,7 @@ def train(
             batch = next(batches)
             waited_s = time.monotonic() - began
             rate = schedule.learning_rate()
-            facts = rounds.advance(batch, rate)
+            facts = take_step(batch, rate)
             step_s = processes.slowest(time.monotonic() - began)
             progress.seconds += step_s
             progress.core_seconds += processes.count * (time.process_time() - core_began)
@@ -154,7 +152,7 @@ def begin(
 
 
 def choose_autocast(
-    config: TrainingConfig, objective: Objective, sampler: Sampler, processes: Processes
+    config: TrainingConfig, learner: Learner, vgg: Vgg16 | None, sampler: Sampler, processes: Processes
 ) -> bool:
     """Whether bf16 autocast is faster here: measured, since only some processors have the units for it."""
     if config.precision != "auto":
@@ -165,10 +163,10 @@ def choose_autocast(
         for _ in range(1 + TIMED_STEPS):
             began = time.monotonic()
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=enabled):
-                losses, _ = objective(batch.low, batch.target, batch.flow, batch.pixel_factor)
-            total(losses, config).backward()  # type: ignore[no-untyped-call]
+                losses, _ = find_losses(learner.model, batch, config, critic=learner.critic, vgg=vgg)
+            weighed_sum(losses, config).backward()  # type: ignore[no-untyped-call]
             if processes.device.type == "cuda":
                 torch.cuda.synchronize()
             took_s[enabled] = min(time.monotonic() - began, took_s.get(enabled, math.inf))
-    objective.zero_grad()
+    learner.model.zero_grad()
     return processes.decided_by_first(took_s[True] < took_s[False])

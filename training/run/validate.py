@@ -18,9 +18,9 @@ from model_core.recurrence import State, estimate_flow, step
 from model_core.warping import bicubic4
 from training.config import TrainingConfig
 from training.data.sequences import Sequence
+from training.losses.critic import as_judged, right
 from training.losses.perceptual import Lpips
-from training.run.critic import right
-from training.run.objective import BORDER_PART, as_judged, only_textured
+from training.run.critic import BORDER_PART, only_textured
 from training.scores.metrics import luma, psnr
 
 BORDER: Final = 8  # high-resolution pixels that PSNR leaves out on each side

@@ -15,11 +15,10 @@ from training.data.sampler import Sampler
 from training.data.sequences import make_sequence
 from training.data.sources import Library, load_library
 from training.presets import PRESETS
-from training.run.critic import CriticObjective, learn
-from training.run.objective import Judged, Objective, stacks
+from training.run.critic import stacks
 from training.run.processes import Processes
-from training.run.rounds import Rounds
 from training.run.state import StateError, load_critic, save_state
+from training.run.step import Judged, Step, teach
 from training.run.train import Limits, begin, train
 from training.run.validate import critic_right
 
@@ -36,28 +35,27 @@ def library(material: Path) -> Library:
     return load_library(material)
 
 
-def one_round(config: TrainingConfig, library: Library, tmp_path: Path) -> tuple[set[str], dict[str, float]]:
+def one_step(config: TrainingConfig, library: Library, tmp_path: Path) -> tuple[set[str], dict[str, float]]:
     """Which networks one step moved, and what it noted."""
 
     learner = begin(config, tmp_path / "none", None, CPU)
     assert learner.critic is not None
-    objective = Objective(learner.model, config, critic=learner.critic)
-    rounds = Rounds(learner, config, objective, Processes(0, 1, CPU), autocast=False)
+    take_step = Step(learner, config, Processes(0, 1, CPU), autocast=False)
     weights = {"G": learner.model.generator.conv_in.weight, "D": learner.critic.head.bias}
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    facts = rounds.advance(Sampler(library, config).batch(0, (2, 3, 16)), 1e-3)
+    facts = take_step(Sampler(library, config).batch(0, (2, 3, 16)), 1e-3)
     moved = {name for name, weight in weights.items() if not torch.equal(weight, before[name])}
     return moved, {name: float(value) for name, value in facts.items()}
 
 
 def test_both_learn_in_one_step(library: Library, tmp_path: Path) -> None:
-    moved, facts = one_round(TINY, library, tmp_path)
+    moved, facts = one_step(TINY, library, tmp_path)
     assert moved == {"G", "D"}
     assert {"pixel", "ping_pong", "gan", "critic_features", "critic", "critic_lead"} <= set(facts)
 
 
 def test_d_learns_alone_at_first(library: Library, tmp_path: Path) -> None:
-    moved, facts = one_round(TINY.override({"critic_start": 1}), library, tmp_path)
+    moved, facts = one_step(TINY.override({"critic_start": 1}), library, tmp_path)
     assert moved == {"D"}
     assert "gradient" not in facts
 
@@ -85,7 +83,7 @@ def test_d_that_is_not_there_or_does_not_fit_is_refused(library: Library, tmp_pa
 
 
 def test_d_rests_while_it_leads(library: Library, tmp_path: Path) -> None:
-    moved, facts = one_round(TINY.override({"critic_lead_max": -9.0}), library, tmp_path)
+    moved, facts = one_step(TINY.override({"critic_lead_max": -9.0}), library, tmp_path)
     assert moved == {"G"}
     assert "critic" not in facts
 
@@ -93,11 +91,10 @@ def test_d_rests_while_it_leads(library: Library, tmp_path: Path) -> None:
 def test_d_tells_noise_from_pictures_after_a_few_steps() -> None:
     torch.manual_seed(0)
     critic = Discriminator(features=8)
-    objective = CriticObjective(critic)
     optimisers = {"adam": torch.optim.Adam(critic.parameters(), lr=2e-3)}
     smooth = torch.rand(4, 27, 1, 1).expand(4, 27, 32, 32)
     judged = Judged(smooth, smooth + 0.3 * torch.randn(4, 27, 32, 32), torch.zeros(()))
-    notes = [learn(objective, optimisers, judged, autocast=False) for _ in range(30)]
+    notes = [teach(critic, optimisers, judged, "vanilla") for _ in range(30)]
     assert float(notes[-1]["critic_right"]) > 0.9
     assert float(notes[-1]["critic"]) < 0.7 * float(notes[0]["critic"])
     assert not any(weight.requires_grad for weight in critic.parameters())

@@ -1,5 +1,6 @@
 """Networks for pictures in the loop: their material, what D sees of them, and what it may not see."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,17 @@ import torch
 
 from model_core.discriminator import PICTURE_CHANNELS, Discriminator
 from tests.training.made import panning, textured
-from training.config import ConfigError, TrainingConfig
+from training.config import ConfigError
 from training.data.sampler import Sampler
 from training.data.sequences import make_sequence, validation_sequences
 from training.data.sources import Clip, Library
 from training.degradations.linear import degrade_frames
 from training.losses.best_buddy import textured as textured_mask
+from training.losses.critic import as_judged, right
 from training.presets import PRESETS
-from training.run.critic import CriticObjective, right
-from training.run.objective import Objective, as_judged, only_textured, shown, total
+from training.run.critic import only_textured, shown
 from training.run.state import load_ema
+from training.run.step import Judged, find_losses, teach, weighed_sum
 from training.run.train import Limits, begin, train
 from training.run.validate import critic_right, validate
 
@@ -68,22 +70,17 @@ def test_photograph_that_is_too_small_is_left_out() -> None:
         Sampler(library(60), TINY).batch(0, (1, 1, 16))
 
 
-def objective(config: TrainingConfig) -> tuple[Objective, Discriminator]:
-    learner = begin(config, Path("none"), None, CPU)
-    assert learner.critic is not None
-    return Objective(learner.model, config, critic=learner.critic), learner.critic
-
-
 def test_every_loss_of_beby_gan_is_weighed() -> None:
-    judge, critic = objective(TINY)
+    learner = begin(TINY, Path("none"), None, CPU)
+    assert learner.critic is not None
     batch = Sampler(library(96), TINY).batch(0, (2, 1, 16))
-    found, judged = judge(batch.low, batch.target, batch.flow)
+    found, judged = find_losses(learner.model, batch, TINY, critic=learner.critic)
     assert set(found) == {"pixel", "best_buddy", "back_projection", "gan", "critic_features"}
-    assert critic.conv_in.weight.shape[1] == PICTURE_CHANNELS
+    assert learner.critic.conv_in.weight.shape[1] == PICTURE_CHANNELS
     assert judged is not None
     assert judged.real.shape == judged.fake.shape == (2, 3, 64, 64)
     expected = found["best_buddy"] + found["back_projection"] + 0.02 * found["gan"]
-    assert total(found, TINY).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert weighed_sum(found, TINY).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_d_sees_only_what_is_textured_in_the_input() -> None:
@@ -115,12 +112,12 @@ def test_relativistic_d_is_right_where_the_real_side_is_the_more_real() -> None:
 def test_relativistic_d_learns_from_the_difference_alone() -> None:
     critic = Discriminator(features=4, channels=3)
     pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    CriticObjective(critic, "relativistic")(pictures, pictures.flip(1))[0].backward()
+    judged = Judged(pictures, pictures.flip(1), torch.zeros(()))
+    teach(critic, {}, judged, "relativistic")
     bias = critic.head.bias.grad
     assert bias is not None
     assert bias.abs().max() < 1e-6  # a number added to every logit changes nothing
-    critic.zero_grad()
-    CriticObjective(critic, "vanilla")(pictures, pictures.flip(1))[0].backward()
+    teach(critic, {}, judged, "vanilla")
     assert critic.head.bias.grad.abs().max() > 1e-3
 
 
@@ -176,20 +173,20 @@ def test_clips_may_learn_by_beby_gans_losses_as_well() -> None:
         "critic_kind": "relativistic",
     }  # fmt: skip
     config = PRESETS["teco_lite"].override(options)
-    judge, _ = objective(config)
+    learner = begin(config, Path("none"), None, CPU)
     clips = Library((Clip("clip", panning(5, 96, 96, 0)),), (), ())
     batch = Sampler(clips, config).batch(0, (2, 5, 16))
-    flat = torch.full_like(batch.low, 0.5)
-    found, judged = judge(flat, batch.target, batch.flow)
+    flat = replace(batch, low=torch.full_like(batch.low, 0.5))
+    found, judged = find_losses(learner.model, flat, config, critic=learner.critic)
     assert {"best_buddy", "back_projection", "ping_pong", "gan"} <= set(found)
     assert judged is not None
     assert judged.real.shape == (4, 27, 48, 48)  # two triplets of each clip
     assert judged.real.abs().max() == judged.fake.abs().max() == 0  # nothing of the input is textured
-    found, judged = judge(batch.low, batch.target, batch.flow)
+    found, judged = find_losses(learner.model, batch, config, critic=learner.critic)
     assert judged is not None
     assert judged.real.abs().max() > 0.1
-    total(found, config).backward()
-    assert judge.model.generator.conv_in.weight.grad.abs().max() > 0
+    weighed_sum(found, config).backward()
+    assert learner.model.generator.conv_in.weight.grad.abs().max() > 0
 
 
 def test_g_does_not_wait_for_a_d_that_is_not_there(tmp_path: Path) -> None:

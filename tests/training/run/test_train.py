@@ -19,9 +19,9 @@ from training.data.sources import Library, load_library
 from training.losses.perceptual import VGG16
 from training.presets import PRESETS
 from training.run.carry import carry, take_up
-from training.run.rounds import TrainingDivergedError, update_average
 from training.run.schedule import Schedule
 from training.run.state import Progress, has_state, load_ema
+from training.run.step import TrainingDivergedError, update_average
 from training.run.train import Limits, train
 from training.weights.reading import read_weights
 

@@ -1,4 +1,4 @@
-"""What the objective does with a batch beyond the losses themselves."""
+"""What a step does with a batch beyond the losses themselves."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import torch
 
 from model_core.model import build
 from training.config import PixelLossName, TrainingConfig
-from training.run.objective import Objective
+from training.data.batches import Batch
+from training.run.step import find_losses
 
 CONFIG = TrainingConfig(features=8, blocks=1, frames=2)
 
@@ -19,15 +20,16 @@ def test_pixel_loss_counts_each_clip_by_its_factor(pixel_loss: PixelLossName) ->
     low, target = (torch.rand(2, 2, 3, side, side) for side in (8, 32))
     target[1] /= 8
     flow = torch.zeros(2, 1, 2, 8, 8)
-    objective = Objective(build(config.model_config()), config)
+    model = build(config.model_config())
 
     def pixel(clips: slice, *factors: float) -> float:
-        found, _ = objective(low[clips], target[clips], flow[clips], torch.tensor(factors))
+        batch = Batch(low[clips], target[clips], flow[clips], torch.tensor(factors))
+        found, _ = find_losses(model, batch, config)
         return found["pixel"].item()
 
     first, second, both = pixel(slice(0, 1), 1), pixel(slice(1, 2), 1), slice(0, 2)
     assert first != pytest.approx(second, rel=0.01)
     assert pixel(both, 1, 1) == pytest.approx((first + second) / 2, rel=1e-5)
     assert pixel(both, 1, 4) == pytest.approx((first + 4 * second) / 2, rel=1e-5)
-    unweighted, _ = objective(low, target, flow)
+    unweighted, _ = find_losses(model, Batch(low, target, flow), config)
     assert unweighted["pixel"].item() == pytest.approx(pixel(both, 1, 1), rel=1e-6)

@@ -1,0 +1,237 @@
+"""One step of a training, read from top to bottom: play the clips, weigh what is wrong with them, learn.
+
+`Step.__call__` is the whole of it; `find_losses`, in G's turn, and `teach`, in D's, are where pictures are
+looked at. Not here: where a batch comes from (data/sampler.py), the losses themselves (losses/), what D is
+shown (critic.py), the loop around it (train.py).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from model_core.discriminator import Discriminator
+from model_core.model import Model
+from model_core.recurrence import estimate_flow, unroll
+from training.config import CriticKindName, TrainingConfig
+from training.data.batches import Batch
+from training.degradations.linear import project
+from training.losses.best_buddy import back_projection, best_buddy
+from training.losses.critic import (
+    adversarial_critic,
+    as_judged,
+    critic_lead,
+    feature_matching,
+    paid_by_g,
+    right,
+)
+from training.losses.perceptual import Vgg16
+from training.losses.pixel import of_each_clip, ping_pong, robust_end_point, warping
+from training.run.critic import shown
+from training.run.optimisers import set_rate
+from training.run.processes import Processes
+from training.run.state import Learner
+
+
+class TrainingDivergedError(Exception):
+    """A loss or gradient is not finite; the last good state is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What D saw of G's work, without its graph: (M, C, H', W'), and how far D was ahead on them."""
+
+    real: Tensor
+    fake: Tensor
+    lead: Tensor
+
+
+Found = tuple[dict[str, Tensor], Judged | None]
+
+
+class Step:
+    """A training's step, to be called with batch after batch.
+
+    What is differentiated is wrapped for the processes that share the work: G's losses, D in its own turn.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        config: TrainingConfig,
+        processes: Processes,
+        *,
+        vgg: Vgg16 | None = None,
+        autocast: bool,
+    ) -> None:
+        self._learner, self._config, self._processes = learner, config, processes
+        self._autocast = autocast
+        find = partial(find_losses, config=config, critic=learner.critic, vgg=vgg)
+        self._find_losses = processes.wrap(OfModel(learner.model, find))
+        self._critic: nn.Module | None = None
+        if learner.critic is not None:
+            self._critic = processes.wrap(learner.critic)
+            learner.critic.requires_grad_(False)  # G's losses go through D and must leave nothing in it
+
+    def __call__(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """G's turn, then D's unless it leads by too much. Returns what is worth noting.
+
+        Raises TrainingDivergedError; then nothing has moved.
+        """
+        learner, config, step = self._learner, self._config, self._learner.progress.step
+        alone = learner.critic is not None and step < config.critic_start
+
+        with torch.set_grad_enabled(not alone):
+            with torch.autocast(batch.low.device.type, torch.bfloat16, enabled=self._autocast):
+                losses, judged = self._find_losses(batch)
+            loss = weighed_sum(losses, config)
+        facts = {"loss": loss, **losses}
+
+        if not alone:
+            set_rate(learner.optimisers, rate)
+            learner.model.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            gradient = nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip_norm or math.inf)
+            if not (torch.isfinite(loss) and torch.isfinite(gradient)):
+                raise TrainingDivergedError(f"step {step}: loss {loss.item()}, gradient {gradient.item()}")
+            for optimiser in learner.optimisers.values():
+                optimiser.step()
+            # Early averages would remember the random start; they forget faster.
+            update_average(learner.ema, learner.model, min(config.ema_decay, (1 + step) / (10 + step)))
+            facts["gradient"] = gradient
+        learner.progress.step += 1
+
+        if self._critic is not None and judged is not None:
+            facts["critic_lead"] = judged.lead
+            if alone or self._processes.mean(judged.lead.item()) < config.critic_lead_max:
+                set_rate(learner.critic_optimisers, config.critic_pace * rate)
+                facts |= teach(
+                    self._critic,
+                    learner.critic_optimisers,
+                    judged,
+                    config.critic_kind,
+                    autocast=self._autocast,
+                )
+        return {name: value.detach() for name, value in facts.items()}
+
+
+def find_losses(
+    model: Model,
+    batch: Batch,
+    config: TrainingConfig,
+    *,
+    critic: Discriminator | None = None,
+    vgg: Vgg16 | None = None,
+) -> Found:
+    """What is wrong with G's work, by name and unweighed, and what D was shown of it."""
+    low, target, flow, length = batch.low, batch.target, batch.flow, batch.low.shape[1]
+    if config.task == "flow":
+        assert flow is not None, "flow is learned where it is known"
+        return {"end_point": robust_end_point(motion(model, low), flow)}, None
+    found: dict[str, Tensor] = {}
+    frames = forth_and_back(low) if config.moves_both_ways else low
+    if model.flow_net is not None:
+        flow = motion(model, frames)
+        before, here = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
+        found["warp"] = warping(before, here, flow.flatten(0, 1))
+    if config.ping_pong_weight:
+        played, true_played = unroll(model, frames, flow), forth_and_back(target)
+        found["ping_pong"] = ping_pong(played)
+    else:
+        played, true_played = unroll(model, low, None if flow is None else flow[:, : length - 1]), target
+    each = of_each_clip(played, true_played, config.pixel_loss, config.luma_share)
+    found["pixel"] = (each if batch.pixel_factor is None else each * batch.pixel_factor).mean()
+    high = played[:, :length]
+    if config.back_projection_weight:
+        found["back_projection"] = back_projection(high, low, lambda each: project(each, config.linear))
+    # What looks closely looks at every second frame: VGG costs five times what G does, and the recurrence
+    # ties in the others.
+    centres = list(range(1, length - 1, 2)) or list(range(length))
+    pictures, true_pictures = (clip[:, centres].flatten(0, 1) for clip in (high, target))
+    if config.best_buddy_weight:
+        found["best_buddy"] = best_buddy(pictures, true_pictures)
+    if vgg is not None:
+        found["vgg"] = vgg.distance(pictures, true_pictures)
+    if critic is None:
+        return found, None
+    real = shown(target, low, None if flow is None else flow.detach(), centres, config.critic_sees)
+    fake = shown(high, low, flow, centres, config.critic_sees)
+    with torch.no_grad():
+        real_logits, real_features = critic(real)
+    fake_logits, fake_features = critic(fake)
+    found["gan"] = paid_by_g(real_logits, fake_logits, config.critic_kind)
+    found["critic_features"] = feature_matching(fake_features, real_features)
+    lead = critic_lead(*as_judged(real_logits, fake_logits.detach(), config.critic_kind))
+    return found, Judged(real, fake.detach(), lead)
+
+
+def weighed_sum(losses: Mapping[str, Tensor], config: TrainingConfig) -> Tensor:
+    """What is minimised."""
+    weights = {
+        "pixel": config.pixel_weight,
+        "best_buddy": config.best_buddy_weight,
+        "back_projection": config.back_projection_weight,
+        "warp": config.warp_weight,
+        "ping_pong": config.ping_pong_weight,
+        "vgg": config.vgg_weight,
+        "gan": config.gan_weight,
+        "critic_features": config.critic_weight,
+        "end_point": 1.0,
+    }
+    parts = [weights[name] * value for name, value in losses.items()]
+    return sum(parts[1:], start=parts[0])
+
+
+def teach(
+    critic: nn.Module,
+    optimisers: Mapping[str, Optimizer],
+    judged: Judged,
+    kind: CriticKindName,
+    *,
+    autocast: bool = False,
+) -> dict[str, Tensor]:
+    """D's turn, on the pictures that G's turn left: its loss, and the part that it took for what it is."""
+    critic.requires_grad_(True)
+    with torch.autocast(judged.real.device.type, torch.bfloat16, enabled=autocast):
+        logits, _ = critic(torch.cat((judged.real, judged.fake)))
+        of_real, of_fake = logits.chunk(2)
+        of_real, of_fake = as_judged(of_real, of_fake, kind)
+        loss = adversarial_critic(of_real, of_fake)
+    critic.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    for optimiser in optimisers.values():
+        optimiser.step()
+    critic.requires_grad_(False)
+    return {"critic": loss.detach(), "critic_right": right(of_real, of_fake)}
+
+
+class OfModel(nn.Module):
+    """A function of the model and a batch as a module, since that is what DDP wraps."""
+
+    def __init__(self, model: Model, find: Callable[[Model, Batch], Found]) -> None:
+        super().__init__()
+        self.model, self._find = model, find
+
+    def forward(self, batch: Batch) -> Found:
+        return self._find(self.model, batch)
+
+
+def motion(model: Model, frames: Tensor) -> Tensor:
+    """(N, T, 3, h, w) -> (N, T-1, 2, h, w): F's, from each frame back to the one before."""
+    count, length, _, height, width = frames.shape
+    flow = estimate_flow(model, frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1))
+    return flow.view(count, length - 1, 2, height, width)
+
+
+def update_average(ema: dict[str, Tensor], model: Model, decay: float) -> None:
+    current = model.state_dict()
+    torch._foreach_lerp_(list(ema.values()), [current[name] for name in ema], 1 - decay)
+
+
+def forth_and_back(clip: Tensor) -> Tensor:
+    """(N, T, ...) -> (N, 2T-1, ...), the order of sequences.forth_and_back."""
+    return torch.cat((clip, clip[:, :-1].flip(1)), dim=1)
