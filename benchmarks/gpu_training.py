@@ -48,7 +48,7 @@ def _measure_step(preset: str, config: TrainingConfig, device: torch.device, end
     """fp32 and bf16 in turn, after a warm-up of both."""
     # A run leaves TF32 in convolutions at PyTorch's default, which is on; the engine's fp32 turns it off.
     torch.backends.cudnn.allow_tf32 = True
-    record: Record = {"kind": "step", "preset": preset, "batch": config.batch}
+    record: Record = {"kind": "step", "preset": preset, "batch": config.data.batch}
     try:
         steps, batch = _ready(config, device), made_up_batch(config, device)
         took_s: dict[str, list[float]] = {"fp32": [], "bf16": []}
@@ -72,7 +72,7 @@ def _measure_step(preset: str, config: TrainingConfig, device: torch.device, end
     return [
         {
             **record, **medians, "steps": len(took_s["fp32"]), "peak_mib": max(known, default=None),
-            "rows_per_s": 1000 * config.batch / min(medians.values()),
+            "rows_per_s": 1000 * config.data.batch / min(medians.values()),
         }
     ]  # fmt: skip
 
@@ -81,7 +81,7 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Step]:
     with tempfile.TemporaryDirectory() as folder:
         learner = begin(config, Path(folder) / "state", None, device)
         perceptual = None
-        if config.vgg_weight:
+        if config.losses.vgg_weight:
             wanted = shapes(VGG16, VGG_TAKEN_AFTER["cosine"])
             random = {name: torch.randn(shape) * 0.02 for name, shape in wanted.items()}
             save_file(random, Path(folder) / VGG16.features_file)
@@ -95,13 +95,13 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Step]:
 
 def made_up_batch(config: TrainingConfig, device: torch.device) -> Batch:
     """Noise of the right shapes, and motion of a pixel or so where F is not a network."""
-    count, frames, crop = config.shape
+    count, frames, crop = config.data.shape
     random = torch.Generator(device).manual_seed(0)
     low = torch.rand(count, frames, 3, crop, crop, generator=random, device=device)
     target = torch.rand(count, frames, 3, 4 * crop, 4 * crop, generator=random, device=device)
     moves = 2 * frames - 2 if config.moves_both_ways else frames - 1
     flow = None
-    if config.model_config().flow_comes_along:
+    if config.model.flow_comes_along:
         flow = torch.randn(count, moves, 2, crop, crop, generator=random, device=device)
     return Batch(low, target, flow)
 
@@ -126,15 +126,15 @@ def _measure_loader(
     took_s: list[float] = []
     while len(took_s) < 2 or time.monotonic() < ends_at:
         started = time.perf_counter()
-        sampler.batch(len(took_s), config.shape)
+        sampler.batch(len(took_s), config.data.shape)
         finish(device)
         took_s.append(time.perf_counter() - started)
     return [
         {
-            "kind": "loader", "preset": preset, "batch": config.batch, "batches": len(took_s),
+            "kind": "loader", "preset": preset, "batch": config.data.batch, "batches": len(took_s),
             "library_s": loaded - began, "sampler_s": ready - loaded,
-            "rows_per_s_first": config.batch / took_s[0],
-            "rows_per_s": config.batch / statistics.median(took_s[1:]),
+            "rows_per_s_first": config.data.batch / took_s[0],
+            "rows_per_s": config.data.batch / statistics.median(took_s[1:]),
         }
     ]  # fmt: skip
 

@@ -68,7 +68,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds between two written states")
     parser.add_argument("--stop-steps", type=int, help="end this run after so many steps")
-    parser.epilog = "Every field of TrainingConfig is a key as well: --learning-rate 2e-4, --crop 44, ..."
+    parser.epilog = (
+        "Every value of training/config.py has a key as well: --learning-rate 2e-4, --critic-pace 2, ..."
+    )
     parser.set_defaults(run=_train)
 
 

@@ -65,4 +65,4 @@ def test_trainings_of_the_former_version_go_on() -> None:
     assert moments["step"] == 2
     assert moments["exp_avg"].abs().max() > 0
     for preset in ("teco_lite", "real_lite"):
-        assert read_config(FORMER / "training" / preset / "state").gan_weight > 0
+        assert read_config(FORMER / "training" / preset / "state").losses.gan_weight > 0

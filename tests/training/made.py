@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,9 +10,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from training.config import TrainingConfig
 from training.data.sources import is_held_out
 from training.degradations.bsrgan import Step, apply_plan
 from training.losses.perceptual import ALEXNET, ALEXNET_TAKEN_AFTER, VGG16, VGG_TAKEN_AFTER, shapes
+
+
+def config_of(**values: Any) -> TrainingConfig:
+    """The defaults but for the values of those keys."""
+    return TrainingConfig().override(values)
 
 
 def shot_name(*, held_out: bool) -> str:

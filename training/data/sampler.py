@@ -53,19 +53,21 @@ class Sampler:
 
     def __init__(self, library: Library, config: TrainingConfig, device: torch.device = CPU) -> None:
         self._config, self._device = config, device
-        self._dis = DisFlow(config.flow) if config.model_config().flow_comes_along else None
+        self._dis = DisFlow(config.model.flow) if config.model.flow_comes_along else None
         self._codec = not codec_missing()
-        self._drawn = DRAWN.get(config.protocol)
-        self._clips = [make_sequence(clip.name, clip.frames, config.linear) for clip in library.clips]
+        self._drawn = DRAWN.get(config.data.protocol)
+        self._clips = [make_sequence(clip.name, clip.frames, config.data.linear) for clip in library.clips]
         self._photos = library.photos
         # What judges by VGG's eyes or D's must see natural colours.
-        self._recolours = config.recurrent and not (config.vgg_weight or config.gan_weight)
+        self._recolours = config.model.recurrent and not (
+            config.losses.vgg_weight or config.losses.gan_weight
+        )
         self._stills: dict[int, Sequence] = {}
         motion = np.array([sequence.motion for sequence in self._clips])
         self._clip_weights = WEIGHT_STILL + np.minimum(motion, MOTION_ENOUGH) / MOTION_ENOUGH
         if config.task == "flow" and not library.photos:
             raise ValueError("flow is learned from photographs, and there are none")
-        self._photo_share = 1.0 if not self._clips else config.photo_share if self._photos else 0.0
+        self._photo_share = 1.0 if not self._clips else config.data.photo_share if self._photos else 0.0
 
     def batch(self, step: int, shape: tuple[int, int, int], *, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of this process; `shape` is (batch, frames, crop) over all of them."""
@@ -90,7 +92,9 @@ class Sampler:
             target = np.stack([frame[high_crop((y, x), crop)] for frame in played])
             flow = None if self._dis is None else motion(self._dis, wide, self._pairs(range(frames)), inner)
             picked = any(isinstance(step, Pick) for step in plan)
-            return Row(target, wide[:, *inner], flow, turn, self._config.picked_factor if picked else 1.0)
+            return Row(
+                target, wide[:, *inner], flow, turn, self._config.losses.picked_factor if picked else 1.0
+            )
         places = slide(rng, sequence, (y, x), crop, frames)
         shown = list(zip(order, places, strict=True))
         target = np.stack([sequence.target[t][high_crop(at, crop)] for t, at in shown])
@@ -123,7 +127,7 @@ class Sampler:
         if self._drawn:
             low = apply_plan(rng, self._drawn(rng, *target.shape[:3], codec=self._codec), target)
         else:
-            low = degrade_frames(torch.from_numpy(target), self._config.linear).numpy()
+            low = degrade_frames(torch.from_numpy(target), self._config.data.linear).numpy()
         return Row(target, low, flow, int(rng.integers(8)))
 
     def _sequence(self, rng: np.random.Generator, frames: int, crop: int) -> Sequence:
@@ -131,7 +135,7 @@ class Sampler:
         if any(fitting) and rng.uniform() >= self._photo_share:
             weights = self._clip_weights * fitting
             return self._clips[rng.choice(len(weights), p=weights / weights.sum())]
-        if not self._config.recurrent:
+        if not self._config.model.recurrent:
             return self._still(rng, crop)
         side = SCALE * (crop + 2 * PHOTO_MARGIN)
         if not self._photos:
@@ -141,7 +145,7 @@ class Sampler:
             shown, _ = render_two_layers(rng, (photos[0], photos[1]), frames, side)
         else:
             shown = photo_clip(rng, photos[0], frames, side)
-        return make_sequence("photo", exposed(rng, shown), self._config.linear)
+        return make_sequence("photo", exposed(rng, shown), self._config.data.linear)
 
     def _still(self, rng: np.random.Generator, crop: int) -> Sequence:
         """A photograph as it is."""
@@ -151,7 +155,7 @@ class Sampler:
         index = fitting[rng.integers(len(fitting))]
         if index not in self._stills:
             frames = self._photos[index][None]
-            self._stills[index] = make_sequence(f"photo {index}", frames, self._config.linear)
+            self._stills[index] = make_sequence(f"photo {index}", frames, self._config.data.linear)
         return self._stills[index]
 
 

@@ -36,7 +36,7 @@ def take_up(preset: str, config: TrainingConfig, out: Path, *, carried: Path = C
     state = carried / preset / "state"
     if has_state(out / "state") or not has_state(state):
         return False
-    if read_config(state).model_config() != config.model_config():
+    if read_config(state).model != config.model:
         return False
     shutil.copytree(carried / preset, out, dirs_exist_ok=True)
     return True

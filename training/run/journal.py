@@ -56,8 +56,9 @@ class Watch:
         self._best = out / "best"
         self._sequences: list[Sequence] = []
         if config.task == "upscale":
-            frames = VALIDATION_FRAMES if config.recurrent else 1  # without memory one tells as much as many
-            self._sequences = validation_sequences(library, config.protocol, frames=frames)
+            # Without memory one tells as much as many.
+            frames = VALIDATION_FRAMES if config.model.recurrent else 1
+            self._sequences = validation_sequences(library, config.data.protocol, frames=frames)
         self._lpips = lpips
         self._journal = Journal(out)
         self._bar = Bar(config.task)
@@ -92,7 +93,7 @@ class Watch:
             return
         began = time.monotonic()
         device = next(learner.model.parameters()).device
-        model = build(self._config.model_config()).to(device).eval()
+        model = build(self._config.model).to(device).eval()
         model.load_state_dict(learner.ema)
         critic = learner.critic
         judge = None if critic is None else partial(critic_right, critic, model, self._config)

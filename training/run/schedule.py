@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from training.config import TrainingConfig
+from training.config import ScheduleConfig
 from training.run.state import Progress
 
 FINAL_RATE: Final = 0.01  # of the peak, at the end of the cosine
@@ -12,7 +12,7 @@ FINAL_RATE: Final = 0.01  # of the peak, at the end of the cosine
 class Schedule:
     """Follows a Progress that the loop moves on; its length is in steps or in seconds of running."""
 
-    def __init__(self, config: TrainingConfig, progress: Progress) -> None:
+    def __init__(self, config: ScheduleConfig, progress: Progress) -> None:
         self._config, self._progress = config, progress
 
     @property

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from model_core.discriminator import Discriminator
 from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
-from training.config import CriticKindName, TrainingConfig
+from training.config import CriticKindName, LossConfig, TrainingConfig
 from training.data.batches import Batch
 from training.degradations.linear import project
 from training.losses.best_buddy import back_projection, best_buddy
@@ -83,37 +83,38 @@ class Step:
         Raises TrainingDivergedError; then nothing has moved.
         """
         learner, config, step = self._learner, self._config, self._learner.progress.step
-        alone = learner.critic is not None and step < config.critic_start
+        schedule = config.schedule
+        alone = learner.critic is not None and step < config.critic.start
 
         with torch.set_grad_enabled(not alone):
             with torch.autocast(batch.low.device.type, torch.bfloat16, enabled=self._autocast):
                 losses, judged = self._find_losses(batch)
-            loss = weighed_sum(losses, config)
+            loss = weighed_sum(losses, config.losses)
         facts = {"loss": loss, **losses}
 
         if not alone:
             set_rate(learner.optimisers, rate)
             learner.model.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            gradient = nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip_norm or math.inf)
+            gradient = nn.utils.clip_grad_norm_(learner.model.parameters(), schedule.clip_norm or math.inf)
             if not (torch.isfinite(loss) and torch.isfinite(gradient)):
                 raise TrainingDivergedError(f"step {step}: loss {loss.item()}, gradient {gradient.item()}")
             for optimiser in learner.optimisers.values():
                 optimiser.step()
             # Early averages would remember the random start; they forget faster.
-            update_average(learner.ema, learner.model, min(config.ema_decay, (1 + step) / (10 + step)))
+            update_average(learner.ema, learner.model, min(schedule.ema_decay, (1 + step) / (10 + step)))
             facts["gradient"] = gradient
         learner.progress.step += 1
 
         if self._critic is not None and judged is not None:
             facts["critic_lead"] = judged.lead
-            if alone or self._processes.mean(judged.lead.item()) < config.critic_lead_max:
-                set_rate(learner.critic_optimisers, config.critic_pace * rate)
+            if alone or self._processes.mean(judged.lead.item()) < config.critic.lead_max:
+                set_rate(learner.critic_optimisers, config.critic.pace * rate)
                 facts |= teach(
                     self._critic,
                     learner.critic_optimisers,
                     judged,
-                    config.critic_kind,
+                    config.critic.kind,
                     autocast=self._autocast,
                 )
         return {name: value.detach() for name, value in facts.items()}
@@ -132,54 +133,55 @@ def find_losses(
     if config.task == "flow":
         assert flow is not None, "flow is learned where it is known"
         return {"end_point": robust_end_point(motion(model, low), flow)}, None
+    wanted, sight, kind = config.losses, config.critic.sees, config.critic.kind
     found: dict[str, Tensor] = {}
     frames = forth_and_back(low) if config.moves_both_ways else low
     if model.flow_net is not None:
         flow = motion(model, frames)
         before, here = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
         found["warp"] = warping(before, here, flow.flatten(0, 1))
-    if config.ping_pong_weight:
+    if wanted.ping_pong_weight:
         played, true_played = unroll(model, frames, flow), forth_and_back(target)
         found["ping_pong"] = ping_pong(played)
     else:
         played, true_played = unroll(model, low, None if flow is None else flow[:, : length - 1]), target
-    each = of_each_clip(played, true_played, config.pixel_loss, config.luma_share)
+    each = of_each_clip(played, true_played, wanted.pixel_loss, wanted.luma_share)
     found["pixel"] = (each if batch.pixel_factor is None else each * batch.pixel_factor).mean()
     high = played[:, :length]
-    if config.back_projection_weight:
-        found["back_projection"] = back_projection(high, low, lambda each: project(each, config.linear))
+    if wanted.back_projection_weight:
+        found["back_projection"] = back_projection(high, low, lambda each: project(each, config.data.linear))
     # What looks closely looks at every second frame: VGG costs five times what G does, and the recurrence
     # ties in the others.
     centres = list(range(1, length - 1, 2)) or list(range(length))
     pictures, true_pictures = (clip[:, centres].flatten(0, 1) for clip in (high, target))
-    if config.best_buddy_weight:
+    if wanted.best_buddy_weight:
         found["best_buddy"] = best_buddy(pictures, true_pictures)
     if vgg is not None:
         found["vgg"] = vgg.distance(pictures, true_pictures)
     if critic is None:
         return found, None
-    real = shown(target, low, None if flow is None else flow.detach(), centres, config.critic_sees)
-    fake = shown(high, low, flow, centres, config.critic_sees)
+    real = shown(target, low, None if flow is None else flow.detach(), centres, sight)
+    fake = shown(high, low, flow, centres, sight)
     with torch.no_grad():
         real_logits, real_features = critic(real)
     fake_logits, fake_features = critic(fake)
-    found["gan"] = paid_by_g(real_logits, fake_logits, config.critic_kind)
+    found["gan"] = paid_by_g(real_logits, fake_logits, kind)
     found["critic_features"] = feature_matching(fake_features, real_features)
-    lead = critic_lead(*as_judged(real_logits, fake_logits.detach(), config.critic_kind))
+    lead = critic_lead(*as_judged(real_logits, fake_logits.detach(), kind))
     return found, Judged(real, fake.detach(), lead)
 
 
-def weighed_sum(losses: Mapping[str, Tensor], config: TrainingConfig) -> Tensor:
+def weighed_sum(losses: Mapping[str, Tensor], by: LossConfig) -> Tensor:
     """What is minimised."""
     weights = {
-        "pixel": config.pixel_weight,
-        "best_buddy": config.best_buddy_weight,
-        "back_projection": config.back_projection_weight,
-        "warp": config.warp_weight,
-        "ping_pong": config.ping_pong_weight,
-        "vgg": config.vgg_weight,
-        "gan": config.gan_weight,
-        "critic_features": config.critic_weight,
+        "pixel": by.pixel_weight,
+        "best_buddy": by.best_buddy_weight,
+        "back_projection": by.back_projection_weight,
+        "warp": by.warp_weight,
+        "ping_pong": by.ping_pong_weight,
+        "vgg": by.vgg_weight,
+        "gan": by.gan_weight,
+        "critic_features": by.critic_weight,
         "end_point": 1.0,
     }
     parts = [weights[name] * value for name, value in losses.items()]

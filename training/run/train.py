@@ -71,9 +71,11 @@ def train(
     learner = begin(
         config, out / "state", init, processes.device, init_critic=init_critic, branch_of=branch_of
     )
-    progress, schedule = learner.progress, Schedule(config, learner.progress)
+    progress, schedule = learner.progress, Schedule(config.schedule, learner.progress)
     steps_end = progress.step + limits.steps if limits.steps is not None else math.inf
-    vgg = Vgg16(perceptual, processes.device, config.vgg_distance) if config.vgg_weight else None
+    vgg = (
+        Vgg16(perceptual, processes.device, config.losses.vgg_distance) if config.losses.vgg_weight else None
+    )
     sampler = Sampler(library, config, processes.device)
     autocast = choose_autocast(config, learner, vgg, sampler, processes)
     watch = None
@@ -83,7 +85,7 @@ def train(
     take_step = Step(learner, config, processes, vgg=vgg, autocast=autocast)
 
     def draw(step: int) -> Batch:
-        return sampler.batch(step, config.shape, rank=processes.rank, ranks=processes.count)
+        return sampler.batch(step, config.data.shape, rank=processes.rank, ranks=processes.count)
 
     step_s, saved_at = 0.0, time.monotonic()
     with stop_on_signal() as stopped, contextlib.closing(prefetch(draw, progress.step)) as batches:
@@ -124,19 +126,19 @@ def begin(
     branch_of: Path | None = None,
 ) -> Learner:
     """The state on disk, or a fresh start from random or given weights."""
-    if init_critic is not None and not config.gan_weight:
+    if init_critic is not None and not config.losses.gan_weight:
         raise ConfigError(f"gan_weight is 0: there is no D to begin with that of {init_critic}")
     torch.manual_seed(config.seed)  # for fresh weights; nothing after this draws from it
-    model = build(config.model_config()).to(device)
+    model = build(config.model).to(device)
     trained = model.flow_net if config.task == "flow" else model
     assert trained is not None
-    optimisers = make_optimisers(trained, config.optimiser)
+    optimisers = make_optimisers(trained, config.schedule.optimiser)
     if init is not None and not has_state(state):
         load_initial(model, init)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     learner = Learner(model, optimisers, ema)
-    if config.gan_weight:
-        channels = CHANNELS if config.recurrent else PICTURE_CHANNELS
+    if config.losses.gan_weight:
+        channels = CHANNELS if config.model.recurrent else PICTURE_CHANNELS
         learner.critic = Discriminator(channels=channels).to(device)
         if init_critic is not None and not has_state(state):
             load_critic(init_critic, learner.critic)
@@ -157,14 +159,14 @@ def choose_autocast(
     """Whether bf16 autocast is faster here: measured, since only some processors have the units for it."""
     if config.precision != "auto":
         return config.precision == "bf16"
-    batch = sampler.batch(0, config.shape, ranks=processes.count)
+    batch = sampler.batch(0, config.data.shape, ranks=processes.count)
     took_s: dict[bool, float] = {}
     for enabled in (False, True):
         for _ in range(1 + TIMED_STEPS):
             began = time.monotonic()
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=enabled):
                 losses, _ = find_losses(learner.model, batch, config, critic=learner.critic, vgg=vgg)
-            weighed_sum(losses, config).backward()  # type: ignore[no-untyped-call]
+            weighed_sum(losses, config.losses).backward()  # type: ignore[no-untyped-call]
             if processes.device.type == "cuda":
                 torch.cuda.synchronize()
             took_s[enabled] = min(time.monotonic() - began, took_s.get(enabled, math.inf))

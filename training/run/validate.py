@@ -84,20 +84,20 @@ def critic_right(
     low, target = (to_float(torch.from_numpy(a)).to(device) for a in (sequence.low, sequence.target))
     t = len(highs) // 2
     pair = target, highs.to(device)
-    if config.recurrent:
-        dis = DisFlow(config.flow) if config.model_config().flow_comes_along else None
+    if config.model.recurrent:
+        dis = DisFlow(config.model.flow) if config.model.flow_comes_along else None
         back, ahead = (motion_between(model, dis, sequence, low, (other, t)) for other in (t - 1, t + 1))
         cut = slice(t - 1, t + 2)
         border = min(target.shape[-2:]) // BORDER_PART
         seen = [triplet_stack(high[None, cut], low[None, cut], back, ahead, border) for high in pair]
     else:
         seen = [high[t : t + 1] for high in pair]
-    if config.critic_sees == "textured":
+    if config.critic.sees == "textured":
         seen = [only_textured(each, low[t : t + 1]) for each in seen]
     critic.eval()  # spectral normalisation must not move with what is only looked at
     of_real, of_fake = (critic(each)[0] for each in seen)
     critic.train()
-    return float(right(*as_judged(of_real, of_fake, config.critic_kind)).item())
+    return float(right(*as_judged(of_real, of_fake, config.critic.kind)).item())
 
 
 def sheet_row(

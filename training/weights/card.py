@@ -39,7 +39,7 @@ def training_card(config: TrainingConfig, progress: Progress) -> dict[str, Any]:
         "hours": round(progress.seconds / 3600, 2),
         "commit": commit(),
         "training": json.loads(config.to_json()),
-        "protocol": config.protocol,
+        "protocol": config.data.protocol,
     }
 
 

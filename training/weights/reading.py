@@ -20,6 +20,6 @@ def read_weights(folder: Path) -> tuple[Model, dict[str, Any]]:
         found = checkpoint.load(folder)
         return found.model, dict(found.card)
     config = read_config(state)
-    model = build(config.model_config())
+    model = build(config.model)
     model.load_state_dict(load_ema(state))
     return model.eval(), training_card(config, read_progress(state))

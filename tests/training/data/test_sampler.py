@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from model_core.warping import upsample_flow, warp
-from tests.training.made import panning, textured
+from tests.training.made import config_of, panning, textured
 from training.config import TrainingConfig
 from training.data.batches import Batch, Row, collate
 from training.data.sampler import CPU, Sampler, prefetch
@@ -24,12 +24,12 @@ SHAPE = (2, 3, 16)
 
 @pytest.fixture
 def sampler(material: Path) -> Sampler:
-    return Sampler(load_library(material), TrainingConfig(photo_share=0.5))
+    return Sampler(load_library(material), config_of(photo_share=0.5))
 
 
 def test_batch_is_a_function_of_seed_and_step(sampler: Sampler, material: Path) -> None:
     sampler.batch(0, SHAPE)  # what was drawn before must not matter
-    again = Sampler(load_library(material), TrainingConfig(photo_share=0.5))
+    again = Sampler(load_library(material), config_of(photo_share=0.5))
     one, two, other = sampler.batch(7, SHAPE), again.batch(7, SHAPE), sampler.batch(8, SHAPE)
     assert torch.equal(one.target, two.target)
     assert one.flow is not None
@@ -172,7 +172,7 @@ def test_validation_takes_held_out_shots_and_a_photograph_without_them(material:
 
 
 def test_clip_played_both_ways_has_the_motion_of_the_way_back(material: Path) -> None:
-    config = TrainingConfig(photo_share=0.0, gan_weight=0.01)
+    config = config_of(photo_share=0.0, gan_weight=0.01)
     batch = Sampler(load_library(material), config).batch(0, SHAPE)
     assert batch.flow is not None
     assert batch.flow.shape == (2, 4, 2, 16, 16)

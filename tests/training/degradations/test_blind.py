@@ -1,6 +1,5 @@
 """Rows under the blind degradation: in place, the same for the same seed, with motion that is theirs."""
 
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +9,8 @@ import pytest
 import torch
 
 from model_core.dis import DisFlow
-from tests.training.made import panning, textured
-from training.config import ProtocolName, TrainingConfig
+from tests.training.made import config_of, panning, textured
+from training.config import ProtocolName
 from training.data.sampler import Sampler
 from training.data.sequences import forth_and_back, validation_sequences
 from training.data.sources import Library, load_library
@@ -21,7 +20,7 @@ from training.degradations.kernels import Decimate, Pick
 from training.degradations.noise import BY_CHANNEL, GaussianNoise
 
 SHAPE = (2, 3, 16)
-CONFIG = TrainingConfig(photo_share=0.5, protocol="bsrgan")
+CONFIG = config_of(photo_share=0.5, protocol="bsrgan")
 
 
 @pytest.mark.parametrize("place", [(0, 0), (3, 20), (8, 24), (9, 30)])
@@ -56,7 +55,7 @@ def test_motion_is_estimated_between_the_degraded_frames() -> None:
 @pytest.mark.parametrize("protocol", ["bsrgan", "upload"])
 def test_blind_batch_is_a_function_of_seed_and_step(material: Path, protocol: ProtocolName) -> None:
     library = load_library(material)
-    config = replace(CONFIG, protocol=protocol)
+    config = CONFIG.override({"protocol": protocol})
     sampler = Sampler(library, config)
     sampler.batch(0, SHAPE)  # what was drawn before must not matter
     one, two, other = (
@@ -74,7 +73,8 @@ def test_blind_batch_is_a_function_of_seed_and_step(material: Path, protocol: Pr
 def test_blind_batch_shows_the_targets_of_the_known_one_with_other_low_frames(material: Path) -> None:
     library = load_library(material)
     blind, known = (
-        Sampler(library, replace(CONFIG, protocol=protocol)).batch(3, SHAPE) for protocol in ("bsrgan", "bd")
+        Sampler(library, CONFIG.override({"protocol": protocol})).batch(3, SHAPE)
+        for protocol in ("bsrgan", "bd")
     )
     assert torch.equal(blind.target, known.target)
     assert blind.low.shape == known.low.shape
@@ -83,7 +83,7 @@ def test_blind_batch_shows_the_targets_of_the_known_one_with_other_low_frames(ma
 
 
 def test_clip_that_is_played_back_has_the_motion_of_both_ways(material: Path) -> None:
-    config = replace(CONFIG, ping_pong_weight=0.5)
+    config = CONFIG.override({"ping_pong_weight": 0.5})
     batch = Sampler(load_library(material), config).batch(0, SHAPE)
     assert batch.low.shape[1] == 3
     assert batch.flow is not None
@@ -92,7 +92,7 @@ def test_clip_that_is_played_back_has_the_motion_of_both_ways(material: Path) ->
 
 def test_pictures_are_degraded_too() -> None:
     library = Library((), (), (textured(120, 160, 3),))
-    config = TrainingConfig(generator="srcnn", flow="none", frames=1, photo_share=1.0, protocol="bsrgan")
+    config = config_of(generator="srcnn", flow="none", frames=1, photo_share=1.0, protocol="bsrgan")
     batch = Sampler(library, config).batch(0, (2, 1, 16))
     assert batch.low.shape == (2, 1, 3, 16, 16)
     assert not torch.equal(batch.low[0], batch.low[1])
@@ -100,7 +100,7 @@ def test_pictures_are_degraded_too() -> None:
 
 def test_flow_is_learned_from_degraded_frames_too() -> None:
     library = Library((), (), (textured(120, 160, 3), textured(120, 160, 4)))
-    config = TrainingConfig(task="flow", flow="pyramid", photo_share=1.0, protocol="bsrgan")
+    config = config_of(task="flow", flow="pyramid", photo_share=1.0, protocol="bsrgan")
     batch = Sampler(library, config).batch(0, (1, 2, 16))
     assert batch.low.shape == (1, 2, 3, 16, 16)
     assert batch.flow is not None
@@ -117,7 +117,7 @@ def test_clips_that_were_picked_from_and_no_others_carry_the_factor(
     material: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = load_library(material)
-    config = replace(CONFIG, picked_factor=4.0)
+    config = CONFIG.override({"picked_factor": 4.0})
     factors: list[float] = []
     for plan in ([Pick(4)], [Decimate(4, np.ones(3))], [Pick(4), GaussianNoise(np.zeros(3), BY_CHANNEL)]):
         sampler = Sampler(library, config)

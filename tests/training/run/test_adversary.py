@@ -1,6 +1,5 @@
 """G and D together: each moves only in its own step, and a run with both goes on exactly."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from model_core.discriminator import Discriminator
-from tests.training.made import panning
+from tests.training.made import config_of, panning
 from tests.training.run.test_train import assert_same_training, run_as_two_and_as_one
 from training.config import ConfigError, TrainingConfig
 from training.data.sampler import Sampler
@@ -22,7 +21,7 @@ from training.run.step import Judged, Step, teach
 from training.run.train import Limits, begin, train
 from training.run.validate import critic_right
 
-TINY = TrainingConfig(
+TINY = config_of(
     features=8, blocks=1, batch=2, frames=3, crop=16,
     iterations=4, warmup_iterations=1, precision="fp32", learning_rate=1e-3, photo_share=0.0,
     ping_pong_weight=0.5, gan_weight=0.05, critic_weight=0.1, critic_lead_max=9.0, validate_every=100,
@@ -71,7 +70,7 @@ def test_d_of_another_training_is_the_one_to_begin_with(library: Library, tmp_pa
 
 
 def test_d_that_is_not_there_or_does_not_fit_is_refused(library: Library, tmp_path: Path) -> None:
-    lone = replace(TINY, gan_weight=0.0, critic_weight=0.0)
+    lone = TINY.override({"gan_weight": 0.0, "critic_weight": 0.0})
     train(lone, library, tmp_path / "lone", Limits(steps=1))
     with pytest.raises(StateError, match="no D"):
         load_critic(tmp_path / "lone" / "state", Discriminator())
@@ -154,6 +153,6 @@ def test_state_of_the_published_size_with_d_can_travel(tmp_path: Path) -> None:
 
 def test_weights_that_need_d_are_refused_without_it() -> None:
     with pytest.raises(ConfigError, match="critic_weight"):
-        TrainingConfig(critic_weight=0.1)
+        config_of(critic_weight=0.1)
     with pytest.raises(ConfigError, match="frames is 2"):
-        TrainingConfig(gan_weight=0.1, frames=2)
+        config_of(gan_weight=0.1, frames=2)

@@ -11,8 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.training.made import random_vgg
-from training.config import TrainingConfig
+from tests.training.made import config_of, random_vgg
 from training.data.sampler import CPU, Sampler
 from training.data.sources import Library, load_library
 from training.losses.perceptual import VGG16
@@ -22,7 +21,7 @@ from training.run.processes import Processes
 from training.run.train import Limits, train
 
 DEVICE = torch.device("cuda")
-TINY = TrainingConfig(
+TINY = config_of(
     features=8, blocks=1, batch=2, frames=3, crop=16, iterations=6, warmup_iterations=2, precision="fp32",
     learning_rate=1e-3, photo_share=0.5, validate_every=3,
 )  # fmt: skip
@@ -49,7 +48,7 @@ def noted(out: Path, name: str) -> list[float]:
 @pytest.mark.parametrize("preset", ["teco_lite", "frvsr_paper", "srgan"])
 def test_batch_on_the_device_is_that_of_the_processor(preset: str, library: Library) -> None:
     config = PRESETS[preset].override({"vgg_weight": 0.0})
-    shape = (4, 3 if config.recurrent else 1, 16)
+    shape = (4, 3 if config.model.recurrent else 1, 16)
     here, there = (Sampler(library, config, device).batch(1, shape) for device in (CPU, DEVICE))
     for name in ("low", "target"):
         found, expected = getattr(there, name), getattr(here, name)
@@ -69,7 +68,7 @@ def test_losses_are_those_of_the_processor(
     monkeypatch.setattr(loop, "join_processes", lambda: Processes(0, 1, CPU))
     train(config, library, tmp_path / "here", Limits())
     there, here = (noted(tmp_path / place, "loss") for place in ("there", "here"))
-    assert len(here) == TINY.iterations
+    assert len(here) == TINY.schedule.iterations
     assert there[0] == pytest.approx(here[0], rel=1e-5)
     assert there == pytest.approx(here, rel=1e-2)  # Adam's first steps take the sign of each gradient
     scores = (noted(tmp_path / place, "psnr") for place in ("there", "here"))

@@ -80,7 +80,7 @@ def test_every_loss_of_beby_gan_is_weighed() -> None:
     assert judged is not None
     assert judged.real.shape == judged.fake.shape == (2, 3, 64, 64)
     expected = found["best_buddy"] + found["back_projection"] + 0.02 * found["gan"]
-    assert weighed_sum(found, TINY).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert weighed_sum(found, TINY.losses).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_d_sees_only_what_is_textured_in_the_input() -> None:
@@ -160,10 +160,10 @@ def test_recipe_that_pictures_cannot_follow_is_refused(values: dict[str, object]
 
 
 def test_published_sizes_are_those_of_the_papers() -> None:
-    srgan, esrgan = PRESETS["srgan"].model_config(), PRESETS["esrgan"].model_config()
+    srgan, esrgan = PRESETS["srgan"].model, PRESETS["esrgan"].model
     assert (srgan.generator, srgan.features, srgan.blocks) == ("srresnet", 64, 16)
     assert (esrgan.generator, esrgan.features, esrgan.growth, esrgan.blocks) == ("rrdb", 64, 32, 23)
-    assert PRESETS["srcnn"].model_config().generator == "srcnn"
+    assert PRESETS["srcnn"].model.generator == "srcnn"
 
 
 def test_clips_may_learn_by_beby_gans_losses_as_well() -> None:
@@ -185,7 +185,7 @@ def test_clips_may_learn_by_beby_gans_losses_as_well() -> None:
     found, judged = find_losses(learner.model, batch, config, critic=learner.critic)
     assert judged is not None
     assert judged.real.abs().max() > 0.1
-    weighed_sum(found, config).backward()
+    weighed_sum(found, config.losses).backward()
     assert learner.model.generator.conv_in.weight.grad.abs().max() > 0
 
 
@@ -193,7 +193,7 @@ def test_g_does_not_wait_for_a_d_that_is_not_there(tmp_path: Path) -> None:
     """The start of a perceptual recipe: --gan-weight 0 --vgg-weight 0."""
     tiny = {"features": 4, "blocks": 1, "batch": 1, "crop": 16, "iterations": 1, "precision": "fp32"}
     config = PRESETS["srgan"].override({**tiny, "gan_weight": 0.0, "vgg_weight": 0.0})
-    assert config.critic_start > 1
+    assert config.critic.start > 1
     before = begin(config, tmp_path / "none", None, CPU).ema
     train(config, library(96), tmp_path, Limits())
     after = load_ema(tmp_path / "state")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_core.model import build
+from tests.training.made import config_of
 from training.config import TrainingConfig
 from training.presets import PRESETS
 from training.run import state
@@ -21,14 +22,14 @@ from training.run.state import (
     save_state,
 )
 
-SMALL = TrainingConfig(features=4, blocks=1)
+SMALL = config_of(features=4, blocks=1)
 
 
 def make(config: TrainingConfig, seed: int = 0) -> Learner:
     """A learner after a step with made-up gradients."""
     torch.manual_seed(seed)
-    model = build(config.model_config())
-    optimisers = make_optimisers(model, config.optimiser)
+    model = build(config.model)
+    optimisers = make_optimisers(model, config.schedule.optimiser)
     set_rate(optimisers, 0.1)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)

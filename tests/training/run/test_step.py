@@ -1,26 +1,25 @@
 """What a step does with a batch beyond the losses themselves."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from model_core.model import build
-from training.config import PixelLossName, TrainingConfig
+from tests.training.made import config_of
+from training.config import PixelLossName
 from training.data.batches import Batch
 from training.run.step import find_losses
 
-CONFIG = TrainingConfig(features=8, blocks=1, frames=2)
+CONFIG = config_of(features=8, blocks=1, frames=2)
 
 
 @pytest.mark.parametrize("pixel_loss", ["charbonnier", "log_square"])
 def test_pixel_loss_counts_each_clip_by_its_factor(pixel_loss: PixelLossName) -> None:
-    config = replace(CONFIG, pixel_loss=pixel_loss)
+    config = CONFIG.override({"pixel_loss": pixel_loss})
     torch.manual_seed(0)  # the model's random weights decide how far apart the two clips' losses are
     low, target = (torch.rand(2, 2, 3, side, side) for side in (8, 32))
     target[1] /= 8
     flow = torch.zeros(2, 1, 2, 8, 8)
-    model = build(config.model_config())
+    model = build(config.model)
 
     def pixel(clips: slice, *factors: float) -> float:
         batch = Batch(low[clips], target[clips], flow[clips], torch.tensor(factors))

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_core.model import build
-from tests.training.made import random_heads, random_vgg
-from training.config import TrainingConfig
+from tests.training.made import config_of, random_heads, random_vgg
 from training.data.sources import Library, load_library
 from training.losses.perceptual import VGG16
 from training.presets import PRESETS
@@ -25,7 +24,7 @@ from training.run.step import TrainingDivergedError, update_average
 from training.run.train import Limits, train
 from training.weights.reading import read_weights
 
-TINY = TrainingConfig(
+TINY = config_of(
     features=8, blocks=1, batch=2, frames=3, crop=16,
     iterations=6, warmup_iterations=2, precision="fp32", learning_rate=1e-3, photo_share=0.5,
     validate_every=3,
@@ -57,14 +56,14 @@ def test_preset_trains(preset: str, library: Library, perceptual: Path, tmp_path
         "features": 8,
         "blocks": 1,
         "batch": 2,
-        "frames": 2 if PRESETS[preset].task == "flow" else min(3, PRESETS[preset].frames),
+        "frames": 2 if PRESETS[preset].task == "flow" else min(3, PRESETS[preset].data.frames),
         "crop": 16,
         "iterations": 2,
         "critic_start": 0,
         "precision": "fp32",
     }
     config = PRESETS[preset].override(small)
-    before = build(config.model_config()).state_dict()
+    before = build(config.model).state_dict()
     progress = train(config, library, tmp_path, Limits(), perceptual=perceptual)
     assert progress.step == 2
     assert (tmp_path / "curves.png").is_file()
@@ -189,21 +188,25 @@ def test_diverged_run_stops_and_keeps_the_last_good_state(
 
 
 def test_rate_warms_up_and_falls_to_a_hundredth() -> None:
-    config = TrainingConfig(iterations=1000, warmup_iterations=10, learning_rate=1.0)
-    rates = [Schedule(config, Progress(step)).learning_rate() for step in (0, 9, 500, 1000)]
+    config = config_of(iterations=1000, warmup_iterations=10, learning_rate=1.0)
+    rates = [Schedule(config.schedule, Progress(step)).learning_rate() for step in (0, 9, 500, 1000)]
     assert rates == pytest.approx([0.1, 1.0, 0.505, 0.01], rel=1e-2)
-    by_time = TrainingConfig(iterations=0, seconds=10.0, warmup_iterations=0, learning_rate=1.0)
-    assert Schedule(by_time, Progress(77, 5.0)).learning_rate() == pytest.approx(0.505)
+    by_time = config_of(iterations=0, seconds=10.0, warmup_iterations=0, learning_rate=1.0)
+    assert Schedule(by_time.schedule, Progress(77, 5.0)).learning_rate() == pytest.approx(0.505)
 
 
 def test_constant_rate_has_no_end_and_a_branch_falls_to_nothing_from_where_it_began() -> None:
-    trunk = TrainingConfig(rate_course="constant", iterations=0, warmup_iterations=10, learning_rate=1.0)
-    assert [Schedule(trunk, Progress(step)).learning_rate() for step in (0, 10, 10**6)] == [0.1, 1, 1]
-    assert not Schedule(trunk, Progress(10**9)).is_over()
+    trunk = config_of(rate_course="constant", iterations=0, warmup_iterations=10, learning_rate=1.0)
+    assert [Schedule(trunk.schedule, Progress(step)).learning_rate() for step in (0, 10, 10**6)] == [
+        0.1,
+        1,
+        1,
+    ]
+    assert not Schedule(trunk.schedule, Progress(10**9)).is_over()
     branch = trunk.override({"rate_course": "linear", "iterations": 100})
     progress = [Progress(step, branch_step=5000) for step in (5000, 5025, 5100)]
-    assert [Schedule(branch, each).learning_rate() for each in progress] == [1, 0.75, 0]
-    assert [Schedule(branch, each).is_over() for each in progress] == [False, False, True]
+    assert [Schedule(branch.schedule, each).learning_rate() for each in progress] == [1, 0.75, 0]
+    assert [Schedule(branch.schedule, each).is_over() for each in progress] == [False, False, True]
 
 
 def test_branch_goes_on_from_another_training_with_its_momentum_and_its_own_schedule(
@@ -237,7 +240,7 @@ def test_carried_training_goes_on_elsewhere(library: Library, tmp_path: Path) ->
 
 
 def test_average_moves_by_one_minus_decay() -> None:
-    model = build(TINY.model_config())
+    model = build(TINY.model)
     ema = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     update_average(ema, model, 0.75)
     name = "generator.conv_in.weight"

@@ -10,9 +10,8 @@ import torch
 
 from model_core.config import ModelConfig
 from model_core.model import build
-from tests.training.made import panning, textured, write_video
+from tests.training.made import config_of, panning, textured, write_video
 from training.__main__ import main
-from training.config import TrainingConfig
 from training.data.sequences import make_sequence
 from training.data.sources import Library
 from training.run.train import Limits, train
@@ -91,7 +90,7 @@ def test_absent_lpips_weights_are_a_clear_error(tmp_path: Path, capsys: pytest.C
 
 
 def test_training_is_evaluated_by_its_averaged_weights(tmp_path: Path) -> None:
-    config = TrainingConfig(features=4, blocks=1, batch=1, frames=2, crop=16, iterations=1, precision="fp32")
+    config = config_of(features=4, blocks=1, batch=1, frames=2, crop=16, iterations=1, precision="fp32")
     train(config, Library((), (), (textured(96, 96, 0),)), tmp_path / "run", Limits())
     model, name = load_model(str(tmp_path / "run"))
     assert name == "run"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_core import checkpoint
+from tests.training.made import config_of
 from training.__main__ import main
 from training.config import TrainingConfig
 from training.run.state import load_ema, save_state
@@ -13,7 +14,7 @@ from training.run.train import begin
 from training.weights.average import AverageError, average, parse_share
 from training.weights.reading import read_weights
 
-SMALL = TrainingConfig(features=4, blocks=1)
+SMALL = config_of(features=4, blocks=1)
 CPU = torch.device("cpu")
 
 
@@ -40,7 +41,7 @@ def test_shares_that_miss_one_and_other_models_are_refused(tmp_path: Path) -> No
     one = state(tmp_path / "one", 1)
     with pytest.raises(AverageError, match="sum must be 1"):
         average([(one, 0.5), (one, 0.4)], tmp_path / "out")
-    other = state(tmp_path / "other", 1, TrainingConfig(features=8, blocks=1))
+    other = state(tmp_path / "other", 1, config_of(features=8, blocks=1))
     with pytest.raises(AverageError, match="2 different models"):
         average([(one, 0.5), (other, 0.5)], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -6,16 +6,17 @@ import pytest
 
 from model_core import checkpoint
 from model_core.model import Model, build
+from tests.training.made import config_of
 from training.config import TrainingConfig
 from training.run.state import Progress
 from training.weights.best import keep_if_best
 
-FAITHFUL = TrainingConfig(features=4, blocks=1)
+FAITHFUL = config_of(features=4, blocks=1)
 PERCEPTUAL = FAITHFUL.override({"vgg_weight": 0.1})
 
 
 def model(seed_bias: float) -> Model:
-    made = build(FAITHFUL.model_config()).eval()
+    made = build(FAITHFUL.model).eval()
     made.load_state_dict({name: value + seed_bias for name, value in made.state_dict().items()})
     return made
 
