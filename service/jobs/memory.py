@@ -186,9 +186,6 @@ class MemoryStore:
             entry = self._entries.get(job_id)
             return {} if entry is None else {step: entry.steps[step] for step in in_order(entry.steps)}
 
-    def runnable(self, job_id: str) -> list[Step]:
-        return list(self.waiting(job_id))
-
     def waiting(self, job_id: str) -> dict[Step, float | None]:
         with self._lock:
             entry = self._entries.get(job_id)

@@ -183,9 +183,6 @@ class RedisStore:
             flat = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}steps:{job_id}"))
         return forms.step_records(flat)
 
-    def runnable(self, job_id: str) -> list[Step]:
-        return list(self.waiting(job_id))
-
     def waiting(self, job_id: str) -> dict[Step, float | None]:
         flat = self._run(self._waiting, job_id)
         queued_at = dict(zip(flat[::2], flat[1::2], strict=True))

@@ -150,11 +150,8 @@ class JobStore(Protocol):
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         """Every step the job has had so far; empty for an unknown job."""
 
-    def runnable(self, job_id: str) -> list[Step]:
-        """Steps that `acquire` would hand out now, or fail with TooManyAttempts."""
-
     def waiting(self, job_id: str) -> dict[Step, float | None]:
-        """The runnable steps, each with the time it was last queued."""
+        """What `acquire` would hand out, or fail with TooManyAttempts, and when each was last queued."""
 
     def mark_queued(self, job_id: str, step: Step) -> None:
         """Note that a message is on its way; call it before sending, as a fast worker may begin at once."""

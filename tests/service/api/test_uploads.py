@@ -251,7 +251,7 @@ def test_a_job_that_could_not_be_queued_is_accepted_for_the_sweeper_to_find(serv
     service.queue = Broken(service.queue, StoreUnavailable("no broker"), "enqueue")  # type: ignore[assignment]
     answer = post(service)
     assert answer.status_code == 202
-    assert service.store.runnable(answer.json()["id"]) == [PLAN]
+    assert list(service.store.waiting(answer.json()["id"])) == [PLAN]
 
 
 # On a real socket

@@ -272,7 +272,7 @@ def test_finished_parts_are_kept_and_new_fences_exceed_theirs(place):
     assert steps["segment/0"].part_key == keys.part_key(job_id, 0, 10)
     assert steps["segment/1"].state_key == keys.state_key(job_id, 1, 1)
     assert place.store.get(job_id).frames_done == 25
-    assert place.store.runnable(job_id) == ["segment/2"]
+    assert list(place.store.waiting(job_id)) == ["segment/2"]
     assert place.store.acquire(job_id, "segment/2", "worker").fence > huge
 
 

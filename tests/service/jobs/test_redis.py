@@ -43,7 +43,6 @@ def every_call(store):
         lambda: store.release(lease),
         lambda: store.finish(lease),
         lambda: store.steps(job.id),
-        lambda: store.runnable(job.id),
         lambda: store.waiting(job.id),
         lambda: store.mark_queued(job.id, "plan"),
         store.active,

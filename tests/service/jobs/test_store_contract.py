@@ -94,7 +94,7 @@ def test_an_unknown_job_is_said_to_be_unknown(store):
         with pytest.raises(UnknownJob):
             ask(job_id)
     assert store.acquire(job_id, "plan", "worker") is None
-    assert store.runnable(job_id) == []
+    assert list(store.waiting(job_id)) == []
     assert store.steps(job_id) == {}
     store.mark_queued(job_id, "plan")
     store.delete(job_id)
@@ -207,7 +207,7 @@ def test_ended_jobs_are_found_by_the_time_of_their_end(store):
 
 def test_only_the_plan_can_run_before_the_plan(store):
     job = store.create(a_job())
-    assert store.runnable(job.id) == ["plan"]
+    assert list(store.waiting(job.id)) == ["plan"]
     assert store.acquire(job.id, "segment/0", "worker") is None
     assert store.acquire(job.id, "assemble", "worker") is None
     assert store.acquire(job.id, "plan", "worker") is not None
@@ -215,15 +215,15 @@ def test_only_the_plan_can_run_before_the_plan(store):
 
 def test_segments_run_when_their_predecessor_is_done_and_assembly_when_all_are(store):
     job_id = planned(store)
-    assert store.runnable(job_id) == ["segment/0", "segment/2"]
+    assert list(store.waiting(job_id)) == ["segment/0", "segment/2"]
     for step in ("plan", "segment/1", "assemble", "segment/3", "nonsense"):
         assert store.acquire(job_id, step, "worker") is None
     run(store, job_id, "segment/0", part_key="part 0", state_key="state 0")
-    assert store.runnable(job_id) == ["segment/1", "segment/2"]
+    assert list(store.waiting(job_id)) == ["segment/1", "segment/2"]
     run(store, job_id, "segment/2", part_key="part 2")
     assert store.acquire(job_id, "assemble", "worker") is None
     run(store, job_id, "segment/1", part_key="part 1")
-    assert store.runnable(job_id) == ["assemble"]
+    assert list(store.waiting(job_id)) == ["assemble"]
 
     steps = store.steps(job_id)
     assert list(steps) == ["plan", "segment/0", "segment/1", "segment/2", "assemble"]
@@ -239,7 +239,7 @@ def test_assembly_can_begin_again_after_its_worker_died(make_store):
     store.acquire(job_id, "assemble", "dies")
     store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
     time.sleep(LEASE_S * 1.5)
-    assert store.runnable(job_id) == ["assemble"]
+    assert list(store.waiting(job_id)) == ["assemble"]
     lease = store.acquire(job_id, "assemble", "worker")
     store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
     store.transition(job_id, JobEvent.SUCCEED, result_key="result")
@@ -253,10 +253,10 @@ def test_a_second_plan_replaces_the_first_until_the_job_runs(store):
     assert store.set_segments(job.id, SEGMENTS[:1])
     store.transition(job.id, JobEvent.PLANNING_STARTED)
     store.transition(job.id, JobEvent.PLANNED)
-    assert store.runnable(job.id) == ["segment/0"]
+    assert list(store.waiting(job.id)) == ["segment/0"]
     assert not store.set_segments(job.id, SEGMENTS)
     run(store, job.id, "segment/0")
-    assert store.runnable(job.id) == ["assemble"]
+    assert list(store.waiting(job.id)) == ["assemble"]
     assert list(store.steps(job.id)) == ["plan", "segment/0", "assemble"]
 
 
@@ -267,7 +267,7 @@ def test_nothing_runs_once_the_job_has_ended(store, event):
     store.transition(job_id, event)
     assert not store.renew(lease, frames_done=5)
     assert not store.finish(lease, part_key="part")
-    assert store.runnable(job_id) == []
+    assert list(store.waiting(job_id)) == []
     assert store.acquire(job_id, "segment/2", "worker") is None
     assert store.get(job_id).frames_done == 0
 
@@ -280,7 +280,7 @@ def test_a_step_has_one_holder_at_a_time(store):
     with ThreadPoolExecutor(8) as pool:
         leases = list(pool.map(lambda n: store.acquire(job_id, "segment/0", f"worker {n}"), range(16)))
     assert sum(lease is not None for lease in leases) == 1
-    assert store.runnable(job_id) == ["segment/2"]
+    assert list(store.waiting(job_id)) == ["segment/2"]
 
 
 def test_a_lease_that_is_not_renewed_goes_to_the_next_with_a_larger_fence(make_store):
@@ -289,7 +289,7 @@ def test_a_lease_that_is_not_renewed_goes_to_the_next_with_a_larger_fence(make_s
     dead = store.acquire(job_id, "segment/0", "dies")
     assert store.acquire(job_id, "segment/0", "waits") is None
     time.sleep(LEASE_S * 1.5)
-    assert "segment/0" in store.runnable(job_id)
+    assert "segment/0" in store.waiting(job_id)
     alive = store.acquire(job_id, "segment/0", "takes over")
     assert alive.fence > dead.fence
     assert (dead.attempt, alive.attempt) == (1, 2)
@@ -354,7 +354,7 @@ def test_a_step_begun_too_often_is_refused_by_name(make_store):
     for attempt in range(1, ATTEMPTS_MAX + 1):
         assert store.acquire(job_id, "segment/2", "dies").attempt == attempt
         time.sleep(0.08)
-    assert "segment/2" in store.runnable(job_id)
+    assert "segment/2" in store.waiting(job_id)
     with pytest.raises(TooManyAttempts, match="segment/2 was begun 3 times"):
         store.acquire(job_id, "segment/2", "worker")
     assert store.acquire(job_id, "segment/0", "worker") is not None
@@ -415,7 +415,7 @@ def test_a_restored_job_goes_on_from_its_finished_parts_under_larger_fences(stor
     assert not store.restore(job, **restore)
 
     assert store.get(job.id).frames_done == 10
-    assert store.runnable(job.id) == ["segment/1", "segment/2"]
+    assert list(store.waiting(job.id)) == ["segment/1", "segment/2"]
     assert store.steps(job.id)["segment/0"].part_key == "part 0"
     assert store.acquire(job.id, "segment/1", "worker").fence == 8
     assert store.create(a_job(), idempotency_key="key").id == job.id
@@ -426,7 +426,7 @@ def test_a_job_restored_with_all_its_parts_can_be_assembled(store):
     job = a_job(state=JobState.RUNNING)
     parts = {n: FinishedPart(fence=1, part_key=f"part {n}", state_key=None) for n in range(3)}
     assert store.restore(job, segments=SEGMENTS, parts=parts, fence_floor=1)
-    assert store.runnable(job.id) == ["assemble"]
+    assert list(store.waiting(job.id)) == ["assemble"]
 
 
 def test_a_job_restored_before_its_plan_is_planned_again(store):
@@ -485,8 +485,8 @@ def test_holders_in_many_threads_finish_each_step_once(make_store):
 
     def work(number):
         chance = random.Random(number)
-        while time.monotonic() < stop_at and store.runnable(job_id) != ["assemble"]:
-            for step in store.runnable(job_id):
+        while time.monotonic() < stop_at and list(store.waiting(job_id)) != ["assemble"]:
+            for step in store.waiting(job_id):
                 lease = store.acquire(job_id, step, f"{number}-{chance.random()}")
                 if lease is None or step == "assemble":
                     continue

@@ -116,7 +116,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def acquire_what_can_run(self, data):
-        runnable = self.both(lambda store: store.runnable(self.id))
+        runnable = self.both(lambda store: list(store.waiting(self.id)))
         if runnable:
             self.acquire(data.draw(st.sampled_from(runnable)))
 
@@ -169,7 +169,7 @@ class TwoStores(RuleBasedStateMachine):
                 job.state,
                 job.frames_done,
                 records,
-                store.runnable(self.id),
+                list(store.waiting(self.id)),
                 store.counts(),
                 store.active(),
             )
