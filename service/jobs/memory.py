@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 
-from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
-from service.jobs.states import JobEvent, JobState, advance
+from service.jobs.states import WITHOUT_RESULT, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
     FINISHED_PAGE,
@@ -23,19 +22,22 @@ from service.jobs.store import (
     Step,
     StepRecord,
     in_order,
+    key_conflict,
     kind_of,
     segment_index,
     segment_step,
+    too_many_attempts,
+    unknown_job,
 )
 
 
 @dataclass
 class _Entry:
     job: Job
-    idempotency_key: str | None = None
-    fence_floor: int = 0
+    unbegun: StepRecord  # of a step that no worker has had; its fence is the floor of all later ones
+    steps: dict[Step, StepRecord]
     segments: dict[int, Segment] = field(default_factory=dict)
-    steps: dict[Step, StepRecord] = field(default_factory=dict)
+    idempotency_key: str | None = None
 
 
 class MemoryStore:
@@ -55,11 +57,7 @@ class MemoryStore:
             if idempotency_key in self._ids_by_key:
                 earlier = self._entries[self._ids_by_key[idempotency_key]].job
                 if earlier.request_digest() != job.request_digest():
-                    raise IdempotencyConflict(
-                        "This key was used for another request.",
-                        field="Idempotency-Key",
-                        value=idempotency_key,
-                    )
+                    raise key_conflict(idempotency_key)
                 return earlier
             # A sweeper may have seen the manifest and restored the job a moment before us.
             return self._insert(job, idempotency_key).job
@@ -76,12 +74,10 @@ class MemoryStore:
         with self._lock:
             if job.id in self._entries:
                 return False
-            entry = self._insert(job, idempotency_key)
-            entry.fence_floor = fence_floor
-            entry.steps = {step: StepRecord(fence=fence_floor) for step in entry.steps}
+            entry = self._insert(job, idempotency_key, fence_floor)
             self._lay_out(entry, segments)
             for index, part in (parts or {}).items():
-                self._mark_done(entry, segment_step(index), part.part_key, part.state_key)
+                self._mark_done(entry, segment_step(index), part_key=part.part_key, state_key=part.state_key)
             return True
 
     def get(self, job_id: str) -> Job:
@@ -122,9 +118,7 @@ class MemoryStore:
                 return None
             record = entry.steps[step]
             if record.attempts >= self._attempts_max:
-                raise TooManyAttempts(
-                    f"{step} was begun {record.attempts} times and never ended.", field="step", value=step
-                )
+                raise too_many_attempts(step, record.attempts)
             record = entry.steps[step] = replace(
                 record,
                 fence=record.fence + 1,
@@ -173,12 +167,11 @@ class MemoryStore:
             if record is None:
                 return False
             entry = self._entries[lease.job_id]
-            if not record.done and entry.job.state.is_terminal and entry.job.state is not JobState.SUCCEEDED:
-                return False
             if not record.done:
-                self._mark_done(entry, lease.step, part_key, state_key)
-                record = entry.steps[lease.step]
-                entry.steps[lease.step] = replace(record, seconds=dict(seconds or {}))
+                if entry.job.state in WITHOUT_RESULT:
+                    return False
+                outcome = {"part_key": part_key, "state_key": state_key, "seconds": dict(seconds or {})}
+                self._mark_done(entry, lease.step, **outcome)
             return True
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
@@ -240,11 +233,13 @@ class MemoryStore:
 
     def _entry(self, job_id: str) -> _Entry:
         if job_id not in self._entries:
-            raise UnknownJob("There is no such job.", field="id", value=job_id)
+            raise unknown_job(job_id)
         return self._entries[job_id]
 
-    def _insert(self, job: Job, idempotency_key: str | None) -> _Entry:
-        entry = self._entries.setdefault(job.id, _new_entry(job))
+    def _insert(self, job: Job, idempotency_key: str | None, fence_floor: int = 0) -> _Entry:
+        unbegun = StepRecord(fence=fence_floor)
+        new = _Entry(job, unbegun, steps={PLAN: unbegun, ASSEMBLE: unbegun})
+        entry = self._entries.setdefault(job.id, new)
         # A key belongs to the job that came first, also when a later one's manifest is found.
         if idempotency_key is not None and idempotency_key not in self._ids_by_key:
             entry.idempotency_key = idempotency_key
@@ -280,17 +275,13 @@ class MemoryStore:
     def _lay_out(self, entry: _Entry, segments: Iterable[Segment]) -> None:
         entry.segments = {segment.index: segment for segment in segments}
         fixed = {step: entry.steps[step] for step in (PLAN, ASSEMBLE)}
-        entry.steps = fixed | {
-            segment_step(index): StepRecord(fence=entry.fence_floor) for index in entry.segments
-        }
+        entry.steps = fixed | {segment_step(index): entry.unbegun for index in entry.segments}
 
-    def _mark_done(self, entry: _Entry, step: Step, part_key: str | None, state_key: str | None) -> None:
+    def _mark_done(self, entry: _Entry, step: Step, **outcome: Any) -> None:
         index = segment_index(step)
         if index is not None:
             self._move_progress(entry, step, entry.segments[index].frame_count)
-        entry.steps[step] = replace(
-            entry.steps[step], done=True, part_key=part_key, state_key=state_key, queued_at=None
-        )
+        entry.steps[step] = replace(entry.steps[step], done=True, queued_at=None, **outcome)
 
     def _move_progress(self, entry: _Entry, step: Step, frames_done: int) -> None:
         """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""
@@ -302,7 +293,3 @@ class MemoryStore:
         gained = frames_done - record.frames_done
         entry.steps[step] = replace(record, frames_done=frames_done)
         self._set(entry, entry.job, frames_done=entry.job.frames_done + gained)
-
-
-def _new_entry(job: Job) -> _Entry:
-    return _Entry(job, steps={PLAN: StepRecord(), ASSEMBLE: StepRecord()})

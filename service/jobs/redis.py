@@ -14,7 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from service.errors import IdempotencyConflict, StoreUnavailable, TooManyAttempts, UnknownJob
+from service.errors import StoreUnavailable
 from service.jobs import redis_forms as forms
 from service.jobs import redis_scripts as scripts
 from service.jobs.manifest import Segment
@@ -27,7 +27,10 @@ from service.jobs.store import (
     Step,
     StepRecord,
     in_order,
+    key_conflict,
     segment_step,
+    too_many_attempts,
+    unknown_job,
 )
 
 CONNECT_TIMEOUT_S = 2.0
@@ -86,9 +89,7 @@ class RedisStore:
             *forms.job_fields(job),
         )
         if kind == "conflict":
-            raise IdempotencyConflict(
-                "This key was used for another request.", field="Idempotency-Key", value=idempotency_key
-            )
+            raise key_conflict(idempotency_key)
         return forms.job_of_list(fields[0])
 
     def restore(
@@ -122,7 +123,7 @@ class RedisStore:
         with _answering():
             fields = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}job:{job_id}"))
         if not fields:
-            raise _unknown(job_id)
+            raise unknown_job(job_id)
         return forms.job_of_hash(fields)
 
     def delete(self, job_id: str) -> None:
@@ -140,7 +141,7 @@ class RedisStore:
     def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
         answer = self._run(self._set_segments, job_id, forms.layout(segments))
         if answer == "unknown":
-            raise _unknown(job_id)
+            raise unknown_job(job_id)
         return bool(answer == "set")
 
     def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
@@ -148,9 +149,7 @@ class RedisStore:
         if kind == "no":
             return None
         if kind == "too_many":
-            raise TooManyAttempts(
-                f"{step} was begun {values[0]} times and never ended.", field="step", value=step
-            )
+            raise too_many_attempts(step, values[0])
         fence, expires_at, attempt = values
         return Lease(
             job_id=job_id,
@@ -260,7 +259,7 @@ class RedisStore:
         pairs = [text for name in changes for text in (name, forms.encode(changed, name))]
         kind, *values = self._run(self._change, job_id, json.dumps(moves), *pairs)
         if kind == "unknown":
-            raise _unknown(job_id)
+            raise unknown_job(job_id)
         if kind == "illegal":
             assert event is not None, "an update moves no state"
             advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
@@ -282,10 +281,6 @@ def _answering() -> Iterator[None]:
         if not isinstance(error, _REFUSALS) and not str(error).startswith(_REFUSAL_NAMES):
             raise
         raise StoreUnavailable("The job store takes no writes.") from error
-
-
-def _unknown(job_id: str) -> UnknownJob:
-    return UnknownJob("There is no such job.", field="id", value=job_id)
 
 
 def _held(lease: Lease) -> tuple[str, str, str, int]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from service.jobs.states import TERMINAL, JobState
+from service.jobs.states import TERMINAL, WITHOUT_RESULT, JobState
 from service.jobs.store import RUNNABLE_IN
 
 PREFIX: Final = "upscaled:"
@@ -31,7 +31,7 @@ def read_script(name: str) -> str:
     tables = {
         "STATES_OF_KIND": {kind: _as_set(states) for kind, states in RUNNABLE_IN.items()},
         "TERMINAL": _as_set(TERMINAL),
-        "ENDED_BADLY": _as_set(TERMINAL - {JobState.SUCCEEDED}),
+        "WITHOUT_RESULT": _as_set(WITHOUT_RESULT),
     }
     lines = [f"local P = '{PREFIX}'"]
     lines += [f"local {title} = cjson.decode('{json.dumps(table)}')" for title, table in tables.items()]

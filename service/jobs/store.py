@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
 from service.jobs.states import JobEvent, JobState
@@ -52,6 +53,21 @@ def kind_of(step: Step) -> str:
 def in_order(steps: Iterable[Step]) -> list[Step]:
     """Plan first, segments as their frames follow, assemble last."""
     return sorted(steps, key=lambda step: (list(RUNNABLE_IN).index(kind_of(step)), segment_index(step) or 0))
+
+
+# What both backends say in the same words.
+
+
+def unknown_job(job_id: str) -> UnknownJob:
+    return UnknownJob("There is no such job.", field="id", value=job_id)
+
+
+def key_conflict(key: str | None) -> IdempotencyConflict:
+    return IdempotencyConflict("This key was used for another request.", field="Idempotency-Key", value=key)
+
+
+def too_many_attempts(step: Step, attempts: int) -> TooManyAttempts:
+    return TooManyAttempts(f"{step} was begun {attempts} times and never ended.", field="step", value=step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

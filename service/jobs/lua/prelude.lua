@@ -1,4 +1,4 @@
--- Before every script. P, STATES_OF_KIND, TERMINAL and ENDED_BADLY come from redis_scripts.py.
+-- Before every script. P, STATES_OF_KIND, TERMINAL and WITHOUT_RESULT come from redis_scripts.py.
 
 local function text(time_s) return string.format('%.6f', time_s) end
 
