@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from service.jobs.states import TERMINAL
+
 # For silence: how long a transfer lasts as a whole is the network's matter.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
 UPLOAD_TIMEOUT = httpx.Timeout(
@@ -50,7 +52,7 @@ def submit(
         client = _Client(http, patience_s)
         job = client.upload(source, options)
         here = job["links"]["self"]
-        while job["state"] in {"queued", "planning", "running", "assembling"}:
+        while job["state"] not in TERMINAL:
             time.sleep(POLL_S)
             job = client.ask("GET", here).json()
             on_progress(job["progress"]["frames_done"], job["progress"]["frames_total"])

@@ -4,7 +4,7 @@ Not here: progress as a stream (events.py), the bytes of a result (results.py) o
 """
 
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import problem_responses
 from service.errors import IllegalTransition, UnknownJob
+from service.formats import MediaKind
 from service.jobs import keys, manifest
 from service.jobs.model import Job, JobError, Options
 from service.jobs.states import JobEvent, JobState
@@ -66,7 +67,7 @@ class JobView(BaseModel):
 
     id: str
     state: JobState
-    kind: Literal["video", "image"]
+    kind: MediaKind
     options: Options
     filename: str
     size_bytes: int

@@ -1,6 +1,6 @@
 """GET /models: what `model` may be, and what is taken when nobody says."""
 
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from service.api.catalogue import Entry
 from service.api.dependencies import UsedServices, in_thread
 from service.api.problems import problem_responses
+from service.formats import MediaKind
 from service.settings import Settings
 
 KNOWN_ANSWER = "known_answer"  # in a card, but of use to the workers' gate alone
@@ -19,9 +20,7 @@ class ModelView(BaseModel):
     name: str = Field(examples=["bicubic"])
     version: str | None = Field(description="That new jobs get; null for what the workers carry themselves.")
     summary: str | None = Field(description="One line from the card.")
-    default_for: list[Literal["video", "image"]] = Field(
-        description="Kinds of upload that take it by default."
-    )
+    default_for: list[MediaKind] = Field(description="Kinds of upload that take it by default.")
     card: dict[str, Any] = Field(description="What it was trained on and how it measured.")
 
 
@@ -36,7 +35,7 @@ async def list_models(services: UsedServices) -> ModelList:
 
 
 def _view(entry: Entry, settings: Settings) -> ModelView:
-    default_for: list[Literal["video", "image"]] = []
+    default_for: list[MediaKind] = []
     if entry.name == settings.default_video_model:
         default_for.append("video")
     if entry.name == settings.default_image_model:

@@ -14,22 +14,13 @@ from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
+from service.formats import media_type_of
 from service.jobs.model import Job
 from service.jobs.states import JobState
 from service.objects.base import NotFound
 
 router = APIRouter(tags=["jobs"])
 
-MEDIA_TYPES = {
-    "mp4": "video/mp4",
-    "mkv": "video/x-matroska",
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-    "bmp": "image/bmp",
-}
 LINK_LIFE_S = 900  # to begin a download in, not to end it; a later one asks us again
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -49,9 +40,9 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 @router.head("/jobs/{job_id}/result", include_in_schema=False)
 async def get_result(job_id: str, request: Request, services: UsedServices) -> Response:
     job, key, size_bytes = await in_thread(_find, services, job_id)
-    extension = key.rsplit(".", 1)[-1]
-    media_type = MEDIA_TYPES.get(extension, "application/octet-stream")
-    disposition = _disposition(job, extension)
+    suffix = PurePath(key).suffix
+    media_type = media_type_of(suffix)
+    disposition = _disposition(job, suffix)
     etag = f'"{job.id}"'  # a job has one result and it never changes
     headers = {
         "ETag": etag,
@@ -120,8 +111,8 @@ def _range(header: str, size_bytes: int) -> tuple[int, int] | None:
     return start, stop
 
 
-def _disposition(job: Job, extension: str) -> str:
+def _disposition(job: Job, suffix: str) -> str:
     """The upload's name with the scale behind it, in both spellings of RFC 6266."""
-    name = f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}.{extension}"
+    name = f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}{suffix}"
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

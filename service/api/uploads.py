@@ -30,25 +30,11 @@ router = APIRouter(tags=["jobs"])
 
 IDEMPOTENCY_KEY_CHARS_MAX = 200
 
-_OPTION_NOTES = {
-    "scale": "2 or 4 times as wide and high.",
-    "model": "A name from GET /models; without one the service picks by the kind of file.",
-    "codec": "Of a video: h264, hevc, or ffv1, which is lossless. Default h264.",
-    "quality": "1 to 100, larger is better.",
-    "format": "Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture.",
-    "start": "Of a video: second to start at.",
-    "duration": "Of a video: seconds to upscale from there.",
-}
-
 
 def _form_schema() -> dict[str, object]:
-    options = Options.model_json_schema()["properties"]
     described = {
-        name: {
-            **{k: v for k, v in schema.items() if k not in {"title", "default"}},
-            "description": _OPTION_NOTES[name],
-        }
-        for name, schema in options.items()
+        name: {key: value for key, value in schema.items() if key not in {"title", "default"}}
+        for name, schema in Options.model_json_schema()["properties"].items()
     }
     file = {"type": "string", "format": "binary", "description": "The video or picture."}
     return {"type": "object", "required": ["file"], "properties": {"file": file, **described}}

@@ -1,6 +1,7 @@
 """What the commands of several packages share: where they are added, files and options, progress, notices."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from service.formats import CODECS, FORMATS, SCALES, Format, format_of
 from service.jobs.model import Options
 
 GROUPS = {"models": "list the models, or import published weights"}
@@ -53,16 +55,21 @@ class Commands:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of a job, but the format, which the result's name tells."""
-    command.add_argument("--scale", type=int, choices=(2, 4), help="times as wide and high (default 4)")
-    command.add_argument("--model", metavar="NAME", help="see GET /models")
-    command.add_argument("--codec", choices=("h264", "hevc", "ffv1"), help="of a video; ffv1 is lossless")
-    command.add_argument("--quality", type=int, metavar="N", help="1 to 100, larger is better")
+    command.add_argument("--scale", type=int, choices=SCALES, help=_help("scale"))
+    command.add_argument("--model", metavar="NAME", help=_help("model"))
+    command.add_argument("--codec", choices=CODECS, help=_help("codec"))
+    command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))
     add_cut(command)
 
 
 def add_cut(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--start", type=float, metavar="SECONDS", help="of a video: where to begin")
-    command.add_argument("--duration", type=float, metavar="SECONDS", help="of a video: how much of it")
+    """The options that take a part of a video."""
+    command.add_argument("--start", type=float, metavar="SECONDS", help=_help("start"))
+    command.add_argument("--duration", type=float, metavar="SECONDS", help=_help("duration"))
+
+
+def _help(option: str) -> str | None:
+    return Options.model_fields[option].description
 
 
 def read_options(parsed: argparse.Namespace, *, takes_format: bool = True) -> Options:
@@ -76,14 +83,13 @@ def read_options(parsed: argparse.Namespace, *, takes_format: bool = True) -> Op
         raise UsageError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error
 
 
-def _format_of(target: Path) -> str:
-    """The format that the result's extension names."""
-    extension = target.suffix.lower().removeprefix(".")
-    extension = {"jpg": "jpeg", "tif": "tiff"}.get(extension, extension)
-    known = ("mp4", "mkv", "png", "jpeg", "webp", "tiff", "bmp")
-    if extension not in known:
-        raise UsageError(f"{target}: the name of the result must end in one of: .{', .'.join(known)}")
-    return extension
+def _format_of(target: Path) -> Format:
+    """The format that the result's name ends in."""
+    named = format_of(target.suffix)
+    if named is None:
+        known = ", .".join(itertools.chain.from_iterable(FORMATS.values()))
+        raise UsageError(f"{target}: the name of the result must end in one of: .{known}")
+    return named
 
 
 def check_files(parsed: argparse.Namespace) -> None:

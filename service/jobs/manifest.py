@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from service.errors import UnknownJob
+from service.formats import MediaKind
 from service.jobs import keys
 from service.jobs.model import Job, Record
 from service.objects.base import NotFound, Storage
@@ -30,7 +31,7 @@ class Segment(Record):
 class Plan(Record):
     """Everything a worker needs to do its part, so that any of them does the same thing."""
 
-    kind: Literal["video", "image"]
+    kind: MediaKind
     source: dict[str, Any]  # worker.media.types.Source as JSON
     timeline: dict[str, Any] = Field(
         default_factory=dict

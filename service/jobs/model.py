@@ -9,11 +9,12 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.errors import UpscaleError
+from service.errors import InvalidOption, UpscaleError
+from service.formats import CONTAINERS, FORMATS, VIDEO_ONLY, Codec, Format, MediaKind, Scale, check_held
 from service.jobs.states import JobState
 
 _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
@@ -31,19 +32,48 @@ class Record(BaseModel):
 
 
 class Options(Record):
-    """What the sender may choose. None means: the service chooses, by kind of input."""
+    """What the sender may choose. None means: the service chooses, by kind of input.
 
-    scale: Literal[2, 4] = 4
-    model: str | None = Field(default=None, min_length=1, max_length=64)
-    codec: Literal["h264", "hevc", "ffv1"] | None = None  # of a video
-    quality: int | None = Field(
-        default=None, ge=1, le=100
-    )  # 100 is best; the codec's own scale is the encoder's matter
-    format: Literal["mp4", "mkv", "png", "jpeg", "webp", "tiff", "bmp"] | None = (
-        None  # container of the result
+    API and commands describe and check the options by what stands here and in service/formats.py.
+    """
+
+    scale: Scale = Field(default=4, description="2 or 4 times as wide and high; default 4.")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="A name from GET /models; without one the service picks by the kind of file.",
     )
-    start: float | None = Field(default=None, ge=0)  # seconds into the input video
-    duration: float | None = Field(default=None, gt=0)  # seconds from `start`
+    codec: Codec | None = Field(
+        default=None, description="Of a video: h264, hevc, or ffv1, which is lossless. Default h264."
+    )
+    # The codec's own scale is the encoder's matter.
+    quality: int | None = Field(default=None, ge=1, le=100, description="1 to 100, larger is better.")
+    format: Format | None = Field(
+        default=None,
+        description="Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture.",
+    )
+    start: float | None = Field(default=None, ge=0, description="Of a video: second to start at.")
+    duration: float | None = Field(
+        default=None, gt=0, description="Of a video: seconds to upscale from there."
+    )
+
+    def check_fit(self, kind: MediaKind, *, what: str | None = None) -> None:
+        """Refuse what that kind of input has no use for, rather than ignore it; raises InvalidOption.
+
+        what   the input in words, where it is no single file
+        """
+        what = what or {"video": "a video", "image": "a picture"}[kind]
+        if kind == "image":
+            for name in VIDEO_ONLY:
+                if (value := getattr(self, name)) is not None:
+                    raise InvalidOption(f"{name} is for videos, this is {what}", field=name, value=value)
+        if self.format is None:
+            return
+        if self.format not in FORMATS[kind]:
+            raise InvalidOption(f"{what} can't become {self.format}", field="format", value=self.format)
+        if self.codec is not None and self.format in CONTAINERS:
+            check_held(self.codec, self.format)
 
 
 class JobError(Record):
@@ -71,7 +101,7 @@ class Job(Record):
     id: str
     state: JobState = JobState.QUEUED
     options: Options = Options()
-    kind: Literal["video", "image"]  # by the upload's signature
+    kind: MediaKind  # by the upload's signature
     filename: str  # as the sender named it; shown, never used as a path
     size_bytes: int
     sha256: str  # of the upload, hexadecimal

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from service import metrics
+from service.formats import Container, suffix_of
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
@@ -20,10 +21,8 @@ from service.jobs.store import segment_step
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, patiently
 from worker.job.plan import encoding_of
-from worker.media.reading.tracks import Container
 from worker.media.types import Source, Timeline
 from worker.media.writing import join
-from worker.media.writing.images import SUFFIXES
 
 _JSON: Final = TypeAdapter(join.JoinReport)
 
@@ -38,7 +37,7 @@ def assemble(context: WorkerContext, held: Held) -> None:
         parts = _fetch_parts(context, held, found.plan, Path(folder))
         if found.plan.kind == "image":
             target, details = parts[0], {"frames_out": 1}
-            extension = SUFFIXES[found.plan.container].removeprefix(".")
+            extension = suffix_of(found.plan.container).removeprefix(".")
         else:
             extension = found.plan.container
             target = Path(folder) / f"result.{extension}"

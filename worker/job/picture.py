@@ -8,6 +8,7 @@ import numpy as np
 
 from model_core.config import SCALE
 from service import metrics
+from service.formats import suffix_of
 from service.jobs import keys
 from service.jobs.manifest import Manifest
 from worker.engine.engine import Engine
@@ -31,7 +32,7 @@ def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine)
             alpha = reduced(_enlarge(engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
     metrics.FRAMES.inc()
     held.advance()
-    part = context.scratch / f"{job_id}-{held.lease.fence}{images.SUFFIXES[plan.container]}"
+    part = context.scratch / f"{job_id}-{held.lease.fence}{suffix_of(plan.container)}"
     try:
         high, part_key = low.with_pixels(rgb, alpha), keys.part_key(job_id, 0, held.lease.fence)
         with held.timed("encode"):

@@ -7,9 +7,10 @@ places to seek to, segments, model version, backend, precision, codec and contai
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from service.errors import InvalidOption, NotMedia, TooLong
+from service.errors import NotMedia, TooLong
+from service.formats import CODEC_DEFAULT, CONTAINERS
 from service.jobs import manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Options
@@ -20,12 +21,10 @@ from worker.job.held import Held
 from worker.media.colour import encodable
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
-from worker.media.reading.tracks import Container, choose_container
+from worker.media.reading.tracks import choose_container
 from worker.media.types import Limits, Source, Timeline
 from worker.media.writing import images
-from worker.media.writing.encode import Codec, Encoding
-
-CODEC_DEFAULT: Final[Codec] = "h264"  # plays everywhere
+from worker.media.writing.encode import Encoding
 
 
 def plan(context: WorkerContext, held: Held) -> None:
@@ -33,6 +32,7 @@ def plan(context: WorkerContext, held: Held) -> None:
     job_id = held.lease.job_id
     context.store.transition(job_id, JobEvent.PLANNING_STARTED)
     found = manifest.load(context.storage, job_id)
+    found.job.options.check_fit(found.job.kind)
     with context.inputs.open(job_id) as path:
         make = _plan_picture if found.job.kind == "image" else _plan_video
         with held.timed("plan"):
@@ -79,7 +79,8 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
     if source.kind != "video":
         raise NotMedia("the file's signature says video, its content does not", field="file")
     encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
-    container, reasons = choose_container(source, _video_format(options), codec=encoding.codec)
+    wanted = options.format if options.format in CONTAINERS else None
+    container, reasons = choose_container(source, wanted, codec=encoding.codec)
 
     def on_frame(frame_count: int) -> None:
         held.advance(0)
@@ -110,11 +111,6 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
 
 
 def _plan_picture(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
-    for name in ("codec", "start", "duration"):
-        if (value := getattr(options, name)) is not None:
-            raise InvalidOption(f"{name} is for videos; this is a picture", field=name, value=value)
-    if options.format in ("mp4", "mkv"):
-        raise InvalidOption("a picture is written as a picture", field="format", value=options.format)
     picture = images.read_image(path, pixels_max=context.settings.pixels_max)
     kind = options.format or picture.format
     height, width = picture.rgb.shape[:2]
@@ -138,12 +134,6 @@ def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
             "backend": model.backend,
             "precision": model.precision,
         }
-
-
-def _video_format(options: Options) -> Container | None:
-    if options.format in ("mp4", "mkv", None):
-        return options.format
-    raise InvalidOption("a video is written as mp4 or mkv", field="format", value=options.format)
 
 
 def _encoding(source: Source, options: Options) -> Encoding:

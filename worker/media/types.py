@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import TypeAdapter
 
+from service.formats import MediaKind
+
 
 def _adapter(record: type) -> TypeAdapter[Any]:
     return TypeAdapter(record)
@@ -71,7 +73,7 @@ class Chapter(_Json):
 class Source(_Json):
     """What an input says of itself. A picture has `kind` and `container` only: images.py reads the rest."""
 
-    kind: Literal["video", "image"]
+    kind: MediaKind
     container: str  # "mp4", "mov", "matroska", "webm", "avi"; for a picture "png", "jpeg", ...
     stream_index: int = 0  # of the video stream in the file
     codec: str = ""

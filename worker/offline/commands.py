@@ -20,6 +20,7 @@ from service.command.arguments import (
     show_notices,
     shown_progress,
 )
+from service.formats import SCALES
 from service.settings import Settings
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # fits a storage key and the option `model`
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
     command = commands.add("verify", _verify, help="check a result against its input")
     command.add_argument("source", metavar="IN", type=Path)
     command.add_argument("target", metavar="OUT", type=Path)
-    command.add_argument("--scale", type=int, choices=(2, 4), help="times it should be larger (default any)")
+    command.add_argument("--scale", type=int, choices=SCALES, help="times it should be larger (default any)")
     add_cut(command)
 
     command = commands.add(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidOption, UnsupportedMedia
+from service.errors import UnsupportedMedia
 from service.jobs.model import Options
 from service.objects.files import FileStorage
 from service.settings import Settings
@@ -31,9 +31,7 @@ def upscale_folder(
     on_progress   told the frames done and in all
     Raises        InputError for a folder, a frame or an option that is at fault
     """
-    for name in ("codec", "start", "duration"):
-        if (value := getattr(options, name)) is not None:
-            raise InvalidOption(f"{name} is for videos; this is a folder of frames", field=name, value=value)
+    options.check_fit("image", what="a folder of frames")
     found = list_frames(source)
     writer = FrameWriter(target, found, kind=options.format, quality=options.quality)
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:

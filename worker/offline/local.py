@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from service.formats import PICTURES, MediaKind
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.memory import MemoryStore
@@ -24,7 +25,7 @@ from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.job import steps
 from worker.job.context import WorkerContext, open_context
-from worker.media.reading.container import PICTURES, sniff
+from worker.media.reading.container import sniff
 from worker.media.writing.atomic import written_whole
 from worker.models.lending import lend
 
@@ -86,7 +87,7 @@ def upscale(
 
 def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     """What the API does with an upload."""
-    kind: Literal["video", "image"] = "image" if sniff(source) in PICTURES else "video"
+    kind: MediaKind = "image" if sniff(source) in PICTURES else "video"
     with source.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     now = time.time()

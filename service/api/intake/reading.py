@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 
 from anyio import CancelScope
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from service.api.dependencies import in_thread
 from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
-from service.api.intake.signatures import PICTURES, SNIFF_BYTES, Kind, picture_size, sniff
+from service.api.intake.signatures import SNIFF_BYTES, Kind, picture_size, sniff
 from service.errors import (
     EmptyUpload,
     FrameTooLarge,
@@ -30,6 +30,7 @@ from service.errors import (
     UploadTooLarge,
     UploadTruncated,
 )
+from service.formats import PICTURES, SCALES, MediaKind
 from service.jobs.model import Options
 from service.objects.base import CHUNK_BYTES, Storage, Writer
 
@@ -39,15 +40,12 @@ FILENAME_CHARS_MAX = 200
 FORM_BYTES_MAX = 64 * 1024  # boundaries, headers and options around the file
 HEADER_BYTES = 64 * 1024  # one read of a picture's header; metadata beyond it costs another
 
-_VIDEO_FORMATS = frozenset({"mp4", "mkv"})
-_VIDEO_ONLY = ("codec", "start", "duration")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """What came in; the bytes lie in storage."""
 
-    kind: Literal["video", "image"]
+    kind: MediaKind
     filename: str
     size_bytes: int
     sha256: str
@@ -162,7 +160,7 @@ class _Form:
     def finish(self) -> None:
         if self._filename is None:
             raise EmptyUpload("the form has no file; send one in the field `file`", field="file")
-        _check_options_fit(self._options, self._job_kind())
+        self._chosen().check_fit(self._job_kind())
 
     def flush(self, writer: Writer) -> None:
         """Write and digest what has gathered; blocks, so it runs in a thread."""
@@ -178,10 +176,13 @@ class _Form:
             filename=self._filename,
             size_bytes=self._size_bytes,
             sha256=self._digest.hexdigest(),
-            options=Options.model_validate(self._options),
+            options=self._chosen(),
         )
 
-    def _job_kind(self) -> Literal["video", "image"]:
+    def _chosen(self) -> Options:
+        return Options.model_validate(self._options)
+
+    def _job_kind(self) -> MediaKind:
         return "image" if self.kind in PICTURES else "video"
 
     def _know_kind(self) -> None:
@@ -219,28 +220,12 @@ def _option(name: str, raw: bytes) -> Any:
     """The value of one option as `Options` has it; raises InvalidOption."""
     text = raw.decode("utf-8", "replace")
     # A Literal of integers takes no text, and int() would take "0_4" too.
-    value = int(text) if name == "scale" and text in {"2", "4"} else text
+    value = int(text) if name == "scale" and text in map(str, SCALES) else text
     try:
         return getattr(Options.model_validate({name: value}), name)
     except ValidationError as error:
         detail = error.errors()[0]["msg"]
         raise InvalidOption(f"{name}: {detail[0].lower()}{detail[1:]}", field=name, value=text) from error
-
-
-def _check_options_fit(options: dict[str, Any], kind: Literal["video", "image"]) -> None:
-    """Refuse options that the kind of file has no use for, rather than ignore them."""
-    chosen = options.get("format")
-    if kind == "image":
-        for name in _VIDEO_ONLY:
-            if name in options:
-                raise InvalidOption(
-                    f"{name} is for videos, this is a picture", field=name, value=options[name]
-                )
-    if chosen is not None and (chosen in _VIDEO_FORMATS) != (kind == "video"):
-        article = "a video" if kind == "video" else "a picture"
-        raise InvalidOption(f"{article} can't become {chosen}", field="format", value=chosen)
-    if options.get("codec") == "ffv1" and chosen == "mp4":
-        raise InvalidOption("ffv1 goes into mkv; mp4 players don't read it", field="format", value=chosen)
 
 
 def _check_picture_size(storage: Storage, key: str, form: _Form, pixels_max: int) -> None:

@@ -13,7 +13,6 @@ Kind = Literal["mp4", "matroska", "avi", "png", "jpeg", "webp", "tiff", "bmp", "
 Read = Callable[[int, int], bytes]  # bytes [start, stop) of the file, fewer at its end
 
 SNIFF_BYTES = 32  # enough for every signature below
-PICTURES = frozenset({"png", "jpeg", "webp", "tiff", "bmp", "gif"})
 
 # The box types an ISO base media or QuickTime file may start with; `pnot` and `skip` are old QuickTime's.
 _ISO_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"})

@@ -40,6 +40,19 @@ def test_the_result_comes_whole_with_its_type_and_name(finished: Service) -> Non
 
 
 @pytest.mark.parametrize(
+    ("extension", "media_type"),
+    [("mkv", "video/x-matroska"), ("jpg", "image/jpeg"), ("tif", "image/tiff"), ("png", "image/png")],
+)
+def test_each_kind_of_result_has_its_type(service: Service, extension: str, media_type: str) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    succeed(service.store, service.storage, "a", RESULT, extension)
+    answer = get(service)
+    assert answer.headers["content-type"] == media_type
+    assert f"_x4.{extension}" in answer.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
     ("wanted", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),

@@ -13,6 +13,9 @@ from service.api import health
 from service.api.catalogue import Catalogue
 from service.api.problems import known_errors
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
+from service.formats import CODECS, SCALES
+from service.jobs.model import Options
+from service.jobs.states import JobState
 from service.objects import published as models
 from tests.service.api.harness import Service
 from tests.service.api.samples import CLIP
@@ -136,6 +139,26 @@ def test_the_root_is_a_page_for_people(service: Service) -> None:
     answer = service.ask("GET", "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_page_offers_what_the_options_take(service: Service) -> None:
+    page, options = service.ask("GET", "/").text, Options.model_json_schema()["properties"]
+
+    def offered(name: str) -> set[str]:
+        (choices,) = re.findall(rf'<select name="{name}">(.*?)</select>', page, re.DOTALL)
+        found = re.findall(r'<option(?: value="(\w*)")?>([^<]*)<', choices)
+        return {value or text for value, text in found}
+
+    assert offered("scale") == set(map(str, SCALES))
+    assert offered("codec") == {"default", *CODECS}
+    bounds = options["quality"]["anyOf"][0]
+    assert f'min="{bounds["minimum"]}" max="{bounds["maximum"]}"' in page
+    assert set(re.findall(r'name="(\w+)"', page)) - {"viewport", "file"} <= set(options)
+
+
+def test_the_page_knows_which_states_are_not_over(service: Service) -> None:
+    (listed,) = re.findall(r"const isOver = !(\[.*?\])", service.ask("GET", "/").text)
+    assert set(json.loads(listed)) == {state for state in JobState if not state.is_terminal}
 
 
 class References(HTMLParser):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.api.intake.signatures import PICTURES, SNIFF_BYTES, Kind, Read, picture_size, sniff
+from service.api.intake.signatures import SNIFF_BYTES, Kind, Read, picture_size, sniff
+from service.formats import PICTURES
 
 WIDTH, HEIGHT = 37, 23
 

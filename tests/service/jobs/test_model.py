@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.errors import BrokenMedia, CheckpointInvalid, StorageUnavailable, TooManyAttempts
+from service.errors import BrokenMedia, CheckpointInvalid, InvalidOption, StorageUnavailable, TooManyAttempts
 from service.jobs.model import FAULT_MESSAGE, Job, JobError, Options, created_at_of, new_job_id
 
 
@@ -69,6 +69,36 @@ def test_the_digest_of_a_request_follows_its_bytes_and_options_only():
 def test_options_nobody_can_mean_are_refused(options):
     with pytest.raises(ValidationError):
         Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "field"),
+    [
+        ("image", {"codec": "h264"}, "codec"),
+        ("image", {"start": 0}, "start"),
+        ("image", {"duration": 1}, "duration"),
+        ("image", {"format": "mp4"}, "format"),
+        ("video", {"format": "png"}, "format"),
+        ("video", {"format": "mp4", "codec": "ffv1"}, "format"),
+    ],
+)
+def test_options_that_do_not_fit_the_input_or_each_other_are_refused_by_name(kind, options, field):
+    with pytest.raises(InvalidOption) as caught:
+        Options(**options).check_fit(kind)
+    assert (caught.value.field, caught.value.value) == (field, options[field])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("image", {"format": "tiff", "quality": 3, "scale": 2}),
+        ("video", {"format": "mkv", "codec": "ffv1"}),
+        ("video", {"codec": "ffv1", "start": 1, "duration": 2}),
+        ("video", {}),
+    ],
+)
+def test_options_that_fit_are_taken(kind, options):
+    Options(**options).check_fit(kind)
 
 
 def test_a_changed_job_is_checked_and_the_old_one_stays():

@@ -11,9 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from service.formats import PICTURES
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import RGB, encodable
-from worker.media.reading.container import PICTURES, open_media, sniff
+from worker.media.reading.container import open_media, sniff
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import Window, find_empty

@@ -16,7 +16,6 @@ from service.errors import BrokenMedia, EmptyUpload, NotMedia, NoVideo, Unsuppor
 # FFmpeg logs through Python with locks of its own, which dead-locked with decoding threads (PyAV 751).
 av.logging.set_level(None)
 
-PICTURES = frozenset({"png", "jpeg", "webp", "tiff", "bmp", "gif"})
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "matroska": "matroska", "webm": "matroska", "avi": "avi"}
 
 _ISO_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"}

@@ -17,8 +17,9 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition, Stream
 
 from service.errors import BrokenMedia, FrameTooLarge, NoVideo, TooLong, UnsupportedMedia
+from service.formats import PICTURES
 from worker.media import colour as colours
-from worker.media.reading.container import PICTURES, open_media, sniff
+from worker.media.reading.container import open_media, sniff
 from worker.media.reading.declared import declared_sizes
 from worker.media.types import Chapter, Colour, Limits, Source, StreamInfo
 

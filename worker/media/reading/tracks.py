@@ -8,17 +8,16 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import av.container
 from av.stream import Stream
 
-from service.errors import InvalidOption
+from service.formats import CODEC_DEFAULT, HOLDS, Codec, Container, check_held
 from worker.media.types import Source, StreamInfo
 
 Packet: TypeAlias = "av.Packet[Any]"  # generic in PyAV's stubs only
-Container = Literal["mp4", "mkv"]
 
 # What mp4 holds and players play from it. FFmpeg would also write PCM there; hardly anything plays it.
 _MP4_CODECS = {
@@ -54,21 +53,20 @@ class Window:
 
 
 def choose_container(
-    source: Source, wanted: Container | None = None, *, codec: str = "h264"
+    source: Source, wanted: Container | None = None, *, codec: Codec = CODEC_DEFAULT
 ) -> tuple[Container, tuple[str, ...]]:
     """The container of the result, and why it is not mp4 or what it will lose.
 
     mp4 unless it cannot hold everything; a wanted container is taken at its word.
     Raises InvalidOption for FFV1 in mp4.
     """
-    if codec == "ffv1" and wanted == "mp4":
-        raise InvalidOption("mp4 holds no FFV1; choose mkv", field="format", value=wanted)
     if wanted is not None:
+        check_held(codec, wanted)
         return wanted, tuple(
             f"{lost.what} is dropped: {lost.why}" for lost in sort_streams(source, wanted)[1]
         )
-    if codec == "ffv1":
-        return "mkv", ("mkv because mp4 holds no FFV1",)
+    if codec not in HOLDS["mp4"]:
+        return "mkv", (f"mkv because mp4 holds no {codec.upper()}",)
     lost = [info for info in (*source.audio, *source.subtitles) if not _fits(info, "mp4")]
     if not lost:
         return "mp4", ()

@@ -8,26 +8,29 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import av
 import numpy as np
 import numpy.typing as npt
 
 from service.errors import InvalidOption
+from service.formats import Codec
 from worker.media.colour import to_yuv
 from worker.media.types import Colour
 from worker.media.writing.atomic import aside_of, settle
 
-Codec = Literal["h264", "hevc", "ffv1"]
-
 # Constant rate factors at which enlarged detail survives encoding; HEVC's scale is some 3 steps finer.
 # FFV1 is lossless and has none.
-QUALITY_DEFAULT: dict[str, int] = {"h264": 17, "hevc": 20, "ffv1": 0}
+QUALITY_DEFAULT: dict[Codec, int] = {"h264": 17, "hevc": 20, "ffv1": 0}
 QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that few players know
 
-_ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
-_PIX_FMTS = {"h264": "yuv420p", "hevc": "yuv420p", "ffv1": "bgr0"}  # bgr0: RGB comes back bit for bit
+_ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
+_PIX_FMTS: dict[Codec, str] = {
+    "h264": "yuv420p",
+    "hevc": "yuv420p",
+    "ffv1": "bgr0",
+}  # bgr0: RGB comes back bit for bit
 
 # x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way.
 _CUTREE_SIDE_MIN = 64

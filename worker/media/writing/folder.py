@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import InputError, InvalidOption, NotMedia, UnsupportedMedia
-from worker.media.reading.container import PICTURES, sniff
-from worker.media.writing.images import SUFFIXES, Picture, check_output, read_image, write_image
+from service.formats import PICTURES, suffix_of
+from worker.media.reading.container import sniff
+from worker.media.writing.images import Picture, check_output, read_image, write_image
 
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]*$)")  # the last digits before the suffix
 
@@ -87,7 +88,7 @@ class FrameWriter:
         """Write the next frame; returns where."""
         kind = self._kind or high.format
         check_output(kind, high.rgb.shape[1], high.rgb.shape[0])
-        name = self._source.paths[self._frame_count].with_suffix(SUFFIXES[kind]).name
+        name = self._source.paths[self._frame_count].with_suffix(suffix_of(kind)).name
         write_image(high, self._folder / name, kind=kind, quality=self._quality)
         self._frame_count += 1
         return self._folder / name

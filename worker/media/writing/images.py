@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
+from service.formats import FORMATS, PICTURES
 from worker.frames import Planes
-from worker.media.reading.container import PICTURES, sniff
+from worker.media.reading.container import sniff
 from worker.media.writing.atomic import written_whole
 
-FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")  # what we write
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 QUALITY_DEFAULT = {
     "jpeg": 95,
     "webp": 92,
@@ -94,7 +93,7 @@ def write_image(
 ) -> tuple[str, ...]:
     """Write a picture whole or not at all; returns notices of what the format can't hold.
 
-    kind:    one of FORMATS; the picture's own by default
+    kind:    a format of pictures; the picture's own by default
     quality: 1 to 100 for JPEG and WebP (100 is lossless WebP); ignored by the lossless formats
     """
     kind = kind or picture.format
@@ -130,7 +129,7 @@ def write_image(
 
 def check_output(kind: str, width: int, height: int) -> None:
     """Refuse a format that we don't write or that can't hold the size; call it before any work is done."""
-    if kind not in FORMATS:
+    if kind not in FORMATS["image"]:
         raise InvalidOption(f"unknown picture format {kind!r}", field="format", value=kind)
     if max(width, height) > SIDE_MAX.get(kind, max(width, height)):
         message = f"{kind} holds at most {SIDE_MAX[kind]} pixels a side, the result has {width}x{height}"

@@ -12,9 +12,10 @@ from pathlib import Path
 import av
 
 from service.errors import OutputInvalid
+from service.formats import Container
 from worker.media.checking.compare import CopiedStream, Times, compare_stream, read_times
 from worker.media.reading.container import open_media
-from worker.media.reading.tracks import Container, Dropped, Window
+from worker.media.reading.tracks import Dropped, Window
 from worker.media.timing import show_order
 from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import aside_of, settle

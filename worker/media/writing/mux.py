@@ -16,10 +16,10 @@ import av
 import av.container
 from av.stream import Stream
 
+from service.formats import Container
 from worker.media.aspect import ROOM, set_display_size
 from worker.media.reading.container import open_media
 from worker.media.reading.tracks import (
-    Container,
     Copier,
     Dropped,
     Packet,

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from service.errors import BrokenMedia, EmptyUpload, FrameTooLarge, InvalidOption, NotMedia, UnsupportedMedia
+from service.formats import FORMATS, suffix_of
 from worker.frames import Planes
-from worker.media.writing.images import FORMATS, SUFFIXES, check_output, read_image, write_image
+from worker.media.writing.images import check_output, read_image, write_image
 
 PIXELS_MAX = 1_000_000
 LOSSLESS = ("png", "tiff", "bmp")
@@ -31,11 +32,11 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FORMATS["image"])
 def test_every_format_comes_back_as_itself_with_its_pixels(tmp_path, kind):
-    source = save(tmp_path / f"in{SUFFIXES[kind]}", Image.fromarray(smooth()))
+    source = save(tmp_path / f"in{suffix_of(kind)}", Image.fromarray(smooth()))
     picture = read_image(source, pixels_max=PIXELS_MAX)
-    out = tmp_path / f"out{SUFFIXES[kind]}"
+    out = tmp_path / f"out{suffix_of(kind)}"
 
     notices = write_image(picture, out)
 
@@ -68,7 +69,7 @@ def test_orientation_is_applied_to_the_pixels_and_its_tag_removed(tmp_path, kind
     exif[0x0112] = orientation
     exif[0x010F] = "Maker"
     stored = smooth(16, 32)
-    source = save(tmp_path / f"in{SUFFIXES[kind]}", Image.fromarray(stored), exif=exif)
+    source = save(tmp_path / f"in{suffix_of(kind)}", Image.fromarray(stored), exif=exif)
     upright = {
         1: stored,
         2: stored[:, ::-1],
@@ -81,11 +82,11 @@ def test_orientation_is_applied_to_the_pixels_and_its_tag_removed(tmp_path, kind
     }[orientation]
 
     picture = read_image(source, pixels_max=PIXELS_MAX)
-    write_image(picture, tmp_path / f"out{SUFFIXES[kind]}")
+    write_image(picture, tmp_path / f"out{suffix_of(kind)}")
 
     assert picture.rgb.shape == upright.shape
     assert np.abs(picture.rgb.astype(int) - upright).mean() < 4
-    with Image.open(tmp_path / f"out{SUFFIXES[kind]}") as image:
+    with Image.open(tmp_path / f"out{suffix_of(kind)}") as image:
         assert image.size == upright.shape[1::-1]
         assert image.getexif().get(0x0112, 1) == 1
         if kind != "tiff":
@@ -95,16 +96,16 @@ def test_orientation_is_applied_to_the_pixels_and_its_tag_removed(tmp_path, kind
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
 def test_alpha_is_a_plane_of_its_own_and_comes_back(tmp_path, kind):
     alpha = np.tile(np.linspace(1, 255, 32).astype(np.uint8), (24, 1))
-    source = tmp_path / f"in{SUFFIXES[kind]}"
+    source = tmp_path / f"in{suffix_of(kind)}"
     options = {"lossless": True, "exact": True} if kind == "webp" else {}
     Image.fromarray(np.dstack([smooth(), alpha])).save(source, **options)
 
     picture = read_image(source, pixels_max=PIXELS_MAX)
-    write_image(picture, tmp_path / f"out{SUFFIXES[kind]}", quality=100)
+    write_image(picture, tmp_path / f"out{suffix_of(kind)}", quality=100)
 
     assert np.array_equal(picture.rgb, smooth())
     assert np.array_equal(picture.alpha, alpha)
-    with Image.open(tmp_path / f"out{SUFFIXES[kind]}") as image:
+    with Image.open(tmp_path / f"out{suffix_of(kind)}") as image:
         assert np.array_equal(np.asarray(image), np.dstack([smooth(), alpha]))
 
 
@@ -158,9 +159,9 @@ def test_grey_stays_grey(tmp_path, mode):
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff"])
 def test_the_icc_profile_is_kept_byte_for_byte(tmp_path, kind):
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    source = save(tmp_path / f"in{SUFFIXES[kind]}", Image.fromarray(smooth()), icc_profile=icc)
-    write_image(read_image(source, pixels_max=PIXELS_MAX), tmp_path / f"out{SUFFIXES[kind]}")
-    with Image.open(tmp_path / f"out{SUFFIXES[kind]}") as image:
+    source = save(tmp_path / f"in{suffix_of(kind)}", Image.fromarray(smooth()), icc_profile=icc)
+    write_image(read_image(source, pixels_max=PIXELS_MAX), tmp_path / f"out{suffix_of(kind)}")
+    with Image.open(tmp_path / f"out{suffix_of(kind)}") as image:
         assert image.info["icc_profile"] == icc
 
 
@@ -235,7 +236,7 @@ def test_a_huge_declared_size_is_refused_before_decoding(tmp_path, data):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow also warns of a truncated TIFF
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FORMATS["image"])
 @pytest.mark.parametrize("kept", [0.2, 0.9])
 def test_a_truncated_picture_is_broken_media(tmp_path, kind, kept):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -247,7 +248,7 @@ def test_a_truncated_picture_is_broken_media(tmp_path, kind, kept):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FORMATS["image"])
 def test_mangled_bytes_never_raise_anything_untyped(tmp_path, kind):
     whole = io.BytesIO()
     Image.fromarray(smooth(), "RGB").save(whole, format=kind)

@@ -1,0 +1,76 @@
+"""Formats: what a result may be, and which choices go together. The one place for API, commands and workers.
+
+Plain tables that load no library. Not here: the options themselves (jobs/model.py), how an input is read or a
+result written (worker/media).
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, get_args
+
+from service.errors import InvalidOption
+
+MediaKind = Literal["video", "image"]  # of an input; its result is of the same
+Scale = Literal[2, 4]
+Codec = Literal["h264", "hevc", "ffv1"]
+Container = Literal["mp4", "mkv"]
+PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+Format = Literal[Container, PictureFormat]
+
+SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
+CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
+CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
+FORMATS: Final[Mapping[MediaKind, tuple[Format, ...]]] = {
+    "video": CONTAINERS,
+    "image": get_args(PictureFormat),
+}
+PICTURES: Final = frozenset({*FORMATS["image"], "gif"})  # that are read; a still GIF becomes a PNG
+
+CODEC_DEFAULT: Final[Codec] = "h264"  # plays everywhere
+HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {
+    "mp4": frozenset({"h264", "hevc"}),  # FFmpeg would write FFV1 there too; players don't read it
+    "mkv": frozenset(CODECS),
+}
+VIDEO_ONLY: Final = ("codec", "start", "duration")  # options that a picture has no use for
+
+# What names of files end in. Of two for one format, the first is the one we write.
+_SUFFIXES: Final[Mapping[str, Format]] = {
+    ".mp4": "mp4",
+    ".mkv": "mkv",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+}
+
+
+def format_of(suffix: str) -> Format | None:
+    """The format that a suffix names, dot included and in any case; None for any other."""
+    return _SUFFIXES.get(suffix.lower())
+
+
+def suffix_of(chosen: str) -> str:
+    """What we let the name of a file in that format end in, dot included."""
+    return next(suffix for suffix, each in _SUFFIXES.items() if each == chosen)
+
+
+def media_type_of(suffix: str) -> str:
+    """What HTTP calls a file with that suffix, dot included."""
+    match format_of(suffix):
+        case None:
+            return "application/octet-stream"
+        case "mp4":
+            return "video/mp4"
+        case "mkv":
+            return "video/x-matroska"
+        case picture:
+            return f"image/{picture}"
+
+
+def check_held(codec: Codec, container: Container) -> None:
+    """Refuse a container that is not made with that codec; raises InvalidOption."""
+    if codec not in HOLDS[container]:
+        message = f"{codec} goes into mkv; {container} players don't read it"
+        raise InvalidOption(message, field="format", value=container)
