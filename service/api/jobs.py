@@ -19,7 +19,7 @@ from service.jobs.states import JobEvent, JobState
 
 router = APIRouter(tags=["jobs"])
 
-RETRY_AFTER_S = 1  # progress is written at least once a second
+POLL_AFTER_S = 1  # progress is written at least once a second
 PAGE_JOBS_MAX = 100
 
 _EXAMPLE_ID = "06b4n2p8fgr5q3v7m1k0t9s4e2d6c8a0hjgu"
@@ -125,7 +125,7 @@ async def get_job(job_id: str, response: Response, services: UsedServices) -> Jo
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
     job = await in_thread(services.store.get, job_id)
     if not job.state.is_terminal:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(POLL_AFTER_S)
     return view(job)
 
 

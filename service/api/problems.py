@@ -22,7 +22,7 @@ from service.errors import InputError, InvalidOption, UpscaleError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = 5  # what a client is told after a 503: one sweep of the queue is a few seconds
+COME_BACK_AFTER_S = 5  # what a client is told after a 503: one sweep of the queue is a few seconds
 VALUE_CHARS_MAX = 200  # an offending value is echoed, but nobody needs a megabyte of it
 
 
@@ -140,7 +140,7 @@ def problem_response(
     )
     merged = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        merged.setdefault("Retry-After", str(RETRY_AFTER_S))
+        merged.setdefault("Retry-After", str(COME_BACK_AFTER_S))
     body = problem.model_dump(exclude_none=True)
     return JSONResponse(body, status_code=status, headers=merged, media_type=MEDIA_TYPE)
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from service import metrics
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake import reading as intake
-from service.api.jobs import RETRY_AFTER_S, JobView, view
+from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
 from service.errors import InvalidOption, QueueFull, TransientError, UploadTooLarge
 from service.jobs import keys, manifest
@@ -103,7 +103,7 @@ async def upscale(request: Request, response: Response, services: UsedServices) 
     )
     recorded = await in_thread(_record, services, job_id, received, idempotency_key)
     response.headers["Location"] = f"/jobs/{recorded.id}"
-    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    response.headers["Retry-After"] = str(POLL_AFTER_S)
     return view(recorded)
 
 
