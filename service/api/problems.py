@@ -74,7 +74,6 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened this time, for a person.")
     field: str | None = Field(default=None, description="The option or field at fault.")
     value: Any = Field(default=None, description="The offending value, shortened if it is long.")
-    docs: str = Field(description="Where the API is described.")
 
 
 def install(app: FastAPI) -> None:
@@ -136,7 +135,6 @@ def problem_response(
         detail=detail,
         field=field,
         value=_shortened(value),
-        docs="/docs",
     )
     merged = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
