@@ -1,7 +1,8 @@
 """The records that media modules hand to each other and that a job's manifest stores.
 
 Plain values only: no handles, no pixels. Times are integers in a stated time base, or `Fraction` seconds.
-`to_json` gives plain dicts and `from_json` checks them: a manifest of another shape fails loudly.
+`to_json` gives plain dicts and `from_json` checks them: a manifest that lacks something, or has another type
+in its place, fails loudly. What earlier versions stored beside is passed over.
 """
 
 from dataclasses import dataclass
@@ -80,7 +81,6 @@ class Source(_Json):
     width: int = 0  # of the stored frame, before rotation and pixel aspect
     height: int = 0
     pix_fmt: str = ""
-    bit_depth: int = 8
     sar: Fraction = Fraction(1)  # width of a sample over its height
     rotation: int = 0  # degrees counter-clockwise a player turns the frame, as `display_matrix` says
     display_matrix: tuple[int, ...] | None = None  # nine numbers, the last of each row 2.30 fixed point
@@ -89,7 +89,6 @@ class Source(_Json):
     start_s: Fraction = Fraction(0)  # where the container begins, over all streams: a player's zero
     duration_s: float | None = None
     colour: Colour = Colour()
-    interlaced: bool = False
     audio: tuple[StreamInfo, ...] = ()
     subtitles: tuple[StreamInfo, ...] = ()
     others: tuple[StreamInfo, ...] = ()  # attachments, data, attached pictures, further video streams
