@@ -79,7 +79,6 @@ class JobView(BaseModel):
     version: str | None = Field(default=None, description="Of the model, pinned when the job was planned.")
     error: JobError | None = Field(default=None, description="Why the job failed.")
     report: dict[str, Any] | None = Field(default=None, description="What was kept, converted and dropped.")
-    expires_at: float | None = Field(default=None, description="When the result is removed.")
     links: Links
 
 

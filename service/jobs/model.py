@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.errors import InvalidOption, UpscaleError
 from service.formats import CONTAINERS, FORMATS, VIDEO_ONLY, Codec, Format, MediaKind, Scale, check_held
@@ -21,6 +21,8 @@ _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
 _RANDOM_BYTES = 16  # 128 bits nobody can guess: the id is what gives access to a result
 
 KEPT_BY_STORE = frozenset({"id", "state", "created_at", "updated_at", "frames_done"})
+
+_FORMER = frozenset({"expires_at"})  # in manifests and stores of earlier versions, and null in all of them
 
 FAULT_MESSAGE = "The service failed on this job; the cause is in its log."
 
@@ -114,7 +116,11 @@ class Job(Record):
     error: JobError | None = None  # set when failed
     report: dict[str, Any] | None = None  # the conformance report, set when succeeded
     result_key: str | None = None  # set when succeeded
-    expires_at: float | None = None  # when the result is removed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_former_fields(cls, given: Any) -> Any:
+        return {k: v for k, v in given.items() if k not in _FORMER} if isinstance(given, dict) else given
 
     def with_changes(self, **changes: Any) -> Self:
         """A checked copy. What the store keeps itself (identity, state, progress) can't be set this way."""

@@ -113,6 +113,11 @@ def test_a_changed_job_is_checked_and_the_old_one_stays():
         job.with_changes(state="failed")
 
 
+def test_a_job_that_an_earlier_version_stored_still_loads():
+    job = a_job()
+    assert Job.model_validate({**job.model_dump(mode="json"), "expires_at": None}) == job
+
+
 def test_public_errors_reach_the_owner_in_full():
     error = BrokenMedia("The file ends early.", field="file", value={"offset": 7})
     assert JobError.from_exception(error) == JobError(
