@@ -19,7 +19,6 @@ COMPOSE: Final = {
     ),
     "TAG": ("0.1.0", "Version of our images: what a build makes, and what runs. An older one is a rollback."),
     "REVISION": ("unknown", "Commit that the images are labelled with at a build."),
-    "API_PROCESSES": ("2", "Processes that answer requests in one API container."),
     "API_MEMORY": ("1g", "Most memory of an API container."),
     "WORKER_MEMORY": ("8g", "Most memory of a worker; docs/operations.md says what it needs by frame size."),
     "VALKEY_MEMORY": ("768m", "Most memory of Valkey, twice its data for when it rewrites its file."),
@@ -61,6 +60,7 @@ def text() -> str:
 
 # Defaults that compose.yaml puts in place of ours.
 IN_COMPOSE: Final = {
+    "api_processes": "2",
     "redis_url": "redis://valkey:6379/0",
     "s3_endpoint_url": "http://s3:8333",
 }

@@ -1,7 +1,7 @@
 """Every metric of the project, by name. Whoever causes a fact counts it; Prometheus adds it up.
 
-The API may run as several processes: with PROMETHEUS_MULTIPROC_DIR set before the start, to an empty folder
-in memory, each writes there and any of them answers for all. A worker is one process and shows its own port.
+The API may run as several processes: each writes to the folder PROMETHEUS_MULTIPROC_DIR, empty at the start,
+and any of them shows those of all (api/__main__.py). A worker is one process and shows its own port.
 No label takes a value from a request: jobs, files and addresses never become labels.
 """
 

@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     # Where we listen and how we speak
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    api_processes: int = Field(
+        default=1, gt=0, description="Processes that answer requests on the API's port."
+    )
     metrics_port: int = Field(
         default=9108, ge=1, le=65535, description="Port where a worker shows its metrics."
     )

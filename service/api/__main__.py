@@ -1,38 +1,51 @@
-"""Run the API in one process: `python -m service.api`. For several, uvicorn's own: see app.py."""
+"""Start the API: `python -m service.api`, in as many processes as `UPSCALED_API_PROCESSES` says.
 
+Of several, each is a whole application (app.py) on the one port, and any of them shows the metrics of all.
+"""
+
+import os
 import sys
-from types import FrameType
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
-from service.api.app import create_app_from_env
+from service import log
 from service.settings import Settings
 
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's; where processes meet
 STOP_S_MAX = 5  # for answers under way; a long download is cut off and goes on by its range
 
 
-class _Server(uvicorn.Server):
-    """Tells the streams of events that we stop: uvicorn waits for them, and they for their jobs."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.config.app.state.services.stopping.set()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)
-
-
 def main() -> int:
+    """Serve until SIGTERM or Ctrl-C."""
     settings = Settings()
-    config = uvicorn.Config(
-        create_app_from_env(),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,  # our own, set up with the application
-        log_level="warning",
-        access_log=False,  # requests are counted and timed in the metrics; a poll a second is no news
-        timeout_graceful_shutdown=STOP_S_MAX,
-    )
-    server = _Server(config)
-    server.run()
-    return 0 if server.started else 1
+    log.setup(settings)
+    with _metrics_of_all(settings.api_processes):
+        uvicorn.run(
+            "service.api.app:create_app_from_env",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.api_processes,
+            log_config=None,  # our own, set up with the application
+            log_level="warning",
+            access_log=False,  # requests are counted and timed in the metrics; a poll a second is no news
+            timeout_graceful_shutdown=STOP_S_MAX,
+        )
+    return 0
+
+
+@contextmanager
+def _metrics_of_all(processes: int) -> Iterator[None]:
+    """A folder of this start for the metrics of several processes, where none was given."""
+    if processes == 1 or METRICS_DIR in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="upscaled-metrics-") as folder:
+        os.environ[METRICS_DIR] = folder
+        yield
 
 
 if __name__ == "__main__":

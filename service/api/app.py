@@ -1,14 +1,15 @@
 """The API as one ASGI application: routers, problems, and the sweeper that runs beside them.
 
-`create_app` takes everything it uses; `create_app_from_env` is what uvicorn calls:
-
-    uvicorn --factory service.api.app:create_app_from_env
+`create_app` takes everything it uses; `create_app_from_env` is what each process of the API calls. Not here:
+how they are started (__main__.py).
 """
 
+import signal
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
@@ -45,7 +46,8 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         sweeper = Sweeper(store, storage, queue, settings)
         thread = threading.Thread(target=sweeper.run, args=(services.stopping,), name="sweeper", daemon=True)
         thread.start()
-        yield
+        with _set_by_signal(services.stopping):
+            yield
         services.stopping.set()
         await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
 
@@ -65,6 +67,31 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         app.include_router(module.router)
     app.add_api_route("/", lambda: FileResponse(_PAGE), include_in_schema=False)
     return app
+
+
+@contextmanager
+def _set_by_signal(stopping: threading.Event) -> Iterator[None]:
+    """Set `stopping` with the signal that ends the server, before the server acts on it.
+
+    Its own shutdown comes too late: uvicorn first waits for open streams of events, and they for their jobs.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # no other may handle signals
+    found = (
+        {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    )
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+        handlers[signal.Signals(number)](number, frame)
+
+    for number in handlers:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def create_app_from_env() -> FastAPI:
