@@ -11,14 +11,13 @@ from typing import Any, Self, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.commands.core import Script
 from redis.retry import Retry
 
 from service.errors import StoreUnavailable
 from service.jobs import redis_forms as forms
-from service.jobs import redis_scripts as scripts
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
     FINISHED_PAGE,
@@ -49,17 +48,7 @@ class RedisStore:
         self._client = client
         self._lease_s = lease_s
         self._attempts_max = attempts_max
-        self._create = client.register_script(scripts.read_script("create"))
-        self._restore = client.register_script(scripts.read_script("restore"))
-        self._delete = client.register_script(scripts.read_script("delete"))
-        self._change = client.register_script(scripts.read_script("change"))
-        self._set_segments = client.register_script(scripts.read_script("set_segments"))
-        self._acquire = client.register_script(scripts.read_script("acquire"))
-        self._renew = client.register_script(scripts.read_script("renew"))
-        self._release = client.register_script(scripts.read_script("release"))
-        self._finish = client.register_script(scripts.read_script("finish"))
-        self._waiting = client.register_script(scripts.read_script("waiting"))
-        self._mark_queued = client.register_script(scripts.read_script("mark_queued"))
+        self._scripts = Scripts(client)
 
     @classmethod
     def connect(cls, url: str, *, lease_s: float, attempts_max: int) -> Self:
@@ -81,12 +70,12 @@ class RedisStore:
 
     def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
         kind, *fields = self._run(
-            self._create,
-            job.id,
-            idempotency_key or "",
-            job.request_digest(),
-            job.created_at,
-            *forms.job_fields(job),
+            "create",
+            id=job.id,
+            key=idempotency_key,
+            digest=job.request_digest(),
+            created_at=job.created_at,
+            fields=forms.job_fields(job),
         )
         if kind == "conflict":
             raise key_conflict(idempotency_key)
@@ -106,28 +95,28 @@ class RedisStore:
             for index, part in sorted((parts or {}).items())
         ]
         restored = self._run(
-            self._restore,
-            job.id,
-            idempotency_key or "",
-            job.request_digest(),
-            job.created_at,
-            job.updated_at,
-            fence_floor,
-            forms.layout(segments),
-            json.dumps(done),
-            *forms.job_fields(job),
+            "restore",
+            id=job.id,
+            key=idempotency_key,
+            digest=job.request_digest(),
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+            fence_floor=fence_floor,
+            segments=forms.layout(segments),
+            parts=done,
+            fields=forms.job_fields(job),
         )
         return bool(restored)
 
     def get(self, job_id: str) -> Job:
         with _answering():
-            fields = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}job:{job_id}"))
+            fields = cast(dict[str, str], self._client.hgetall(f"{PREFIX}job:{job_id}"))
         if not fields:
             raise unknown_job(job_id)
         return forms.job_of_hash(fields)
 
     def delete(self, job_id: str) -> None:
-        self._run(self._delete, job_id)
+        self._run("delete", id=job_id)
 
     def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
         moves = {state: moves[event] for state, moves in TRANSITIONS.items() if event in moves}
@@ -139,13 +128,20 @@ class RedisStore:
     # Steps
 
     def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
-        answer = self._run(self._set_segments, job_id, forms.layout(segments))
+        answer = self._run("set_segments", id=job_id, segments=forms.layout(segments))
         if answer == "unknown":
             raise unknown_job(job_id)
         return bool(answer == "set")
 
     def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
-        kind, *values = self._run(self._acquire, job_id, step, owner, self._lease_s, self._attempts_max)
+        kind, *values = self._run(
+            "acquire",
+            id=job_id,
+            step=step,
+            owner=owner,
+            lease_s=self._lease_s,
+            attempts_max=self._attempts_max,
+        )
         if kind == "no":
             return None
         if kind == "too_many":
@@ -161,10 +157,10 @@ class RedisStore:
         )
 
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
-        return bool(self._run(self._renew, *_held(lease), self._lease_s, frames_done))
+        return bool(self._run("renew", **_held(lease), lease_s=self._lease_s, frames_done=frames_done))
 
     def release(self, lease: Lease) -> None:
-        self._run(self._release, *_held(lease))
+        self._run("release", **_held(lease))
 
     def finish(
         self,
@@ -174,44 +170,46 @@ class RedisStore:
         state_key: str | None = None,
         seconds: Mapping[str, float] | None = None,
     ) -> bool:
-        stages = json.dumps(dict(seconds or {}))
-        return bool(self._run(self._finish, *_held(lease), part_key or "", state_key or "", stages))
+        stages = json.dumps(dict(seconds or {}))  # kept as it is, for whoever reads the step
+        return bool(
+            self._run("finish", **_held(lease), part_key=part_key, state_key=state_key, seconds=stages)
+        )
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         with _answering():
-            flat = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}steps:{job_id}"))
+            flat = cast(dict[str, str], self._client.hgetall(f"{PREFIX}steps:{job_id}"))
         return forms.step_records(flat)
 
     def waiting(self, job_id: str) -> dict[Step, float | None]:
-        flat = self._run(self._waiting, job_id)
+        flat = self._run("waiting", id=job_id)
         queued_at = dict(zip(flat[::2], flat[1::2], strict=True))
         return {step: float(queued_at[step]) if queued_at[step] else None for step in in_order(queued_at)}
 
     def mark_queued(self, job_id: str, step: Step) -> None:
-        self._run(self._mark_queued, job_id, step)
+        self._run("mark_queued", id=job_id, step=step)
 
     # The whole
 
     def active(self) -> list[str]:
         with _answering():
-            return cast(list[str], self._client.zrange(f"{scripts.PREFIX}active", 0, -1))
+            return cast(list[str], self._client.zrange(f"{PREFIX}active", 0, -1))
 
     def finished_before(self, time_s: float) -> list[str]:
         with _answering():
             return cast(
                 list[str],
                 self._client.zrangebyscore(
-                    f"{scripts.PREFIX}finished", "-inf", f"({time_s}", start=0, num=FINISHED_PAGE
+                    f"{PREFIX}finished", "-inf", f"({time_s}", start=0, num=FINISHED_PAGE
                 ),
             )
 
     def queue_depth(self) -> int:
         with _answering():
-            return self._client.zcard(f"{scripts.PREFIX}active")
+            return self._client.zcard(f"{PREFIX}active")
 
     def counts(self) -> dict[JobState, int]:
         with _answering():
-            counts = cast(dict[str, str], self._client.hgetall(f"{scripts.PREFIX}counts"))
+            counts = cast(dict[str, str], self._client.hgetall(f"{PREFIX}counts"))
         return {state: int(counts.get(state.value, 0)) for state in JobState}
 
     def now(self) -> float:
@@ -221,28 +219,28 @@ class RedisStore:
 
     def is_complete(self) -> bool:
         with _answering():
-            return bool(self._client.exists(f"{scripts.PREFIX}complete"))
+            return bool(self._client.exists(f"{PREFIX}complete"))
 
     def mark_complete(self) -> None:
         with _answering():
-            self._client.set(f"{scripts.PREFIX}complete", "1")
+            self._client.set(f"{PREFIX}complete", "1")
 
     def ping(self) -> None:
         # A write, because a full or read-only server still answers PING.
         with _answering():
-            self._client.set(f"{scripts.PREFIX}ping", "1", ex=60)
+            self._client.set(f"{PREFIX}ping", "1", ex=60)
 
     def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
         with _answering():
             ids = cast(
                 list[str],
                 self._client.zrevrangebylex(
-                    f"{scripts.PREFIX}jobs", f"({cursor}" if cursor else "+", "-", start=0, num=limit + 1
+                    f"{PREFIX}jobs", f"({cursor}" if cursor else "+", "-", start=0, num=limit + 1
                 ),
             )
             pipe = self._client.pipeline(transaction=False)
             for job_id in ids[:limit]:
-                pipe.hgetall(f"{scripts.PREFIX}job:{job_id}")
+                pipe.hgetall(f"{PREFIX}job:{job_id}")
             hashes = cast(list[dict[str, str]], pipe.execute())
         jobs = [forms.job_of_hash(fields) for fields in hashes if fields]
         return jobs, ids[limit - 1] if len(ids) > limit else None
@@ -257,7 +255,7 @@ class RedisStore:
         # Checked against the job as it stands, so that a wrong type is refused here and never stored.
         changed = self.get(job_id).with_changes(**changes)
         pairs = [text for name in changes for text in (name, forms.encode(changed, name))]
-        kind, *values = self._run(self._change, job_id, json.dumps(moves), *pairs)
+        kind, *values = self._run("change", id=job_id, moves=moves, fields=pairs)
         if kind == "unknown":
             raise unknown_job(job_id)
         if kind == "illegal":
@@ -265,9 +263,9 @@ class RedisStore:
             advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
         return forms.job_of_list(values[0])
 
-    def _run(self, script: Script, *arguments: str | float) -> Any:
+    def _run(self, script: str, /, **given: Any) -> Any:
         with _answering():
-            return script(args=list(arguments))
+            return self._scripts.run(script, **given)
 
 
 @contextmanager
@@ -283,5 +281,5 @@ def _answering() -> Iterator[None]:
         raise StoreUnavailable("The job store takes no writes.") from error
 
 
-def _held(lease: Lease) -> tuple[str, str, str, int]:
-    return lease.job_id, lease.step, lease.owner, lease.fence
+def _held(lease: Lease) -> dict[str, Any]:
+    return {"id": lease.job_id, "step": lease.step, "owner": lease.owner, "fence": lease.fence}

@@ -29,11 +29,9 @@ def job_of_hash(fields: Mapping[str, str]) -> Job:
     )
 
 
-def layout(segments: Iterable[Segment]) -> str:
-    """Index, frames and predecessor (-1: none) of each segment, as JSON."""
-    return json.dumps(
-        [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments],
-    )
+def layout(segments: Iterable[Segment]) -> list[list[int]]:
+    """Index, frames and predecessor (-1: none) of each segment."""
+    return [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments]
 
 
 def step_records(flat: Mapping[str, str]) -> dict[Step, StepRecord]:

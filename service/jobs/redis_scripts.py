@@ -12,31 +12,82 @@
 
 Everything lies under the prefix `upscaled:`. Times are seconds since 1970 with six digits, as text, because a
 number that Lua returns loses its fraction.
+
+A script's first line declares what it takes, each as `name`, `name: number` or `name: json`: these are its
+locals, and the names by which `Scripts.run` wants them.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import redis
+from redis.commands.core import Script
 
 from service.jobs.states import TERMINAL, WITHOUT_RESULT, JobState
 from service.jobs.store import RUNNABLE_IN
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
+PRELUDE: Final = "prelude"  # in front of every script
+_LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
+_TAKES: Final = re.compile(r"-- takes (\w+(?:: \w+)?(?:, \w+(?:: \w+)?)*)\n")
 
 
-def read_script(name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class ScriptText:
+    """One script as the server gets it, and the kind of each argument by its name, in their order."""
+
+    lua: str
+    takes: Mapping[str, str]
+
+    def arguments(self, given: Mapping[str, Any]) -> list[str | float]:
+        """As the server takes them; None is empty text."""
+        assert given.keys() == self.takes.keys(), f"given {sorted(given)}, taken {sorted(self.takes)}"
+        values = [
+            json.dumps(given[name]) if kind == "json" else given[name] for name, kind in self.takes.items()
+        ]
+        return ["" if value is None else value for value in values]
+
+
+class Scripts:
+    """All scripts on one server, run by name."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        texts = {path.stem: read_script(path.stem) for path in FOLDER.glob("*.lua") if path.stem != PRELUDE}
+        self._scripts: dict[str, tuple[ScriptText, Script]] = {
+            name: (text, client.register_script(text.lua)) for name, text in texts.items()
+        }
+
+    def run(self, script: str, /, **given: Any) -> Any:
+        """What the script answers to just the arguments it declares."""
+        text, registered = self._scripts[script]
+        return registered(args=text.arguments(given))
+
+
+def read_script(name: str) -> ScriptText:
     """The script of that name with what it rests on; the tables of states are Python's own."""
     tables = {
         "STATES_OF_KIND": {kind: _as_set(states) for kind, states in RUNNABLE_IN.items()},
         "TERMINAL": _as_set(TERMINAL),
         "WITHOUT_RESULT": _as_set(WITHOUT_RESULT),
     }
+    prelude, script = ((FOLDER / f"{each}.lua").read_text() for each in (PRELUDE, name))
+    declared = _TAKES.match(script)
+    assert declared is not None, f"{name}.lua does not begin with what it takes"
+    pairs = (each.partition(": ") for each in declared[1].split(", "))
+    takes = {argument: kind or "text" for argument, _, kind in pairs}
     lines = [f"local P = '{PREFIX}'"]
     lines += [f"local {title} = cjson.decode('{json.dumps(table)}')" for title, table in tables.items()]
-    prelude, script = ((FOLDER / f"{each}.lua").read_text() for each in ("prelude", name))
-    return "\n".join([*lines, prelude, script])
+    lines += [prelude]
+    lines += [
+        f"local {argument} = {_LOCALS[kind] % place}"
+        for place, (argument, kind) in enumerate(takes.items(), 1)
+    ]
+    return ScriptText("\n".join([*lines, script]), takes)
 
 
 def _as_set(states: Iterable[JobState]) -> dict[str, bool]:

@@ -1,5 +1,4 @@
-local id, step, owner = ARGV[1], ARGV[2], ARGV[3]
-local lease_s, attempts_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+-- takes id, step, owner, lease_s: number, attempts_max: number
 local time_s = now()
 if not may_run(id, step, state_of(id)) or is_held(id, step, time_s) then return {'no'} end
 local attempts = tonumber(get(id, step, 'attempts') or 0)

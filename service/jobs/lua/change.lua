@@ -1,11 +1,11 @@
--- moves: {state: next state} of the event or of no event; then pairs of field and JSON.
-local id, moves = ARGV[1], cjson.decode(ARGV[2])
+-- takes id, moves: json, fields: json
+-- moves: {state: next state}, of the event or of no event; fields: {name, JSON, name, JSON ...}
 local state = state_of(id)
 if not state then return {'unknown'} end
 local target = moves[state]
 if not target then return {'illegal', state} end
 local time_s = text(now())
-redis.call('HSET', P .. 'job:' .. id, 'updated_at', time_s, 'state', cjson.encode(target), unpack(ARGV, 3))
+redis.call('HSET', P .. 'job:' .. id, 'updated_at', time_s, 'state', cjson.encode(target), unpack(fields))
 if target ~= state then
   redis.call('HINCRBY', P .. 'counts', state, -1)
   redis.call('HINCRBY', P .. 'counts', target, 1)

@@ -1,4 +1,4 @@
-local id = ARGV[1]
+-- takes id
 local state = state_of(id)
 if not state then return end
 local key = redis.call('HGET', P .. 'job:' .. id, '_key')

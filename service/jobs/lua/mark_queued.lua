@@ -1,2 +1,2 @@
-local id, step = ARGV[1], ARGV[2]
+-- takes id, step
 if get(id, step, 'fence') then set(id, step, 'queued_at', text(now())) end

@@ -92,10 +92,10 @@ local function lay_out(id, segments)
   redis.call('HSET', P .. 'job:' .. id, '_segments_total', #segments, '_segments_done', 0)
 end
 
--- fields: pairs of a field's name and its JSON, in ARGV from the given place
-local function insert(id, created_at, updated_at, digest, fence_floor, first)
+-- fields: {name, JSON, name, JSON ...}
+local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   redis.call('HSET', P .. 'job:' .. id, '_digest', digest, '_fence_floor', fence_floor,
-    '_segments_total', 0, '_segments_done', 0, unpack(ARGV, first))
+    '_segments_total', 0, '_segments_done', 0, unpack(fields))
   add_step(id, 'plan')
   add_step(id, 'assemble')
   redis.call('SADD', P .. 'ready:' .. id, 'plan')

@@ -1,5 +1,4 @@
-local id, step, owner, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease_s, frames_done = tonumber(ARGV[5]), tonumber(ARGV[6])
+-- takes id, step, owner, fence, lease_s: number, frames_done: number
 local state = state_of(id)
 if not state or TERMINAL[state] then return 0 end
 if not is_newest(id, step, owner, fence) or get(id, step, 'done') then return 0 end

@@ -1,4 +1,4 @@
-local id, segments = ARGV[1], cjson.decode(ARGV[2])
+-- takes id, segments: json
 local state = state_of(id)
 if not state then return 'unknown' end
 if not STATES_OF_KIND.plan[state] then return 'refused' end

@@ -1,5 +1,6 @@
 """What only the store in Valkey has to care for: a server that is away, restarts, or takes no writes."""
 
+import re
 import socket
 import time
 
@@ -10,6 +11,7 @@ from service.errors import StoreUnavailable
 from service.jobs.manifest import Segment
 from service.jobs.model import Job, new_job_id
 from service.jobs.redis import RedisStore
+from service.jobs.redis_scripts import FOLDER, PRELUDE, Scripts, read_script
 from service.jobs.states import JobEvent
 from service.jobs.store import Lease
 
@@ -101,6 +103,26 @@ def test_scripts_are_sent_again_to_a_server_that_forgot_them(valkey, redis_store
     job = redis_store.create(a_job())
     valkey.script_flush()
     assert redis_store.acquire(job.id, "plan", "worker") is not None
+
+
+SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.lua")} - {PRELUDE})
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_uses_all_it_takes_and_by_name_alone(name):
+    taken, prelude = set(read_script(name).takes), (FOLDER / f"{PRELUDE}.lua").read_text()
+    code = re.sub("--.*", "", (FOLDER / f"{name}.lua").read_text())
+    assert not re.search("ARGV|KEYS", code)
+    assert set(re.findall(r"\w+", code)) >= taken
+    assert not taken & set(re.findall(r"^local function (\w+)", prelude, re.MULTILINE)), "it would hide them"
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"id": "a"}, {"id": "a", "step": "plan", "stop": 1}, {"step": "plan", "ids": "a"}]
+)
+def test_a_script_that_gets_anything_but_what_it_takes_is_not_run(valkey, given):
+    with pytest.raises(AssertionError, match="taken"):
+        Scripts(valkey).run("mark_queued", **given)
 
 
 def test_dropped_connections_are_made_again(valkey_url, valkey):
