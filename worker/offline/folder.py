@@ -1,6 +1,6 @@
 """A folder of numbered frames, upscaled into another: a video of one shot without a container.
 
-For the command line (`upscaled upscale FOLDER OUT`). Not here: names and numbers (media/writing/folder.py),
+For the command line (`upscaled upscale FOLDER OUT`). Not here: names and numbers (media/numbered.py),
 videos and single pictures (local.py).
 """
 
@@ -18,7 +18,7 @@ from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame
 from worker.job.feeder import Feeder
 from worker.job.picture import reduced
-from worker.media.writing.folder import Folder, FrameWriter, list_frames, read_frames
+from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
 from worker.models.lending import lend
 from worker.models.registry import Registry
 

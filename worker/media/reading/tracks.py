@@ -1,7 +1,7 @@
 """The streams beside the picture: which of them a container holds, and their packets with new times.
 
-Packets are copied, never decoded. Not here: the picture's own packets (timing.py), writing files (join.py).
-Start at `choose_container` and `sort_streams`.
+Packets are copied, never decoded. Not here: the picture's own packets and writing files (writing/stamps.py,
+writing/join.py). Start at `choose_container` and `sort_streams`.
 """
 
 import struct

@@ -1,7 +1,8 @@
 """Assembly: parts end to end with the plan's times, and everything else of the source beside them.
 
 Nothing is re-encoded. The result is written aside, read back and compared with the plan and the source, and
-only then gets its name. Not here: how a file is written (mux.py, timing.py, tracks.py). Start at `assemble`.
+only then gets its name. Not here: how a file is written (mux.py, stamps.py, reading/tracks.py). Start at
+`assemble`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +17,11 @@ from service.formats import Container
 from worker.media.checking.compare import CopiedStream, Times, compare_stream, read_times
 from worker.media.reading.container import open_media
 from worker.media.reading.tracks import Dropped, Window
-from worker.media.timing import show_order
 from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import aside_of, settle
 from worker.media.writing.encode import Encoding
 from worker.media.writing.mux import Layout, Part, file_tags, write
+from worker.media.writing.stamps import show_order
 
 MATROSKA_STEP_S = Fraction(1, 1000)
 # Sound from a millisecond clock, in another millisecond clock or laid out by sample counts.

@@ -29,9 +29,9 @@ from worker.media.reading.tracks import (
     packets,
     sort_streams,
 )
-from worker.media.timing import reorder_depth, stamps
 from worker.media.types import Source, StreamInfo, Timeline
 from worker.media.writing.encode import Encoding
+from worker.media.writing.stamps import reorder_depth, stamps
 
 _TIMESCALE_MAX = 2**31 - 1  # mp4 has 32 bits for it, FFmpeg uses 31
 _CHAPTER_UNIT = Fraction(1, 1_000_000)

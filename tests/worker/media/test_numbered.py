@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidOption, NotMedia, UnsupportedMedia
-from worker.media.writing.folder import FrameWriter, list_frames, read_frames
+from worker.media.numbered import FrameWriter, list_frames, read_frames
 
 PIXELS_MAX = 10_000
 

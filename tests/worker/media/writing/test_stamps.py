@@ -6,8 +6,8 @@ from itertools import accumulate, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.media.timing import reorder_depth, show_order, stamps
 from worker.media.types import Timeline
+from worker.media.writing.stamps import reorder_depth, show_order, stamps
 
 
 @st.composite
