@@ -24,7 +24,6 @@ from service.objects.base import NotFound, Storage
 from worker.engine.backends.base import Backend, Flow, Turn
 from worker.engine.backends.making import Choice, Maker, Runtime
 from worker.engine.backends.precision import Precision
-from worker.engine.backends.torch import TILE_PIXELS_MAX
 from worker.engine.engine import Engine, Stage
 
 # On the test picture: int8 of the shipped models is .3 from float32, a wrong channel order some 40.
@@ -40,12 +39,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Where and how the models of this worker run."""
+    """Where and how the models of this worker run; the numbers are those of the settings."""
 
-    name: str = "auto"  # "auto", "cpu", "cuda" or "cuda:N"
-    precision: Literal["auto"] | Precision = "auto"  # "auto" takes what is native here and costs little
-    batch_max: int = 8
-    tile_pixels_max: int = TILE_PIXELS_MAX
+    name: str  # "auto", "cpu", "cuda" or "cuda:N"
+    precision: Literal["auto"] | Precision  # "auto" takes what is native here and costs little
+    batch_max: int
+    tile_pixels_max: int
     on_batch: Callable[[int], None] | None = None  # told the number of streams of each step
     on_stage: Callable[[Stage, float], None] | None = None  # told the seconds of each stage
 
