@@ -11,10 +11,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from service.errors import StoreUnavailable
+from service.jobs.redis import CONNECT_TIMEOUT_S
 from service.jobs.store import JobStore, Step, kind_of, segment_index
 from service.settings import Settings
 
-CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0  # longer than the second for which a worker's read of the queue blocks
 _CONNECTION_ERRORS = (redis.ConnectionError, redis.TimeoutError)  # what kombu lets through unchanged
 
