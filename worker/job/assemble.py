@@ -21,6 +21,7 @@ from service.jobs.store import segment_step
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, patiently
 from worker.job.plan import encoding_of
+from worker.job.reuse import reused
 from worker.media.types import Source, Timeline
 from worker.media.writing import join
 
@@ -78,12 +79,13 @@ def _join(
     assert plan is not None
     container: Container = "mkv" if plan.container == "mkv" else "mp4"
     options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
+    timeline = Timeline.from_json(plan.timeline)
     with context.inputs.open(found.job.id) as path:
         joined = join.assemble(
             parts,
             source_path=path,
             source=source,
-            timeline=Timeline.from_json(plan.timeline),
+            timeline=timeline,
             encoding=encoding,
             container=container,
             out=target,
@@ -92,6 +94,7 @@ def _join(
         )
     return {
         "frames_out": joined.frame_count,
+        "frames_reused": len(reused(timeline)),
         "codec": encoding.codec,
         "pixel_aspect": str(source.sar),
         "rotation": source.rotation,

@@ -5,7 +5,7 @@ what becomes of the outputs (segment.py, worker/offline/).
 """
 
 import threading
-from collections.abc import Collection, Generator
+from collections.abc import Container, Generator
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -21,7 +21,8 @@ class Feeder:
 
     frames         low frames in order, drawn and closed on the feeder's thread
     start          the index of the first
-    stops          after the frame before each of these, the stream keeps its state
+    kept           frames after which the stream keeps its state
+    repeats        frames that equal the one before, which the stream need not see
     config         the model's: OpenCV's flow is computed here, a network's by the engine
     frame_before   the frame before `start` where the stream goes on from a stored state
     """
@@ -33,11 +34,13 @@ class Feeder:
         *,
         config: ModelConfig,
         start: int = 0,
-        stops: Collection[int] = (),
+        kept: Container[int] = (),
+        repeats: Container[int] = (),
         frame_before: LowFrame | None = None,
     ) -> None:
         self._stream = stream
-        self._frames, self._start, self._stops = frames, start, frozenset(stops)
+        self._frames, self._start = frames, start
+        self._kept, self._repeats = kept, repeats
         self._dis = DisFlow(config.flow) if config.flow_comes_along else None
         self._before = frame_before
         self._error: BaseException | None = None
@@ -72,6 +75,8 @@ class Feeder:
         before = self._before
         with closing(self._frames) as frames:
             for index, frame in enumerate(frames, self._start):
+                if index in self._repeats:
+                    continue
                 flow = None if self._dis is None or before is None else self._dis(before, frame)
-                self._stream.put(frame, flow, keep_state=index + 1 in self._stops)
+                self._stream.put(frame, flow, keep_state=index in self._kept)
                 before = frame

@@ -3,13 +3,13 @@
 A feeding thread decodes the whole rest of the chain into the engine's stream while this thread encodes what
 comes out, so decoding, network and encoding overlap and queues bound what lies between. At the end of each
 segment the state is rounded to the levels that are stored beside its part: whoever goes on from there, this
-worker or another, gives the same frames.
+worker or another, gives the same frames. A frame that equals the one before is not computed again.
 """
 
 import logging
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from service import metrics
@@ -17,6 +17,7 @@ from service.errors import OutputInvalid
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Segment
 from service.jobs.store import segment_index, segment_step
+from worker.engine.backends.base import Snapshot
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame
 from worker.job import picture
@@ -27,6 +28,7 @@ from worker.job.held import Held, LeaseLost, patiently
 from worker.job.picture import reduced
 from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
+from worker.job.reuse import last_computed, reused
 from worker.media.reading.decode import decode
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
@@ -59,15 +61,17 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
         context.inputs.open(found.job.id) as path,
         model.engine.open(source.height, source.width, state=resume) as stream,
     ):
+        repeats = reused(timeline)
         feeder = Feeder(
             stream,
             _counted(decode(path, source, timeline, chain[0].frame_start, chain[-1].frame_stop)),
             start=chain[0].frame_start,
-            stops=[segment.frame_stop for segment in chain[:-1]],
+            kept={last_computed(segment.frame_stop - 1, repeats) for segment in chain[:-1]},
+            repeats=repeats,
             config=model.config,
             frame_before=None if resume is None else resume.frame,
         )
-        work = _ChainWork(context, found, source, stream, feeder)
+        work = _ChainWork(context, found, source, stream, feeder, repeats=repeats, resume=resume)
         with feeder:
             held.on_stop = stream.close
             work.run(held, chain[0], has_successor=len(chain) > 1)
@@ -82,11 +86,22 @@ class _ChainWork:
     """What stays the same from one segment of a chain to the next."""
 
     def __init__(
-        self, context: WorkerContext, found: Manifest, source: Source, stream: Stream, feeder: Feeder
+        self,
+        context: WorkerContext,
+        found: Manifest,
+        source: Source,
+        stream: Stream,
+        feeder: Feeder,
+        *,
+        repeats: Container[int],
+        resume: Snapshot | None,
     ) -> None:
         self._context, self._found, self._source = context, found, source
         self._encoding = encoding_of(found)
         self._stream, self._feeder = stream, feeder
+        self._repeats = repeats
+        self._state = resume  # of the latest segment's end
+        self._high = None if resume is None else resume.output  # of the latest frame
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
         job_id, fence = held.lease.job_id, held.lease.fence
@@ -96,8 +111,11 @@ class _ChainWork:
                 self._encode(held, segment, encoder)
             state_key = None
             if has_successor:
+                if last_computed(segment.frame_stop - 1, self._repeats) >= segment.frame_start:
+                    self._state = self._stream.take_snapshot()
+                assert self._state is not None, "the first frame of a chain is no repeat"
                 state_key = keys.state_key(job_id, segment.index, fence)
-                store_state(self._context, state_key, self._stream.take_snapshot())
+                store_state(self._context, state_key, self._state)
             part_key = keys.part_key(job_id, segment.index, fence)
             with held.timed("upload"):
                 patiently(self._context.storage.put_file, part_key, part)
@@ -110,9 +128,10 @@ class _ChainWork:
     def _encode(self, held: Held, segment: Segment, encoder: PartEncoder) -> None:
         """Write the segment's frames."""
         for index in range(segment.frame_start, segment.frame_stop):
-            high = self._next_output(held)
+            if self._high is None or index not in self._repeats:
+                self._high = self._next_output(held)
             with held.timed("encode"):
-                written = reduced(high, self._found.job.options.scale)
+                written = reduced(self._high, self._found.job.options.scale)
                 encoder.write(written)
             metrics.FRAMES.inc()
             held.advance()

@@ -121,6 +121,7 @@ class Timeline(_Json):
     cuts: tuple[int, ...] = ()  # frames that start a new shot; 0 is not among them
     clock: Literal["pts", "dts"] = "pts"  # what identifies a packet: AVI keeps decode times only
     is_counted: bool = False  # frames have no good times of their own: they are counted from the key frame
+    repeats: tuple[int, ...] = ()  # frames that equal the one before, sample by sample
     prints: tuple[int, ...] = ()  # of counted frames, to check the count by; none where damage changes pixels
     notices: tuple[str, ...] = ()
 

@@ -19,6 +19,7 @@ import av.container
 from service.errors import BrokenMedia, InvalidOption, TooLong
 from worker.media.reading.container import open_media
 from worker.media.reading.decode import Clock, Damage, Packet, open_stream, packets_at, pictures, read_packets
+from worker.media.reading.repeats import RepeatFinder
 from worker.media.reading.scenes import CutFinder
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Limits, Source, Timeline
@@ -46,7 +47,7 @@ def scan(
     span = _span(source, start_s, duration_s)
     length_max = Fraction(limits.duration_s_max) / source.time_base
     seen = _Seen(clock="dts" if source.container == "avi" else "pts")
-    finder, thumbnails = CutFinder(), Thumbnails()
+    finder, thumbnails, repeats = CutFinder(), Thumbnails(), RepeatFinder()
     with open_media(path) as container:
         stream = open_stream(container, source)
         packets = seen.watch(_packets_to_scan(container, stream, source, span, seen))
@@ -63,6 +64,8 @@ def scan(
             thumbnail = thumbnails.of(picture)
             seen.prints.append(fingerprint(thumbnail))
             finder.add(thumbnail)
+            if repeats.is_repeat(picture, thumbnail):
+                seen.repeats.append(len(seen.pts) - 1)
             on_frame(len(seen.pts))
     return _timeline(source, span, seen, finder.finish())
 
@@ -104,6 +107,7 @@ class _Seen:
     key_packets: list[tuple[int, int | None, int | None]] = field(default_factory=list)  # place, pts, dts
     pts: "array[int]" = field(default_factory=lambda: array("q"))
     key_frames: list[int] = field(default_factory=list)  # indexes
+    repeats: list[int] = field(default_factory=list)  # indexes
     prints: "array[int]" = field(default_factory=lambda: array("L"))
     duration: int = 0  # of the last frame, 0 if the file does not say
     has_gaps: bool = False  # some packet or frame had no time
@@ -173,6 +177,7 @@ def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -
         duration=times[stop] - times[stop - 1] if stop < len(times) else _last_duration(source, seen, times),
         keys=tuple(Key(k.frame_index - first, k.stamp) for k in keys if base <= k.frame_index < stop),
         cuts=tuple(cut - first for cut in cuts if first < cut < stop),
+        repeats=tuple(index - first for index in seen.repeats if first < index < stop),
         clock=seen.clock,
         is_counted=is_counted,
         prints=tuple(seen.prints[first:stop]) if is_counted and not seen.damage.is_in_frames else (),
