@@ -201,13 +201,14 @@ class Engine:
                 for stream, waiting, ahead in tick.step
             ]
         )
-        self._report_stage("generator", time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._report_stage("generator", seconds)
         with self._lock:
             for (stream, _, _), result in zip(tick.step, results, strict=True):
                 if result.output is None:
                     stream.fail(OutputInvalid("the network's output is not finite"))
                 else:
-                    stream.deliver(result.state, result.output, result.hidden)
+                    stream.deliver(result, seconds / len(results))
         if self._on_batch is not None:
             self._on_batch(len(tick.step))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_core.config import SCALE, ModelConfig
 from service.errors import OutputInvalid, UpscaleError
-from worker.engine.backends.base import Flow, Kept, Snapshot
+from worker.engine.backends.base import Flow, Kept, Snapshot, Stepped
 from worker.engine.scheduler import Shape, Slot
 from worker.frames import HighFrame, LowFrame
 
@@ -66,6 +66,7 @@ class Stream:
         self.resume = resume
         self.last_frame: LowFrame | None = None if resume is None else resume.frame
         self.waited_ticks = 0
+        self._busy_s = 0.0
 
     def put(
         self, frame: LowFrame, flow: NDArray[np.float32] | None = None, *, keep_state: bool = False
@@ -121,6 +122,12 @@ class Stream:
         with self._ready:
             return self._snapshots.popleft()
 
+    def take_busy_s(self) -> float:
+        """Seconds of the device since the last call; of a batch, this stream's part."""
+        with self._ready:
+            taken, self._busy_s = self._busy_s, 0.0
+            return taken
+
     def close(self) -> None:
         """Give up what is left; the slot is free at the next tick. Harmless after the end, and twice."""
         with self._room:
@@ -171,12 +178,15 @@ class Stream:
         assert frame is not None, "the first frame of a fresh stream has none before it"
         return frame
 
-    def deliver(self, state: Kept | None, output: HighFrame, hidden: NDArray[np.int8] | None) -> None:
-        """The first waiting frame has become this output, and `hidden` if its state is kept. Nothing happens
-        if the stream broke meanwhile."""
+    def deliver(self, result: Stepped, busy_s: float) -> None:
+        """The first waiting frame has become an output, by so many seconds of the device. Nothing happens if
+        the stream broke meanwhile."""
+        output, hidden = result.output, result.hidden
+        assert output is not None
+        self._busy_s += busy_s
         if self._error is not None:
             return
-        self.state, self.resume = state, None
+        self.state, self.resume = result.state, None
         self.last_frame = self._waiting.popleft().frame
         self._outputs.append(output)
         if hidden is not None:

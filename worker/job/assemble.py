@@ -123,7 +123,9 @@ def _report(context: WorkerContext, held: Held, found: Manifest, target: Path) -
         "input_sha256": found.job.sha256,
         "result_sha256": sha256,
         "result_bytes": target.stat().st_size,
-        "seconds_by_stage": _seconds_by_stage([step.seconds for step in steps.values()] + [held.seconds]),
+        "seconds_by_stage": _seconds_by_stage(
+            [step.seconds for step in steps.values()] + [held.stages.take()]
+        ),
         "wall_s": round(wall_s, 3),
         "frames_per_s": round(plan.frame_count / wall_s, 3) if wall_s > 0 else None,
     }

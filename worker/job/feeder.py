@@ -10,10 +10,14 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model_core.config import ModelConfig
 from model_core.dis import DisFlow
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import LowFrame
+from worker.job.stages import Stages
 
 
 class Feeder:
@@ -43,6 +47,7 @@ class Feeder:
         self._kept, self._repeats = kept, repeats
         self._dis = DisFlow(config.flow) if config.flow_comes_along else None
         self._before = frame_before
+        self.stages = Stages()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
@@ -73,10 +78,20 @@ class Feeder:
 
     def _feed(self) -> None:
         before = self._before
+        index = self._start
         with closing(self._frames) as frames:
-            for index, frame in enumerate(frames, self._start):
-                if index in self._repeats:
-                    continue
-                flow = None if self._dis is None or before is None else self._dis(before, frame)
-                self._stream.put(frame, flow, keep_state=index in self._kept)
-                before = frame
+            while (frame := self._next(frames)) is not None:
+                if index not in self._repeats:
+                    self._stream.put(frame, self._flow(before, frame), keep_state=index in self._kept)
+                    before = frame
+                index += 1
+
+    def _next(self, frames: Generator[LowFrame]) -> LowFrame | None:
+        with self.stages.timed("decode"):
+            return next(frames, None)
+
+    def _flow(self, before: LowFrame | None, frame: LowFrame) -> NDArray[np.float32] | None:
+        if self._dis is None or before is None:
+            return None
+        with self.stages.timed("flow"):
+            return self._dis(before, frame)

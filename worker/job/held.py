@@ -6,16 +6,16 @@ Not here: who may hold what (service/jobs/store.py), what a step does (plan.py, 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Self
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from service import metrics
 from service.errors import StoreUnavailable, TransientError
 from service.jobs.store import JobStore, Lease
+from worker.job.stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Held:
     ) -> None:
         self.lease = lease
         self.frames_done = 0
-        self.seconds: dict[str, float] = {}  # by stage
+        self.stages = Stages()
         self._fields = {"job": lease.job_id, "step": lease.step}  # contexts do not follow threads
         self._store = store
         self._draining = draining
@@ -84,27 +84,18 @@ class Held:
         if self._draining.is_set():
             raise GivenBack(f"{self.lease.job_id} {self.lease.step}")
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Count the time inside as spent on this stage, for the job's report and the metrics."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - started
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """Count the time inside as spent on this stage."""
+        return self.stages.timed(stage)
 
     def finish(self, *, part_key: str | None = None, state_key: str | None = None) -> None:
         """Mark the step done; raises LeaseLost when someone else may have it by now."""
-        if not patiently(self._finish, part_key, state_key):
+        if not patiently(self._finish, part_key, state_key, self.stages.take()):
             raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
 
-    def _finish(self, part_key: str | None, state_key: str | None) -> bool:
+    def _finish(self, part_key: str | None, state_key: str | None, seconds: dict[str, float]) -> bool:
         with self._asking:
-            done = self._store.finish(
-                self.lease, part_key=part_key, state_key=state_key, seconds=self.seconds
-            )
+            done = self._store.finish(self.lease, part_key=part_key, state_key=state_key, seconds=seconds)
             if done:
                 self._ended.set()
             return done

@@ -24,7 +24,7 @@ def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine)
     assert plan is not None
     with context.inputs.open(job_id) as path:
         low = images.read_image(path, pixels_max=context.settings.pixels_max)
-    with held.timed("wait for the network"):
+    with held.timed("wait"):
         rgb = reduced(_enlarge(engine, low.rgb), options.scale)
         alpha = None
         if low.alpha is not None:

@@ -350,3 +350,13 @@ def test_an_idle_engine_shows_that_it_is_alive(model_dis, monkeypatch):
 def test_limits_below_one_are_refused(model_dis):
     with pytest.raises(ValueError, match="batch_max=0"):
         Engine(TorchBackend(model_dis), batch_max=0)
+
+
+def test_a_stream_knows_its_part_of_the_devices_time(model_dis):
+    with Engine(TorchBackend(model_dis)) as engine, engine.open(16, 24) as stream:
+        stream.put(GREY)
+        stream.end()
+        assert stream.get() is not None
+        assert stream.get() is None
+        assert 0 < stream.take_busy_s() <= engine.busy_s
+        assert stream.take_busy_s() == 0

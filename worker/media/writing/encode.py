@@ -34,6 +34,8 @@ _PIX_FMTS: dict[Codec, str] = {
 
 # x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way.
 _CUTREE_SIDE_MIN = 64
+_PIXELS_OF_THREAD = 1280 * 720  # 30 ms of x264 on one core
+_THREADS_MAX = 8
 _REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
@@ -66,6 +68,11 @@ class Encoding:
         return QUALITY_DEFAULT[self.codec] if self.quality is None else self.quality
 
     @property
+    def threads(self) -> int:
+        """Of the encoder: by the frame's size and nothing else, since files differ with it."""
+        return max(1, min(_THREADS_MAX, self.width * self.height // _PIXELS_OF_THREAD))
+
+    @property
     def written_colour(self) -> Colour:
         """The tags of the file: RGB has no matrix to name and is always full range."""
         if self.codec != "ffv1":
@@ -79,7 +86,7 @@ class PartEncoder:
     As a context manager it closes at the end of the block, or aborts on an exception.
     """
 
-    def __init__(self, path: Path, encoding: Encoding, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, encoding: Encoding) -> None:
         self._path = path
         self._aside = aside_of(path)
         self._encoding = encoding
@@ -94,17 +101,31 @@ class PartEncoder:
         self._open = True
         self._container = av.open(str(self._aside), "w", format="matroska")
         try:
-            self._stream = _add_encoder(self._container, encoding, threads)
+            self._stream = _add_encoder(self._container, encoding)
         except BaseException:
             self.abort()
             raise
 
     def write(self, high: npt.NDArray[np.uint8]) -> None:
         """Encode the next frame: (H, W, 3) uint8 RGB."""
-        assert self._open
+        self.encode(self.convert(high))
+
+    def convert(self, high: npt.NDArray[np.uint8]) -> av.VideoFrame:
+        """A frame (H, W, 3) uint8 RGB as the encoder takes it."""
         assert high.shape == (self._encoding.height, self._encoding.width, 3)
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(high), format="rgb24")
-        frame = self._convert(picture)
+        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(high), format="rgb24")
+        colour = self._encoding.written_colour
+        frame = self._converter.convert(picture)
+        # The encoders read the tags off the frame, and the converter leaves its own there.
+        frame.colorspace = colour.matrix
+        frame.color_primaries = colour.primaries
+        frame.color_trc = colour.transfer
+        frame.color_range = colour.range
+        return frame
+
+    def encode(self, frame: av.VideoFrame) -> None:
+        """Write the next frame, made by `convert`."""
+        assert self._open
         frame.pts = self._frame_count
         frame.time_base = self._stream.codec_context.time_base
         self._mux(self._stream.encode(frame))
@@ -149,27 +170,17 @@ class PartEncoder:
             self._packet_count += 1
             self._container.mux(packet)
 
-    def _convert(self, picture: av.VideoFrame) -> av.VideoFrame:
-        colour = self._encoding.written_colour
-        frame = self._converter.convert(picture)
-        # The encoders read the tags off the frame, and the converter leaves its own there.
-        frame.colorspace = colour.matrix
-        frame.color_primaries = colour.primaries
-        frame.color_trc = colour.transfer
-        frame.color_range = colour.range
-        return frame
 
-
-def _add_encoder(container: av.container.OutputContainer, encoding: Encoding, threads: int) -> av.VideoStream:
+def _add_encoder(container: av.container.OutputContainer, encoding: Encoding) -> av.VideoStream:
     rate = min(encoding.rate, Fraction(_RATE_MAX)).limit_denominator(1_000_000)
-    stream = container.add_stream(_ENCODERS[encoding.codec], rate=rate, options=_options(encoding, threads))
+    stream = container.add_stream(_ENCODERS[encoding.codec], rate=rate, options=_options(encoding))
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
     context.width, context.height = encoding.width, encoding.height
     context.pix_fmt = _PIX_FMTS[encoding.codec]
     context.time_base = 1 / rate
     context.sample_aspect_ratio = encoding.sar
-    context.thread_count = threads
+    context.thread_count = encoding.threads
     colour = encoding.written_colour
     context.colorspace = colour.matrix
     context.color_primaries = colour.primaries
@@ -178,14 +189,14 @@ def _add_encoder(container: av.container.OutputContainer, encoding: Encoding, th
     return stream
 
 
-def _options(encoding: Encoding, threads: int) -> dict[str, str]:
+def _options(encoding: Encoding) -> dict[str, str]:
     # Look-ahead holds whole frames: at 3840x2160 twenty of them are 250 MB a stream. The presets cost 12 and
     # 22 ms of one core for a frame of 720x576; HEVC's "fast" costs 32 ms and makes the file no smaller.
     if encoding.codec == "h264":
         return {"preset": "fast", "crf": str(encoding.crf), "x264-params": "rc-lookahead=20:open-gop=0"}
     if encoding.codec == "hevc":
         # No info: the message with x265's own settings would sit in the parameter sets.
-        params = f"log-level=none:info=0:open-gop=0:rc-lookahead=20:frame-threads=1:pools={threads}"
+        params = f"log-level=none:info=0:open-gop=0:rc-lookahead=20:frame-threads=1:pools={encoding.threads}"
         if min(encoding.width, encoding.height) < _CUTREE_SIDE_MIN:
             params += ":cutree=0"
         return {"preset": "veryfast", "crf": str(encoding.crf), "x265-params": params}

@@ -11,6 +11,7 @@ import pytest
 from service.errors import InvalidOption
 from tests.worker.media.clips import flat, number_of, numbered
 from worker.media.types import Colour
+from worker.media.writing import encode
 from worker.media.writing.encode import Encoding, PartEncoder
 
 BT709 = Colour(matrix=1, primaries=1, transfer=1, range=1)
@@ -164,6 +165,7 @@ SMALL_PARTS = """
 import sys
 from pathlib import Path
 import numpy as np
+from worker.media.writing import encode
 from worker.media.writing.encode import Encoding, PartEncoder
 from worker.media.types import Colour
 noise = np.random.default_rng(0).integers(0, 256, (60, 48, 48, 3), np.uint8)
@@ -181,3 +183,36 @@ def test_small_hevc_frames_do_not_bring_the_process_down(tmp_path):
     command = [sys.executable, "-c", SMALL_PARTS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "threads"), [(96, 64, 1), (1920, 1080, 2), (3840, 2160, 8), (7680, 4320, 8)]
+)
+def test_large_frames_are_encoded_by_more_threads(width, height, threads):
+    assert encoding(width=width, height=height).threads == threads
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_parts_by_several_threads_can_be_joined_and_are_the_same_each_time(tmp_path, monkeypatch, codec):
+    width, height = 640, 480  # of tiny frames x264 makes other packets now and then, with one thread as well
+    monkeypatch.setattr(encode, "_PIXELS_OF_THREAD", width * height // 4)
+    settings = encoding(codec, width=width, height=height)
+    assert settings.threads == 4
+    files = [tmp_path / f"{name}.mkv" for name in "abc"]
+    write(files[0], numbered(20, width, height), settings)
+    write(files[1], numbered(20, width, height), settings)
+    write(files[2], numbered(7, width, height, first=20), settings)
+    assert [[number_of(frame) for frame in decoded(file)] for file in files[1:]] == [
+        list(range(20)),
+        list(range(20, 27)),
+    ]
+    (extradata, packets), (_, again), (joinable, _) = (stored(file) for file in files)
+    assert packets == again
+    assert joinable == extradata
+
+
+def stored(path):
+    """The parameter sets and the packets of a part."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream.codec_context.extradata, [bytes(packet) for packet in container.demux(stream)]
