@@ -19,7 +19,7 @@ from model_core.checkpoint import Checkpoint
 from model_core.config import ModelConfig
 from model_core.model import build
 from worker.engine.backends.making import Choice, Maker
-from worker.engine.backends.torch import DTYPES, TILE_PIXELS_MAX
+from worker.engine.backends.torch import DTYPES
 from worker.engine.engine import Engine
 from worker.engine.stream import Stream
 from worker.frames import LowFrame
@@ -41,7 +41,7 @@ def main() -> None:
     width, height = map(int, options.size.split("x"))
     found = _found(options.model)
 
-    maker = Maker(torch.device(options.device), TILE_PIXELS_MAX)
+    maker = Maker(torch.device(options.device))
     choice = maker.choose(found)
     if options.precision != "auto":
         choice = Choice(maker.runtime(found.config, options.precision), "as asked")

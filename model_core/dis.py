@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model_core.config import FlowName
 
+KEPT_PIXELS_MAX: Final = 960 * 540  # DIS keeps its buffers for the next pair: for 1920x1080 half a GB
 SIDE_MIN: Final = 32  # DIS fails on pictures smaller than its coarsest patch grid; smaller ones are padded
 
 
@@ -39,6 +40,8 @@ class DisFlow:
         here, behind = _luma2(frame), _luma2(previous)
         found = np.zeros((*here.shape, 2), np.float32)  # (2h', 2w', 2), x first
         found = np.asarray(self._dis.calc(here, behind, found))[: 2 * height, : 2 * width]
+        if height * width > KEPT_PIXELS_MAX:
+            self._dis.collectGarbage()
         flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_AREA) / 2
         return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)
 

@@ -98,10 +98,11 @@ class Settings(BaseSettings):
     )
     worker_streams: int = Field(default=8, gt=0, description="Steps one worker runs side by side.")
     batch_max: int = Field(default=8, gt=0, description="Most frames in one pass of the network.")
-    tile_pixels_max: int = Field(
-        default=960 * 540,
+    tile_pixels_max: int | None = Field(
+        default=None,
         gt=0,
-        description="Input pixels beyond which a frame goes through the generator in tiles.",
+        description="Input pixels beyond which a frame goes through the generator in tiles; by default what "
+        "suits the device.",
     )
     default_video_model: str = Field(
         default="teco-lite", description="Model of a video whose sender named none."

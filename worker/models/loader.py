@@ -44,7 +44,7 @@ class Device:
     name: str  # "auto", "cpu", "cuda" or "cuda:N"
     precision: Literal["auto"] | Precision  # "auto" takes what is native here and costs little
     batch_max: int
-    tile_pixels_max: int
+    tile_pixels_max: int | None
     on_batch: Callable[[int], None] | None = None  # told the number of streams of each step
     on_stage: Callable[[Stage, float], None] | None = None  # told the seconds of each stage
 

@@ -121,7 +121,7 @@ def test_networks_for_pictures_are_those_of_the_cpu(generator):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_choice_of_a_format_runs_on_the_device(name):
     found = checkpoint.load(checkpoint.shipped()[name])
-    maker = Maker(torch.device(DEVICE), tile_pixels_max=1 << 19)
+    maker = Maker(torch.device(DEVICE))
     runtime = maker.choose(found).runtime
     assert runtime.backend == "torch-cuda"
     assert runtime.precision in ("float32", "float16")

@@ -22,7 +22,7 @@ def found(model, *, card=CARD, quantised: bool = False) -> Checkpoint:
 
 @pytest.fixture
 def maker() -> Maker:
-    return Maker(torch.device("cpu"), tile_pixels_max=1 << 19)
+    return Maker(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -75,4 +75,4 @@ def test_every_model_that_ships_runs_by_openvino():
     for name, folder in checkpoint.shipped().items():
         if name != "bicubic":
             config = checkpoint.load(folder).config
-            assert Maker(torch.device("cpu"), 1 << 19).runtime(config, "int8").backend == "openvino-cpu"
+            assert Maker(torch.device("cpu")).runtime(config, "int8").backend == "openvino-cpu"

@@ -36,7 +36,7 @@ class Maker:
     """Makes backends for one device."""
 
     device: torch.device
-    tile_pixels_max: int
+    tile_pixels_max: int | None = None  # None: what suits the runtime
 
     def choose(self, found: Checkpoint) -> Choice:
         """What suits a model here."""
@@ -68,16 +68,12 @@ class Maker:
             if not found.ranges:
                 raise ValueError(f"version {found.version} was not made for int8")
             model = quantised(model, found.ranges)
+        options = {} if self.tile_pixels_max is None else {"tile_pixels_max": self.tile_pixels_max}
         if runtime.backend == "openvino-cpu":
             from worker.engine.backends.openvino import OpenVinoBackend  # noqa: PLC0415 - need not be there
 
-            return OpenVinoBackend(model, precision=runtime.precision, tile_pixels_max=self.tile_pixels_max)
-        return TorchBackend(
-            model,
-            device=str(self.device),
-            precision=runtime.precision,
-            tile_pixels_max=self.tile_pixels_max,
-        )
+            return OpenVinoBackend(model, precision=runtime.precision, **options)
+        return TorchBackend(model, device=str(self.device), precision=runtime.precision, **options)
 
     def _by_openvino(self, config: ModelConfig, precision: Precision) -> bool:
         """Not networks for motion, nor the skips of imported recurrent ones; and bicubic is too little."""

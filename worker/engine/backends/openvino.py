@@ -24,8 +24,8 @@ from worker.frames import HighFrame, LowFrame
 
 Floats = NDArray[np.float32]
 
-# The widest layers of 96 channels hold about 1 kB a pixel in float32, in and out.
-TILE_PIXELS_MAX: Final = 1 << 18
+# What lies between layers takes about 2 kB a pixel, so this is 256 MB, and halos cost a tenth.
+TILE_PIXELS_MAX: Final = 1 << 17
 
 PRECISIONS: Final[dict[Precision, dict[str, Any]]] = {
     "float32": {"INFERENCE_PRECISION_HINT": "f32"},

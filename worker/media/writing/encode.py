@@ -36,6 +36,7 @@ _PIX_FMTS: dict[Codec, str] = {
 _CUTREE_SIDE_MIN = 64
 _PIXELS_OF_THREAD = 1280 * 720  # 30 ms of x264 on one core
 _THREADS_MAX = 8
+_LOOKAHEAD_PIXELS_MAX = 20 * 3840 * 2160
 _REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
@@ -71,6 +72,11 @@ class Encoding:
     def threads(self) -> int:
         """Of the encoder: by the frame's size and nothing else, since files differ with it."""
         return max(1, min(_THREADS_MAX, self.width * self.height // _PIXELS_OF_THREAD))
+
+    @property
+    def lookahead(self) -> int:
+        """Whole frames that the encoder holds before it decides: 20, and at 7680x4320 five, or 250 MB."""
+        return max(5, min(20, _LOOKAHEAD_PIXELS_MAX // (self.width * self.height)))
 
     @property
     def written_colour(self) -> Colour:
@@ -190,13 +196,15 @@ def _add_encoder(container: av.container.OutputContainer, encoding: Encoding) ->
 
 
 def _options(encoding: Encoding) -> dict[str, str]:
-    # Look-ahead holds whole frames: at 3840x2160 twenty of them are 250 MB a stream. The presets cost 12 and
-    # 22 ms of one core for a frame of 720x576; HEVC's "fast" costs 32 ms and makes the file no smaller.
+    # The presets cost 12 and 22 ms of one core for a frame of 720x576; HEVC's "fast" costs 32 ms and makes
+    # the file no smaller.
     if encoding.codec == "h264":
-        return {"preset": "fast", "crf": str(encoding.crf), "x264-params": "rc-lookahead=20:open-gop=0"}
+        params = f"rc-lookahead={encoding.lookahead}:open-gop=0"
+        return {"preset": "fast", "crf": str(encoding.crf), "x264-params": params}
     if encoding.codec == "hevc":
         # No info: the message with x265's own settings would sit in the parameter sets.
-        params = f"log-level=none:info=0:open-gop=0:rc-lookahead=20:frame-threads=1:pools={encoding.threads}"
+        params = f"log-level=none:info=0:open-gop=0:rc-lookahead={encoding.lookahead}"
+        params += f":frame-threads=1:pools={encoding.threads}"
         if min(encoding.width, encoding.height) < _CUTREE_SIDE_MIN:
             params += ":cutree=0"
         return {"preset": "veryfast", "crf": str(encoding.crf), "x265-params": params}

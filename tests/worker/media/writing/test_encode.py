@@ -186,10 +186,12 @@ def test_small_hevc_frames_do_not_bring_the_process_down(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "threads"), [(96, 64, 1), (1920, 1080, 2), (3840, 2160, 8), (7680, 4320, 8)]
+    ("width", "height", "threads", "lookahead"),
+    [(96, 64, 1, 20), (1920, 1080, 2, 20), (3840, 2160, 8, 20), (7680, 4320, 8, 5)],
 )
-def test_large_frames_are_encoded_by_more_threads(width, height, threads):
-    assert encoding(width=width, height=height).threads == threads
+def test_large_frames_are_encoded_by_more_threads_and_fewer_wait(width, height, threads, lookahead):
+    settings = encoding(width=width, height=height)
+    assert (settings.threads, settings.lookahead) == (threads, lookahead)
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
