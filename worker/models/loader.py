@@ -55,13 +55,18 @@ class Device:
 
 
 class Loader:
-    """cache_dir keeps what was fetched; it may be emptied while no worker runs."""
+    """cache_dir keeps what was fetched; it may be emptied while no worker runs.
+
+    Raises InvalidOption for a precision that the device has not
+    """
 
     def __init__(self, storage: Storage, cache_dir: Path, device: Device) -> None:
         self._storage = storage
         self._cache_dir = cache_dir
         self._device = device
         self._maker = Maker(device.torch_device, device.tile_pixels_max)
+        if device.precision != "auto":
+            self._maker.check(device.precision)
         self._turn: AbstractContextManager[object] = Lock()  # held by the engine that ticks
 
     def load(self, name: str, version: str, runtime: Runtime | None) -> Loaded:

@@ -8,6 +8,7 @@ from model_core.checkpoint import Checkpoint
 from model_core.config import ModelConfig
 from model_core.model import build
 from model_core.quantised import measured_ranges
+from service.errors import InvalidOption
 from tests.worker.engine.judge import Clip, make_model, make_picture_model, upscale_alone
 from worker.engine.backends import making
 from worker.engine.backends.making import Maker, Runtime
@@ -76,3 +77,13 @@ def test_every_model_that_ships_runs_by_openvino():
         if name != "bicubic":
             config = checkpoint.load(folder).config
             assert Maker(torch.device("cpu")).runtime(config, "int8").backend == "openvino-cpu"
+
+
+def test_a_precision_that_a_device_has_not_is_refused_by_name(maker, monkeypatch):
+    for precision in ("float32", "bfloat16", "int8"):
+        maker.check(precision)
+    with pytest.raises(InvalidOption, match="precision is float16, and on this cpu it can be float32, "):
+        maker.check("float16")
+    monkeypatch.setattr(making, "native", lambda device: ("float32",))
+    with pytest.raises(InvalidOption, match="precision is int8"):
+        maker.check("int8")

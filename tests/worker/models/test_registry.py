@@ -11,7 +11,7 @@ import torch
 from model_core import checkpoint, known_answer
 from model_core.config import ModelConfig
 from model_core.model import build
-from service.errors import CheckpointInvalid, DeviceLost, StorageUnavailable, UnknownModel
+from service.errors import CheckpointInvalid, DeviceLost, InvalidOption, StorageUnavailable, UnknownModel
 from service.objects import published
 from service.objects.files import FileStorage
 from service.settings import Settings
@@ -325,3 +325,9 @@ def test_a_refused_version_is_tried_again_after_a_while(registry, publish, stora
     checkpoint.save(whole, build(ModelConfig(generator="frvsr", flow="dis", features=4, blocks=1)), {})
     storage.put_file(published.file_key("net", second, "model.safetensors"), whole / "model.safetensors")
     assert eventually(lambda: registry.resolve("net") == second)
+
+
+def test_a_worker_does_not_start_with_a_precision_that_it_would_refuse_to_honour(storage, settings):
+    """A job that it planned would be pinned to what no worker runs."""
+    with pytest.raises(InvalidOption, match="float16"):
+        Registry(storage, settings.model_copy(update={"precision": "float16"}))

@@ -12,6 +12,7 @@ import torch
 from model_core.checkpoint import Checkpoint
 from model_core.config import ModelConfig
 from model_core.quantised import quantised
+from service.errors import InvalidOption
 from worker.engine.backends.base import Backend
 from worker.engine.backends.precision import Precision, choose, native
 from worker.engine.backends.torch import TorchBackend
@@ -58,8 +59,22 @@ class Maker:
         if runtime.backend == "openvino-cpu":
             # Where a format is not native OpenVINO takes another, without a word.
             return self.device.type == "cpu" and _has_openvino() and runtime.precision in native("cpu")
-        formats = ("float32", "bfloat16") if self.device.type == "cpu" else native(self.device.type)
-        return runtime.backend == f"torch-{self.device.type}" and runtime.precision in formats
+        return runtime.backend == f"torch-{self.device.type}" and runtime.precision in self._of_pytorch
+
+    def check(self, precision: Precision) -> None:
+        """Raises InvalidOption unless models can run in it here."""
+        has_int8 = self.device.type == "cpu" and _has_openvino() and "int8" in native("cpu")
+        formats = (*self._of_pytorch, *(["int8"] if has_int8 else []))
+        if precision not in formats:
+            message = (
+                f"precision is {precision}, and on this {self.device.type} it can be {', '.join(formats)}"
+            )
+            raise InvalidOption(message, field="precision", value=precision)
+
+    @property
+    def _of_pytorch(self) -> tuple[Precision, ...]:
+        """On a processor PyTorch emulates bfloat16 where there are no units for it."""
+        return ("float32", "bfloat16") if self.device.type == "cpu" else native(self.device.type)
 
     def make(self, found: Checkpoint, runtime: Runtime) -> Backend:
         """Raises ValueError for int8 of a version that has no ranges."""
