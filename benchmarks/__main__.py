@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-MEASUREMENTS = ["benchmarks.engine", "benchmarks.memory"]
+MEASUREMENTS = ["benchmarks.memory"]
 if torch.cuda.is_available():
     MEASUREMENTS.append("benchmarks.gpu")
 

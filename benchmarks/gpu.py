@@ -20,7 +20,8 @@ import cv2
 import torch
 
 from benchmarks import gpu_engine, gpu_training
-from benchmarks.cases import Case, Record, measure
+from benchmarks.gpu_cases import Case, Record, measure
+from benchmarks.markdown import table
 from worker.engine.backends.torch import TILE_PIXELS_MAX
 
 
@@ -178,8 +179,7 @@ def _mib(record: Record) -> str:
 
 
 def _table(title: str, head: list[str], body: Iterable[list[str]]) -> list[str]:
-    rows = [head, ["---"] * len(head), *body]
-    return [title, "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+    return [title, "", *table(head, body), ""]
 
 
 if __name__ == "__main__":

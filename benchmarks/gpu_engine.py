@@ -6,6 +6,7 @@ decoding threads estimate them.
 """
 
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,12 +17,13 @@ from typing import Final
 import numpy as np
 import torch
 
-from benchmarks.cases import Case, Record, forget_peak, peak_mib
-from benchmarks.engine import run
+from benchmarks.gpu_cases import Case, Record, forget_peak, peak_mib
 from model_core import checkpoint
 from worker.engine.backends.precision import Precision
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
+from worker.engine.stream import Stream
+from worker.frames import LowFrame
 
 FRAMES_MIN: Final = 4  # of each stream; with fewer, streams that join and leave are all that is measured
 FRAMES_MAX: Final = 120
@@ -108,6 +110,34 @@ def _measure(name: str, size: tuple[int, int], setting: Setting, ends_at: float)
         }
         for (precision, count), rounds in found.items()
     ]  # fmt: skip
+
+
+def run(engine: Engine, count: int, frames: LowFrame) -> float:
+    """Seconds until `count` streams of these frames are through."""
+    _, height, width, _ = frames.shape
+    comes_along = engine.backend.config.flow_comes_along
+    flow = np.zeros((2, height, width), np.float32) if comes_along else None
+
+    def carry() -> None:
+        with engine.open(height, width) as stream:
+            feeder = threading.Thread(target=feed, args=(stream,))
+            feeder.start()
+            while stream.get() is not None:
+                pass
+            feeder.join()
+
+    def feed(stream: Stream) -> None:
+        for index, frame in enumerate(frames):
+            stream.put(frame, flow if index else None)
+        stream.end()
+
+    carriers = [threading.Thread(target=carry) for _ in range(count)]
+    started = time.perf_counter()
+    for carrier in carriers:
+        carrier.start()
+    for carrier in carriers:
+        carrier.join()
+    return time.perf_counter() - started
 
 
 def _precisions(generator: str, device: torch.device) -> tuple[Precision, ...]:

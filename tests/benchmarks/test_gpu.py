@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks import gpu
-from benchmarks.cases import Case, Record, measure
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from benchmarks.gpu_cases import Case, Record, measure
 
 
 def test_every_case_gives_figures_and_a_row_of_its_table(tmp_path: Path, capsys, monkeypatch) -> None:
