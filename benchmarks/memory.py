@@ -1,118 +1,95 @@
-"""Does memory grow with the length of a video? A worker's peak for a short and a long clip of one shot.
+"""What a worker holds at most: does that grow with the length of a video, and how with its size?
 
-    python -m benchmarks.memory [--frames 200 2000] [--size 180x144]
+    python -m benchmarks.memory [--frames 200 2000] [--size 180x144 640x360 1920x1080] [--json]
 
-Each clip goes through `upscaled serve` of its own, with a small recurrent model, lossless. The frames of the
-result are compared with one uncut pass of the recurrence, rounded at the same places.
+One worker does all of it, the smallest first, and its peak is read after each. A short and a long video of
+one shot come first; then a few frames of each size, the largest of which run in tiles.
 """
 
 import argparse
-import math
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-import cv2
-import numpy as np
-import torch
-
-from model_core.checkpoint import load
-from model_core.dis import DisFlow
-from model_core.pixels import to_float, to_uint8
-from model_core.recurrence import State, step
-from service.jobs.manifest import Manifest
-from tests.conftest import free_ports
-from tests.integration.conftest import MODEL, publish_small_model
-from tests.integration.running import Running
-from tests.worker.media.clips import make_clip
-from worker.frames import LowFrame
-from worker.media.reading.decode import decode
-from worker.media.reading.probe import probe
-from worker.media.reading.timeline import scan
-from worker.media.types import Limits
-
-LIMITS = Limits(pixels_max=10**8, duration_s_max=36000)
+from benchmarks.markdown import table
+from benchmarks.service import Measured, running
+from benchmarks.texture import clip, read_size
+from service.settings import Settings
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--frames", type=int, nargs="+", default=[200, 2000])
-    parser.add_argument("--size", default="180x144")
-    arguments = parser.parse_args()
-    width, height = map(int, arguments.size.split("x"))
-    torch.set_num_threads(1)  # beside a service at work, two threads would spend their time waiting
-    for frame_count in arguments.frames:
-        with tempfile.TemporaryDirectory(prefix="upscaled-memory-") as folder:
-            measure(Path(folder), frame_count, width, height)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """lengths    in frames of `long_size`
+    sizes         (width, height), of `few` frames each
+    """
+
+    lengths: Sequence[int] = (200, 2000)
+    long_size: tuple[int, int] = (96, 64)
+    sizes: Sequence[tuple[int, int]] = ((180, 144), (640, 360), (1920, 1080))
+    few: int = 3
 
 
-def measure(folder: Path, frame_count: int, width: int, height: int) -> None:
-    publish_small_model(folder / "data")
-    clip = make_clip(folder / "clip.mp4", one_shot(frame_count, width, height), width=width, height=height)
-    with Running(folder / "data", free_ports(1)[0]) as service:
-        before = peak_bytes(service.worker_pid())
-        job_id = service.post(clip, model=MODEL, codec="ffv1", format="mkv")
-        service.finished(job_id, within_s=3600)
-        after = peak_bytes(service.worker_pid())
-        result = service.result(job_id, folder)
-    manifest = folder / "data" / "objects" / "jobs" / job_id / "job.json"
-    plan = Manifest.model_validate_json(manifest.read_bytes()).plan
-    assert plan is not None
-    stops = {segment.frame_stop for segment in plan.segments}
-    print(
-        f"{frame_count} frames {width}x{height}, {len(plan.segments)} segments in "
-        f"{sum(segment.follows is None for segment in plan.segments)} chains: peak memory of the worker "
-        f"{after / 2**20:.0f} MiB ({before / 2**20:.0f} before the job)",
-        flush=True,
+FULL: Final = Plan()
+QUICK: Final = Plan(lengths=(50, 200), sizes=((180, 144), (320, 180)))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Peak of the worker's resident memory since its start; nothing has run yet where there are no frames."""
+
+    frame_count: int
+    size: str
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    model: str
+    rows: Sequence[Row]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description=__doc__.split("\n", 1)[0]
     )
-    levels_max, apart, samples = 0, 0, 0
-    for found, wanted in zip(frames_of(result), one_pass(clip, folder, stops), strict=True):
-        levels = np.abs(found.astype(np.int16) - wanted)
-        levels_max = max(levels_max, int(levels.max()))
-        apart, samples = apart + int((levels > 0).sum()), samples + levels.size
-    print(f"  against one uncut pass: {apart / samples:.2e} of samples differ, by at most {levels_max}")
+    parser.add_argument("--frames", type=int, nargs="+", default=FULL.lengths)
+    parser.add_argument("--size", type=read_size, nargs="+", default=FULL.sizes, help="width x height")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    found = measure(Plan(options.frames, FULL.long_size, options.size))
+    print(json.dumps(asdict(found)) if options.json else "\n".join(page(found)))
 
 
-def one_shot(frame_count: int, width: int, height: int) -> Iterator[LowFrame]:
-    """A slow circle over a soft texture: motion everywhere, and nothing that looks like a cut."""
-    noise = np.random.default_rng(0).integers(0, 256, (height + 64, width + 64, 3), np.uint8)
-    scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
-    for index in range(frame_count):
-        angle = index / 20
-        y, x = round(32 + 30 * math.sin(angle)), round(32 + 30 * math.cos(angle))
-        yield np.ascontiguousarray(scene[y : y + height, x : x + width], dtype=np.uint8)
+def measure(plan: Plan) -> Memory:
+    """By a service of its own, since a peak never falls."""
+    model = Settings().default_video_model
+    jobs = [(count, *plan.long_size) for count in sorted(plan.lengths)]
+    jobs += [(plan.few, *size) for size in sorted(plan.sizes)]
+    with tempfile.TemporaryDirectory(prefix="upscaled-") as folder, running() as service:
+        rows = [Row(0, "", _peak_mib(service))]
+        for job in jobs:
+            file = clip(Path(folder) / "clip.mp4", *job)
+            service.succeeded(service.post(file, model=model))
+            count, width, height = job
+            rows.append(Row(count, f"{width}x{height}", _peak_mib(service)))
+    return Memory(model, rows)
 
 
-def one_pass(clip: Path, folder: Path, rounded_at: set[int]) -> Iterator[LowFrame]:
-    """The whole clip by `model_core.recurrence.step`, one frame after the other."""
-    model = load(next((folder / "data" / "made").iterdir())).model
-    dis, before, state = DisFlow(model.config.flow), None, None
-    for index, frame in enumerate(frames_of(clip)):
-        height, width = frame.shape[:2]
-        flow = np.zeros((2, height, width), np.float32) if before is None else dis(before, frame)
-        state = state or State.clean(1, height, width)
-        with torch.inference_mode():
-            low = to_float(torch.from_numpy(frame)[None])
-            state = state or State.clean(model.config, low)
-            state, high = step(model, state, low, torch.from_numpy(flow)[None])
-        if index + 1 in rounded_at:
-            state = state.rounded()
-        before = frame
-        yield to_uint8(high)[0].numpy()
-
-
-def frames_of(path: Path) -> Iterator[LowFrame]:
-    source = probe(path, limits=LIMITS)
-    timeline = scan(path, source, limits=LIMITS)
-    yield from decode(path, source, timeline, 0, timeline.frame_count)
-
-
-def peak_bytes(pid: int) -> int:
-    """The largest resident size the process has had."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+def _peak_mib(service: Measured) -> float:
+    """The largest resident size that the worker has had."""
+    for line in Path(f"/proc/{service.worker_pid()}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+            return int(line.split()[1]) / 1024
     raise AssertionError("no VmHWM: this needs Linux")
+
+
+def page(found: Memory) -> list[str]:
+    body = [[row.frame_count, row.size or "at rest", f"{row.peak_mib:.0f}"] for row in found.rows]
+    head = ["frames", "size", "peak, MiB"]
+    return [f"One worker, one job after the other, by `{found.model}`.", "", *table(head, body), ""]
 
 
 if __name__ == "__main__":
