@@ -41,7 +41,7 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: $(VENV)/.dev ## measure speed on this machine
+bench: $(VENV)/.dev ## measure speed on this machine, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev ## redraw and relist what documents take from the code

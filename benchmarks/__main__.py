@@ -1,18 +1,108 @@
-"""`python -m benchmarks`: every measurement that this machine can make, one after the other.
+"""`python -m benchmarks [--quick] [--folder DIR]`: every measurement that this machine can make, as a page.
 
-Figures are of this machine and this moment; quote ratios of one run only. Each runs alone too, with options.
-`benchmarks.gpu` needs a CUDA device, and no more than torch, numpy, OpenCV and safetensors.
+Writes RESULTS.md and RESULTS.svg, each whole or not at all. --quick takes less than three minutes and says
+little of speed: it shows that all of it runs.
 """
 
+import argparse
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
 
 import torch
 
-MEASUREMENTS = ["benchmarks.memory"]
-if torch.cuda.is_available():
-    MEASUREMENTS.append("benchmarks.gpu")
+from benchmarks import machine, memory, pictures, pipeline, steps
+from benchmarks.plot import draw
+from benchmarks.service import running
+from worker.media.writing.atomic import written_whole
 
-for module in MEASUREMENTS:
-    print(f"\n{module}", flush=True)
-    subprocess.run([sys.executable, "-m", module], check=True)
+PAGE, DRAWING = "RESULTS.md", "RESULTS.svg"
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What each measurement is to do; models are those that the service has by default."""
+
+    of_steps: steps.Plan = steps.FULL
+    of_pipeline: pipeline.Plan = pipeline.FULL
+    of_pictures: pictures.Plan = pictures.FULL
+    of_memory: memory.Plan = memory.FULL
+
+
+FULL: Final = Plan()
+QUICK: Final = Plan(steps.QUICK, pipeline.QUICK, pictures.QUICK, memory.QUICK)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="where the page goes")
+    options = parser.parse_args(arguments)
+    write(QUICK if options.quick else FULL, options.folder)
+
+
+def write(plan: Plan, folder: Path) -> None:
+    """Measure, then write the page and its drawing."""
+    began, load = time.monotonic(), machine.load()
+    commit = machine.commit()  # before the page itself is what was changed
+    found_steps = _told("steps", lambda: steps.measure(plan.of_steps))
+    with running() as service:
+        found_pipeline = _told("pipeline", lambda: pipeline.measure(plan.of_pipeline, service))
+        found_pictures = _told("pictures", lambda: pictures.measure(plan.of_pictures, service))
+    found_memory = _told("memory", lambda: memory.measure(plan.of_memory))
+    found_gpu = _told("gpu", _gpu) if torch.cuda.is_available() else []
+    minutes = (time.monotonic() - began) / 60
+    lines = [
+        "# Results of `make bench`",
+        "",
+        f"- Machine: {machine.described()}.",
+        f"- Commit: {commit}.",
+        f"- The run took {minutes:.1f} minutes. Load when it began: {load:.1f}.",
+        "- All cases of a table take turns. A figure is the median of the rounds, a ratio the median of the",
+        "  ratios within each round. On a busy machine ratios hold better than figures.",
+        "",
+        "## One frame",
+        "",
+        *steps.page(found_steps),
+        f"![Times as fast as the common loop]({DRAWING})",
+        "",
+        "## A whole video",
+        "",
+        *pipeline.page(found_pipeline),
+        "## Pictures",
+        "",
+        *pictures.page(found_pictures),
+        "## Memory",
+        "",
+        *memory.page(found_memory),
+        *found_gpu,
+    ]
+    with written_whole(folder / DRAWING) as aside:
+        draw(found_steps.rows, aside)
+    with written_whole(folder / PAGE) as aside:
+        aside.write_text("\n".join(lines).rstrip() + "\n")
+    print(f"{folder / PAGE}, after {minutes:.1f} minutes")
+
+
+def _told(name: str, measure: Callable[[], Found]) -> Found:
+    print(f"benchmarks.{name} ...", flush=True)
+    return measure()
+
+
+def _gpu() -> list[str]:
+    """In a process of its own, as it sets up PyTorch in its own way."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, "-m", "benchmarks.gpu", "--json", file.name]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return ["## GPU", "", *run.stdout.splitlines()]
+
+
+if __name__ == "__main__":
+    main()
