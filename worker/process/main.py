@@ -18,7 +18,7 @@ from service.objects.open import open_storage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings
 from worker.job.context import open_context
-from worker.process import health, observe, tasks
+from worker.process import health, observe, pool, tasks
 from worker.process.scratch import own_folder
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # <malloc.h>
@@ -58,10 +58,11 @@ def run() -> int:
 
 
 def _consume(app: Celery, name: str) -> int:
-    """Run Celery's worker until it is told to stop; pool and concurrency are the app's own settings."""
+    """Run Celery's worker until it is told to stop; concurrency is the app's own setting."""
     setup_logging.connect(_leave_logging_alone)
     logging.getLogger("celery").setLevel(logging.WARNING)
     try:
+        app.conf.worker_pool = pool.NAME
         app.worker_main(
             ["--quiet", "worker", f"--hostname={name}@%h", "--without-gossip", "--without-mingle"]
         )
