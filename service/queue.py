@@ -8,6 +8,8 @@ from typing import Protocol
 
 import redis
 from celery import Celery
+from kombu import Exchange
+from kombu import Queue as MessageQueue
 from kombu.exceptions import OperationalError
 
 from service.errors import StoreUnavailable
@@ -42,9 +44,11 @@ def celery_app(settings: Settings) -> Celery:
         task_serializer="json",
         task_ignore_result=True,
         task_default_queue=settings.queue,
+        task_queues=[MessageQueue(settings.queue, Exchange(settings.queue), settings.queue, no_ack=True)],
         task_create_missing_queues=False,
-        # Acknowledged on receipt: late acknowledgement redelivers work that still runs (visibility timeout)
-        # and holds back work of a dead worker just as long. Leases do both right, within seconds.
+        # No acknowledgement (`no_ack`): a late one redelivers work that still runs (visibility timeout) and
+        # holds back work of a dead worker just as long; one on receipt costs more than all else that Celery
+        # does for a message. Leases and the sweeper do both right, within seconds.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
