@@ -76,4 +76,4 @@ class Bicubic(nn.Module):
     """The baseline that needs no weights: bicubic interpolation, and says so."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return bicubic4(inputs)
+        return bicubic4(inputs.contiguous())  # the same bits as channels-last in half the time

@@ -18,4 +18,4 @@ def to_uint8(tensor: Tensor) -> Tensor:
 
 def to_levels(tensor: Tensor) -> Tensor:
     """The same values as whole levels, 0 to 255, still float and in the same layout."""
-    return tensor.float().clamp(0, 1).mul(255).round_()
+    return tensor.float().clamp(0, 1).mul_(255).round_()

@@ -91,21 +91,14 @@ class TorchBackend:
     @torch.inference_mode()
     def step(self, turns: Sequence[Turn]) -> list[Stepped]:
         frame = to_float(self._upload([turn.frame for turn in turns]))
-        ahead = None
-        if self.config.looks_ahead:
-            follow = [turn.frame if turn.ahead is None else turn.ahead for turn in turns]
-            ahead = to_float(self._upload(follow))
-        state, high = recurrence.step(
-            self._model,
-            _gathered(turns) if self.config.recurrent else State.clean(self.config, frame),
-            frame,
-            self._flow_batch([turn.flow for turn in turns], frame),
-            ahead=ahead,
-            generate=self._generate,
-        )
-        after = _scattered(state, turns) if self.config.recurrent else [None] * len(turns)
+        after: Sequence[State | None]
+        if self.config.recurrent:
+            high, after = self._recur(turns, frame)
+        else:  # a state would cost a small picture as much as its network
+            high, after = self._generate(frame)[0].float(), [None] * len(turns)
         # A sum is not finite where a term isn't; the terms are about 1, so that it can't overflow by itself.
-        finite = high.sum(dim=(1, 2, 3), dtype=torch.float64).isfinite().tolist()
+        # Not in float64: of a copy that large every page would have to be asked for.
+        finite = high.sum(dim=(1, 2, 3)).isfinite().tolist()
         outputs = self._download(to_uint8(high))
         return [
             Stepped(
@@ -115,6 +108,21 @@ class TorchBackend:
             )
             for turn, row, output, valid in zip(turns, after, outputs, finite, strict=True)
         ]
+
+    def _recur(self, turns: Sequence[Turn], frame: Tensor) -> tuple[Tensor, list[State]]:
+        ahead = None
+        if self.config.looks_ahead:
+            follow = [turn.frame if turn.ahead is None else turn.ahead for turn in turns]
+            ahead = to_float(self._upload(follow))
+        state, high = recurrence.step(
+            self._model,
+            _gathered(turns),
+            frame,
+            self._flow_batch([turn.flow for turn in turns], frame),
+            ahead=ahead,
+            generate=self._generate,
+        )
+        return high, _scattered(state, turns)
 
     def _generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
