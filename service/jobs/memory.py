@@ -23,7 +23,7 @@ from service.jobs.store import (
     StepRecord,
     in_order,
     key_conflict,
-    kind_of,
+    runnable_in,
     segment_index,
     segment_step,
     too_many_attempts,
@@ -256,7 +256,7 @@ class MemoryStore:
 
     def _is_runnable(self, entry: _Entry, step: Step) -> bool:
         record = entry.steps.get(step)
-        if record is None or record.done or entry.job.state not in RUNNABLE_IN[kind_of(step)]:
+        if record is None or record.done or entry.job.state not in runnable_in(step, entry.job.kind):
             return False
         if record.owner is not None and record.expires_at > self.now():
             return False
@@ -286,10 +286,14 @@ class MemoryStore:
     def _move_progress(self, entry: _Entry, step: Step, frames_done: int) -> None:
         """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""
         index = segment_index(step)
-        if index is None:
+        if index is not None:
+            frame_count = entry.segments[index].frame_count
+        elif step == PLAN and entry.job.kind == "image":
+            frame_count = 1
+        else:
             return
         record = entry.steps[step]
-        frames_done = min(max(frames_done, record.frames_done), entry.segments[index].frame_count)
+        frames_done = min(max(frames_done, record.frames_done), frame_count)
         gained = frames_done - record.frames_done
         entry.steps[step] = replace(record, frames_done=frames_done)
         self._set(entry, entry.job, frames_done=entry.job.frames_done + gained)

@@ -253,8 +253,8 @@ class RedisStore:
         changes: Mapping[str, Any],
     ) -> Job:
         # Checked against the job as it stands, so that a wrong type is refused here and never stored.
-        changed = self.get(job_id).with_changes(**changes)
-        pairs = [text for name in changes for text in (name, forms.encode(changed, name))]
+        changed = self.get(job_id).with_changes(**changes) if changes else None
+        pairs = [] if changed is None else forms.job_fields(changed, changes)
         kind, *values = self._run("change", id=job_id, moves=moves, fields=pairs)
         if kind == "unknown":
             raise unknown_job(job_id)

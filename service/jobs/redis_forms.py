@@ -8,14 +8,10 @@ from service.jobs.model import Job
 from service.jobs.store import Step, StepRecord, in_order
 
 
-def encode(job: Job, name: str) -> str:
-    """One field of the job as JSON."""
-    return json.dumps(job.model_dump(mode="json", include={name})[name])
-
-
-def job_fields(job: Job) -> list[str]:
-    """Field, JSON, field, JSON ..."""
-    return [text for name, value in job.model_dump(mode="json").items() for text in (name, json.dumps(value))]
+def job_fields(job: Job, names: Iterable[str] | None = None) -> list[str]:
+    """Field, JSON, field, JSON ... of all fields, or of these."""
+    dumped = job.model_dump(mode="json", include=None if names is None else set(names))
+    return [text for name, value in dumped.items() for text in (name, json.dumps(value))]
 
 
 def job_of_list(flat: list[str]) -> Job:

@@ -28,7 +28,7 @@ import redis
 from redis.commands.core import Script
 
 from service.jobs.states import TERMINAL, WITHOUT_RESULT, JobState
-from service.jobs.store import RUNNABLE_IN
+from service.jobs.store import RUNNABLE_IN, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
@@ -72,6 +72,7 @@ def read_script(name: str) -> ScriptText:
     """The script of that name with what it rests on; the tables of states are Python's own."""
     tables = {
         "STATES_OF_KIND": {kind: _as_set(states) for kind, states in RUNNABLE_IN.items()},
+        "UNFINISHED": _as_set(UNFINISHED),
         "TERMINAL": _as_set(TERMINAL),
         "WITHOUT_RESULT": _as_set(WITHOUT_RESULT),
     }

@@ -4,7 +4,8 @@ The rules both keep (tests/service/jobs/test_store_contract.py):
 
 - A step is `plan`, `segment/<n>` or `assemble`. It runs only under a lease, taken when the step is runnable:
   plan while the job is queued or planning; a segment while it is running and its predecessor is done;
-  assemble when every segment is done.
+  assemble when every segment is done. A picture's plan goes on to the end (worker/job/picture.py), so it can
+  run, and run again, until the job has ended.
 - Each lease has a fence larger than any before it. Only the newest fence renews, releases or finishes.
 - Time is the store's own, so hosts whose clocks differ agree on when a lease is over.
 - Every method raises StoreUnavailable when the store does not answer.
@@ -18,9 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
+from service.formats import MediaKind
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
-from service.jobs.states import JobEvent, JobState
+from service.jobs.states import TERMINAL, JobEvent, JobState
 
 Step = str  # "plan" | "segment/<n>" | "assemble"
 PLAN: Step = "plan"
@@ -34,6 +36,12 @@ RUNNABLE_IN: Mapping[str, frozenset[JobState]] = {
     "segment": frozenset({JobState.RUNNING}),
     "assemble": frozenset({JobState.RUNNING, JobState.ASSEMBLING}),
 }
+UNFINISHED = frozenset(JobState) - TERMINAL
+
+
+def runnable_in(step: Step, kind: MediaKind) -> frozenset[JobState]:
+    """The states in which a job of that kind may have the step run."""
+    return UNFINISHED if step == PLAN and kind == "image" else RUNNABLE_IN[kind_of(step)]
 
 
 def segment_step(index: int) -> Step:

@@ -3,17 +3,14 @@
 The parts and states are deleted only when the job has succeeded: until then another worker can start over.
 """
 
-import hashlib
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from service import metrics
-from service.formats import Container, suffix_of
+from service.formats import Container
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
@@ -21,6 +18,7 @@ from service.jobs.store import segment_step
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, patiently
 from worker.job.plan import encoding_of
+from worker.job.report import describe
 from worker.job.reuse import reused
 from worker.media.types import Source, Timeline
 from worker.media.writing import join
@@ -36,19 +34,23 @@ def assemble(context: WorkerContext, held: Held) -> None:
     assert found.plan is not None, "assembly comes after planning"
     with tempfile.TemporaryDirectory(dir=context.scratch, prefix="assemble-") as folder:
         parts = _fetch_parts(context, held, found.plan, Path(folder))
-        if found.plan.kind == "image":
-            target, details = parts[0], {"frames_out": 1}
-            extension = suffix_of(found.plan.container).removeprefix(".")
-        else:
-            extension = found.plan.container
-            target = Path(folder) / f"result.{extension}"
-            with held.timed("assemble"):
-                details = _join(context, held, found, parts, target)
+        extension = found.plan.container
+        target = Path(folder) / f"result.{extension}"
+        with held.timed("assemble"):
+            details = _join(context, held, found, parts, target)
         held.check()
         result_key = keys.result_key(job_id, extension)
         with held.timed("upload"):
             patiently(context.storage.put_file, result_key, target)
-        report = _report(context, held, found, target) | details
+        steps = context.store.steps(job_id).values()
+        report = describe(
+            found,
+            target,
+            attempts=sum(step.attempts for step in steps),
+            seconds=[*(step.seconds for step in steps), held.stages.take()],
+            wall_s=context.store.now() - found.job.created_at,
+        )
+        report |= details
         notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
         report["notices"] = list(dict.fromkeys(notices))
     held.check()
@@ -102,38 +104,3 @@ def _join(
         "timestamp_difference_s": float(joined.difference_s_max),
         **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
     }
-
-
-def _report(context: WorkerContext, held: Held, found: Manifest, target: Path) -> dict[str, Any]:
-    """What is known of any result, picture or video: who made it from what, and how long it took."""
-    plan = found.plan
-    assert plan is not None
-    wall_s = context.store.now() - found.job.created_at
-    steps = context.store.steps(found.job.id)
-    with target.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "model": plan.model,
-        "version": plan.version,
-        "backend": plan.backend,
-        "precision": plan.precision,
-        "frames_in": plan.frame_count,
-        "segments": len(plan.segments),
-        "attempts": sum(step.attempts for step in steps.values()),
-        "input_sha256": found.job.sha256,
-        "result_sha256": sha256,
-        "result_bytes": target.stat().st_size,
-        "seconds_by_stage": _seconds_by_stage(
-            [step.seconds for step in steps.values()] + [held.stages.take()]
-        ),
-        "wall_s": round(wall_s, 3),
-        "frames_per_s": round(plan.frame_count / wall_s, 3) if wall_s > 0 else None,
-    }
-
-
-def _seconds_by_stage(of_steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Sums over all steps; stages of different segments overlap, so they may exceed the wall's."""
-    sums: Counter[str] = Counter()
-    for seconds in of_steps:
-        sums.update(seconds)
-    return {stage: round(total, 3) for stage, total in sums.items()}

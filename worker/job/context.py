@@ -53,7 +53,7 @@ def open_context(
             queue=queue,
             models=registry,
             inputs=InputCache(storage, folder / "inputs"),
-            previews=Previews(storage, folder / "scratch"),
+            previews=Previews(storage),
             scratch=folder / "scratch",
         )
 

@@ -1,7 +1,13 @@
-"""The one segment of a picture: its colours and its transparency go through the network side by side.
+"""A picture's job, from its upload to its result, in one step under one lease.
 
-The part is the finished file; assembly only gives it its place.
+What a video's steps leave for others to go on from would cost a small picture more than its network does. So
+nothing lies in storage before the result, and a worker that takes over from a dead one starts anew: with the
+version that its predecessor pinned, and without taking the job's state back. Not here: the files themselves
+(media/writing/images.py). Start reading at `upscale`.
 """
+
+from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -9,41 +15,109 @@ import numpy as np
 from model_core.config import SCALE
 from service import metrics
 from service.formats import suffix_of
-from service.jobs import keys
-from service.jobs.manifest import Manifest
+from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.model import Job
+from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
 from worker.frames import HighFrame, LowFrame
-from worker.job.context import WorkerContext, add_notices
+from worker.job.context import WorkerContext
 from worker.job.held import Held, patiently
+from worker.job.report import describe
 from worker.media.writing import images
+from worker.media.writing.images import Picture
+from worker.models.registry import Served
+
+ONE_FRAME: Final = (Segment(index=0, frame_start=0, frame_stop=1),)
 
 
-def upscale(context: WorkerContext, held: Held, found: Manifest, engine: Engine) -> None:
-    """Upscale the picture of a job whose only segment is held."""
-    plan, options, job_id = found.plan, found.job.options, found.job.id
-    assert plan is not None
-    with context.inputs.open(job_id) as path:
-        low = images.read_image(path, pixels_max=context.settings.pixels_max)
-    with held.timed("wait"):
-        rgb = reduced(_enlarge(engine, low.rgb), options.scale)
-        alpha = None
-        if low.alpha is not None:
-            grey = np.repeat(low.alpha[..., None], 3, axis=2)
-            alpha = reduced(_enlarge(engine, grey), options.scale).mean(axis=2).round().astype(np.uint8)
+def upscale(context: WorkerContext, held: Held, job: Job) -> None:
+    """Do all there is to do for the picture of this job, of which a step is held.
+
+    Any step: a store that the former version filled may still hold a picture's segment or assembly.
+    """
+    job = _enter(context, job, JobEvent.PLANNING_STARTED)
+    job.options.check_fit(job.kind)
+    found = manifest.load(context.storage, job.id)
+    with held.timed("plan"):
+        low = _read(context, job)
+    with context.models.acquire(*_pinned(context, job, found)) as model:
+        plan = _plan(low, job, model)
+        job = _enter(context, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
+        with held.timed("wait"):
+            high = _enlarged(model.engine, low, job.options.scale)
     metrics.FRAMES.inc()
-    held.advance()
-    part = context.scratch / f"{job_id}-{held.lease.fence}{suffix_of(plan.container)}"
+    held.advance_now()
+    path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
     try:
-        high, part_key = low.with_pixels(rgb, alpha), keys.part_key(job_id, 0, held.lease.fence)
         with held.timed("encode"):
-            notices = images.write_image(high, part, kind=plan.container, quality=options.quality)
-        with held.timed("upload"):
-            patiently(context.storage.put_file, part_key, part)
+            notices = images.save_image(high, path, kind=plan.container, quality=job.options.quality)
+        context.previews.show(held, high, is_last=True)
+        _conclude(context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices)
     finally:
-        part.unlink(missing_ok=True)
-    context.previews.show(held, high, is_last=True)
-    add_notices(context, job_id, notices)
-    held.finish(part_key=part_key)
+        path.unlink(missing_ok=True)
+    context.inputs.forget(job.id)
+    if found.plan is not None:  # the former version planned it, and may have left the part
+        context.storage.delete_prefix(keys.parts_prefix(job.id))
+
+
+def reduced(high: HighFrame, scale: int) -> HighFrame:
+    """(4h, 4w, 3) as it is for a scale of 4, or its mean over 2x2 pixels for a scale of 2."""
+    if scale == SCALE:
+        return high
+    height, width = high.shape[:2]
+    half = cv2.resize(high, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=np.uint8)
+
+
+def _enter(context: WorkerContext, job: Job, event: JobEvent, **changes: object) -> Job:
+    """Move the state on, unless a worker before this one came so far already."""
+    if event not in TRANSITIONS[job.state]:
+        return job
+    return context.store.transition(job.id, event, **changes)
+
+
+def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str | None]:
+    """Name and version of the model, as an earlier attempt or the former version's plan has it."""
+    if job.model is not None:
+        return job.model, job.version
+    if found.plan is not None:
+        return found.plan.model, found.plan.version
+    return job.options.model or context.settings.default_image_model, None
+
+
+def _read(context: WorkerContext, job: Job) -> Picture:
+    with context.inputs.open(job.id) as path:
+        low = images.read_image(path, pixels_max=context.settings.pixels_max)
+    height, width = low.rgb.shape[:2]
+    scale = job.options.scale
+    images.check_output(job.options.format or low.format, width * scale, height * scale)
+    return low
+
+
+def _plan(low: Picture, job: Job, model: Served) -> Plan:
+    height, width = low.rgb.shape[:2]
+    return Plan(
+        kind="image",
+        source={"width": width, "height": height, "format": low.format},
+        segments=ONE_FRAME,
+        model=model.name,
+        version=model.version,
+        backend=model.backend,
+        precision=model.precision,
+        container=job.options.format or low.format,
+        notices=low.notices,
+    )
+
+
+def _enlarged(engine: Engine, low: Picture, scale: int) -> Picture:
+    """Its colours and its transparency go through the network one after the other."""
+    rgb = reduced(_enlarge(engine, low.rgb), scale)
+    if low.alpha is None:
+        return low.with_pixels(rgb, None)
+    grey = np.repeat(low.alpha[..., None], 3, axis=2)
+    alpha = reduced(_enlarge(engine, grey), scale).mean(axis=2).round().astype(np.uint8)
+    return low.with_pixels(rgb, alpha)
 
 
 def _enlarge(engine: Engine, low: LowFrame) -> HighFrame:
@@ -56,10 +130,25 @@ def _enlarge(engine: Engine, low: LowFrame) -> HighFrame:
     return high
 
 
-def reduced(high: HighFrame, scale: int) -> HighFrame:
-    """(4h, 4w, 3) as it is for a scale of 4, or its mean over 2x2 pixels for a scale of 2."""
-    if scale == SCALE:
-        return high
-    height, width = high.shape[:2]
-    half = cv2.resize(high, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(half, dtype=np.uint8)
+def _conclude(
+    context: WorkerContext, held: Held, found: Manifest, path: Path, notices: tuple[str, ...]
+) -> None:
+    """Store the result, then say that the job has it."""
+    plan, job = found.plan, found.job
+    assert plan is not None
+    _enter(context, job, JobEvent.ASSEMBLY_STARTED)
+    result_key = keys.result_key(job.id, suffix_of(plan.container).removeprefix("."))
+    with held.timed("upload"):
+        patiently(context.storage.put_file, result_key, path)
+    report = describe(
+        found,
+        path,
+        attempts=held.lease.attempt,
+        seconds=[held.stages.take()],
+        wall_s=context.store.now() - job.created_at,
+    )
+    report |= {"frames_out": 1, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
+    held.check()
+    ended = context.store.transition(job.id, JobEvent.SUCCEED, report=report, result_key=result_key)
+    manifest.save(context.storage, found.model_copy(update={"job": ended}))
+    metrics.JOBS_ENDED.labels(ended.state).inc()

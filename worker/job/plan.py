@@ -1,4 +1,4 @@
-"""Plan: look inside an upload, refuse what can't be done right, and cut the rest into segments.
+"""Plan: look inside a video, refuse what can't be done right, and cut the rest into segments.
 
 Everything later steps must agree on is decided here once and stored in the manifest: frames and their times,
 places to seek to, segments, model version, backend, precision, codec and container.
@@ -23,7 +23,6 @@ from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing import images
 from worker.media.writing.encode import Encoding
 
 
@@ -33,10 +32,8 @@ def plan(context: WorkerContext, held: Held) -> None:
     context.store.transition(job_id, JobEvent.PLANNING_STARTED)
     found = manifest.load(context.storage, job_id)
     found.job.options.check_fit(found.job.kind)
-    with context.inputs.open(job_id) as path:
-        make = _plan_picture if found.job.kind == "image" else _plan_video
-        with held.timed("plan"):
-            planned = make(context, held, path, found.job.options)
+    with context.inputs.open(job_id) as path, held.timed("plan"):
+        planned = _plan(context, held, path, found.job.options)
     held.check()
     manifest.save(context.storage, found.model_copy(update={"plan": planned}))
     context.store.set_segments(job_id, planned.segments)
@@ -72,7 +69,7 @@ def encoding_of(found: Manifest) -> Encoding:
     return _encoding(Source.from_json(found.plan.source), found.job.options)
 
 
-def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
+def _plan(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
     settings = context.settings
     limits = Limits(pixels_max=settings.pixels_max, duration_s_max=settings.duration_s_max)
     source = probe(path, limits=limits)
@@ -107,21 +104,6 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
         container=container,
         notices=(*source.notices, *timeline.notices, *reasons),
         **_pin(context, options.model or settings.default_video_model),
-    )
-
-
-def _plan_picture(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
-    picture = images.read_image(path, pixels_max=context.settings.pixels_max)
-    kind = options.format or picture.format
-    height, width = picture.rgb.shape[:2]
-    images.check_output(kind, width * options.scale, height * options.scale)
-    return Plan(
-        kind="image",
-        source={"width": width, "height": height, "format": picture.format},
-        segments=(Segment(index=0, frame_start=0, frame_stop=1),),
-        container=kind,
-        notices=picture.notices,
-        **_pin(context, options.model or context.settings.default_image_model),
     )
 
 

@@ -4,14 +4,13 @@ A courtesy to whoever waits. It takes at most a fiftieth of a worker's time for 
 storage is, and whatever breaks it is logged and costs the job nothing. Who reads it: service/api/previews.py.
 """
 
+import io
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -21,7 +20,7 @@ from service.jobs import keys
 from service.objects.base import Storage
 from worker.frames import Planes
 from worker.job.held import Held
-from worker.media.writing.images import Picture, write_image
+from worker.media.writing.images import Picture, save_image
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +33,8 @@ QUALITY: Final = 80
 class Previews:
     """One for a worker. `show` from any thread, for each finished frame: most calls return at once."""
 
-    def __init__(
-        self, storage: Storage, scratch: Path, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._storage, self._scratch, self._clock = storage, scratch, clock
+    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._storage, self._clock = storage, clock
         self._lock = threading.Lock()
         self._due_at: dict[str, float] = {}  # by job; shots of one job run side by side and share its time
 
@@ -78,12 +75,9 @@ class Previews:
             return True
 
     def _write(self, job_id: str, picture: Picture) -> None:
-        path = self._scratch / f"{job_id}-{secrets.token_hex(4)}.jpg"
-        try:
-            write_image(picture, path, kind="jpeg", quality=QUALITY)
-            self._storage.put_file(keys.preview_key(job_id), path)
-        finally:
-            path.unlink(missing_ok=True)
+        content = io.BytesIO()
+        save_image(picture, content, kind="jpeg", quality=QUALITY)
+        self._storage.put(keys.preview_key(job_id), content.getvalue())
 
 
 def small(high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0) -> Picture:

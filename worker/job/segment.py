@@ -19,7 +19,6 @@ from service.jobs.store import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame
-from worker.job import picture
 from worker.job.context import WorkerContext
 from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
@@ -38,14 +37,11 @@ log = logging.getLogger(__name__)
 
 
 def upscale(context: WorkerContext, held: Held) -> None:
-    """Run the segment that is held; of a video also its successors, while their leases are to be had."""
+    """Run the segment that is held, and its successors while their leases are to be had."""
     found = manifest.load(context.storage, held.lease.job_id)
     assert found.plan is not None, "segments exist only after planning"
     with pinned_model(context, found.job.id, found.plan) as model:
-        if found.plan.kind == "image":
-            picture.upscale(context, held, found, model.engine)
-        else:
-            _upscale_chain(context, held, found, model)
+        _upscale_chain(context, held, found, model)
 
 
 def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: Served) -> None:

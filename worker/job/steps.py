@@ -26,7 +26,7 @@ from service.jobs.states import JobEvent
 from service.jobs.store import Step, kind_of
 from service.log import bind
 from service.queue import dispatch
-from worker.job import assemble, plan, segment
+from worker.job import assemble, picture, plan, segment
 from worker.job.context import WorkerContext
 from worker.job.held import GivenBack, Held, LeaseLost
 
@@ -60,8 +60,8 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
             metrics.STEPS_RETRIED.labels(kind_of(step)).inc()
         with Held(context.store, lease, draining=context.draining) as held:
             held.check()
-            _work(context, held)
-        return _share_ready(context, job_id)
+            is_whole = _work(context, held)
+        return None if is_whole else _share_ready(context, job_id)
     except LeaseLost:
         log.info("step_left")
     except GivenBack:
@@ -76,10 +76,18 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
     return None
 
 
-def _work(context: WorkerContext, held: Held) -> None:
-    """Do the step's work. A storage that is away for everyone is no attempt of this job's, however often."""
+def _work(context: WorkerContext, held: Held) -> bool:
+    """Do the step's work; whether that was the whole job.
+
+    A storage that is away for everyone is no attempt of this job's, however often.
+    """
     try:
+        job = context.store.get(held.lease.job_id)
+        if job.kind == "image":
+            picture.upscale(context, held, job)
+            return True
         _WORK[kind_of(held.lease.step)](context, held)
+        return False
     except StorageUnavailable as error:
         try:
             context.storage.ping()

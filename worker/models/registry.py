@@ -20,6 +20,7 @@ from service.objects import published
 from service.objects.base import InvalidKey, NotFound, Storage
 from service.settings import Settings
 from worker.engine.backends.making import Runtime
+from worker.engine.backends.precision import Precision
 from worker.engine.engine import Engine, Stage
 from worker.models.loader import Device, Loaded, Loader
 
@@ -53,7 +54,7 @@ class Served:
         self.engine: Engine = entry.loaded.engine
         self.config: ModelConfig = self.engine.backend.config
         self.backend: str = self.engine.backend.name
-        self.precision: str = self.engine.backend.precision
+        self.precision: Precision = entry.loaded.choice.runtime.precision
         self.precision_reason: str = entry.loaded.choice.reason
         self.card: dict[str, Any] = entry.loaded.card
 

@@ -1,4 +1,4 @@
--- Before every script. P, STATES_OF_KIND, TERMINAL and WITHOUT_RESULT come from redis_scripts.py.
+-- Before every script. P, STATES_OF_KIND, UNFINISHED, TERMINAL and WITHOUT_RESULT come from redis_scripts.py.
 
 local function text(time_s) return string.format('%.6f', time_s) end
 
@@ -24,9 +24,12 @@ local function set(id, step, field, value)
   redis.call('HSET', P .. 'steps:' .. id, step .. '|' .. field, value)
 end
 
+local function is_picture(id) return redis.call('HGET', P .. 'job:' .. id, 'kind') == '"image"' end
+
 -- Runnable but for a lease: its predecessors are done, it is not, and the job is in the right state.
 local function may_run(id, step, state)
   local states = STATES_OF_KIND[kind_of(step)]
+  if step == 'plan' and is_picture(id) then states = UNFINISHED end -- it goes on to the end
   return state and states and states[state] and redis.call('SISMEMBER', P .. 'ready:' .. id, step) == 1
 end
 
@@ -97,6 +100,7 @@ local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   redis.call('HSET', P .. 'job:' .. id, '_digest', digest, '_fence_floor', fence_floor,
     '_segments_total', 0, '_segments_done', 0, unpack(fields))
   add_step(id, 'plan')
+  if is_picture(id) then set(id, 'plan', 'frame_count', 1) end
   add_step(id, 'assemble')
   redis.call('SADD', P .. 'ready:' .. id, 'plan')
   redis.call('ZADD', P .. 'jobs', 0, id)

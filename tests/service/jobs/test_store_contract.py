@@ -393,6 +393,30 @@ def test_frames_seen_while_planning_are_no_progress(store):
     assert store.get(job.id).frames_done == 0
 
 
+def test_the_plan_of_a_picture_can_run_again_in_every_state_until_the_job_has_ended(make_store):
+    store = make_store(lease_s=0.0, attempts_max=9)
+    job = store.create(a_job(kind="image"))
+    for event in (
+        JobEvent.PLANNING_STARTED,
+        JobEvent.PLANNED,
+        JobEvent.ASSEMBLY_STARTED,
+        JobEvent.SUCCEED,
+    ):
+        assert list(store.waiting(job.id)) == ["plan"]
+        assert store.acquire(job.id, "plan", f"dies before {event}") is not None
+        store.transition(job.id, event)
+    assert list(store.waiting(job.id)) == []
+    assert store.acquire(job.id, "plan", "comes late") is None
+
+
+def test_the_plan_of_a_picture_makes_its_one_frame(store):
+    job = store.create(a_job(kind="image"))
+    lease = store.acquire(job.id, "plan", "worker")
+    assert store.renew(lease, frames_done=1)
+    assert store.renew(lease, frames_done=5)
+    assert store.get(job.id).frames_done == 1
+
+
 def test_a_step_is_known_to_be_queued_until_it_begins(store):
     job = store.create(a_job())
     assert store.waiting(job.id) == {"plan": None}

@@ -43,13 +43,14 @@ class TwoStores(RuleBasedStateMachine):
 
     client = None  # set by the test
 
-    @initialize(chain=chains)
-    def begin(self, chain):
+    @initialize(chain=chains, kind=st.sampled_from(["video", "video", "image"]))
+    def begin(self, chain, kind):
         self.client.flushall()
         self.time_s = time.time()
         self.memory = MemoryStore(lease_s=LEASE_S, attempts_max=ATTEMPTS_MAX, clock=lambda: self.time_s)
         self.redis = RedisStore(self.client, lease_s=LEASE_S, attempts_max=ATTEMPTS_MAX)
         self.segments = cut(chain)
+        self.frames_max = self.segments[-1].frame_stop + (kind == "image")  # one of its plan
         self.owners = (f"owner {number}" for number in itertools.count())
         self.leases = []  # pairs: memory's, redis's
         self.finished_by = {}  # step -> fence
@@ -59,7 +60,7 @@ class TwoStores(RuleBasedStateMachine):
         self.id = new_job_id()
         job = Job(
             id=self.id,
-            kind="video",
+            kind=kind,
             filename="clip.mp4",
             size_bytes=1,
             sha256="ab" * 32,
@@ -176,7 +177,7 @@ class TwoStores(RuleBasedStateMachine):
 
         state, frames_done, records, runnable, _, _ = self.both(facts)
         assert frames_done >= self.frames_done
-        assert frames_done <= self.segments[-1].frame_stop
+        assert frames_done <= self.frames_max
         assert frames_done == sum(record[5] for record in records.values())
         self.frames_done = frames_done
         if self.ended_as is not None:

@@ -39,11 +39,8 @@ def storage(tmp_path: Path) -> FileStorage:
 
 
 @pytest.fixture
-def previews(storage: FileStorage, tmp_path: Path, clock: Clock) -> Iterator[Previews]:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    yield Previews(storage, scratch, clock=clock)
-    assert list(scratch.iterdir()) == []
+def previews(storage: FileStorage, clock: Clock) -> Previews:
+    return Previews(storage, clock=clock)
 
 
 @pytest.fixture
@@ -92,15 +89,15 @@ def test_the_last_frame_is_shown_whenever_it_comes(
 def test_a_slow_storage_is_asked_so_seldom_that_the_job_hardly_feels_it(
     previews: Previews, held: Held, storage: FileStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_file, wall_s, spent_s = storage.put_file, 1000.0, 0.0
+    put, wall_s, spent_s = storage.put, 1000.0, 0.0
 
-    def slow(key: str, path: Path) -> None:
+    def slow(key: str, data: bytes) -> None:
         nonlocal spent_s
         clock.now += 4.0
         spent_s += 4.0
-        put_file(key, path)
+        put(key, data)
 
-    monkeypatch.setattr(storage, "put_file", slow)
+    monkeypatch.setattr(storage, "put", slow)
     ends_at = clock.now + wall_s
     while clock.now < ends_at:
         previews.show(held, flat(10))
@@ -116,7 +113,7 @@ def test_whatever_breaks_a_preview_leaves_the_job_alone(
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "put_file", broken)
+        patch.setattr(storage, "put", broken)
         previews.show(held, flat(10))
     clock.now += preview.EVERY_S
     previews.show(held, flat(20))

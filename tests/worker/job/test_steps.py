@@ -4,7 +4,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from model_core.checkpoint import load, save
-from model_core.config import ModelConfig
+from model_core.checkpoint import load
 from model_core.dis import DisFlow
-from model_core.model import build
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, step
 from service.errors import StorageUnavailable
@@ -24,14 +22,12 @@ from service.jobs import keys, manifest
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
-from service.objects import published
-from service.objects.files import FileStorage
-from service.settings import Settings
+from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
 from worker.job import held as held_module
 from worker.job import pinned, preview, segment, steps
-from worker.job.context import WorkerContext, open_context
+from worker.job.context import WorkerContext
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
@@ -40,7 +36,7 @@ from worker.offline import local
 from worker.offline.local import LocalQueue
 
 LIMITS = Limits(pixels_max=10**7, duration_s_max=3600)
-FRAMES, SEGMENT = 24, 8
+FRAMES = 24
 LOSSLESS = Options(model="small", codec="ffv1", format="mkv")
 
 
@@ -49,22 +45,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(
         tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, width=72, height=48
     )  # rows padded in memory
-
-
-@pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
-    monkeypatch.setattr(held_module, "RENEW_S", 0.01)
-    torch.set_num_threads(1)
-    storage = FileStorage(tmp_path / "objects")
-    torch.manual_seed(1)
-    network = ModelConfig(generator="frvsr", flow="dis-fast", features=8, blocks=2, window=3, hidden=4)
-    model = build(network)
-    version = save(tmp_path / "model", model, {})
-    published.publish(storage, "small", version, tmp_path / "model")
-    settings = Settings(data_dir=tmp_path, segment_frames_max=SEGMENT, precision="float32", attempts_max=2)
-    store = MemoryStore(lease_s=15, attempts_max=settings.attempts_max)
-    with open_context("me", settings, tmp_path, store=store, storage=storage, queue=LocalQueue()) as made:
-        yield made
 
 
 def accept(context: WorkerContext, path: Path, options: Options = LOSSLESS) -> str:
@@ -153,19 +133,6 @@ def test_the_preview_of_a_finished_video_is_its_last_frame(
     with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
         apart = np.abs(frames - np.asarray(image).astype(int)).mean((1, 2, 3))
     assert apart.argmin() == FRAMES - 1
-
-
-@pytest.mark.parametrize("scale", [2, 4])
-def test_the_preview_of_a_picture_is_its_result(context: WorkerContext, tmp_path: Path, scale: int) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    Image.fromarray(pixels).save(tmp_path / "picture.png")
-    job = run(context, accept(context, tmp_path / "picture.png", Options(model="small", scale=scale)))
-    assert job.result_key is not None, job.error
-    with Image.open(io.BytesIO(context.storage.get(job.result_key))) as image:
-        result = np.asarray(image).astype(int)
-    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
-        assert (image.format, image.size) == ("JPEG", (56 * scale, 40 * scale))
-        assert np.abs(np.asarray(image) - result).mean() < 12  # what JPEG makes of noise
 
 
 def test_a_job_without_previews_is_as_good_as_any(

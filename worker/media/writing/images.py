@@ -3,7 +3,7 @@
 What is kept: orientation (applied to the pixels, the tag removed), alpha as a plane of its own, the ICC
 profile, other EXIF, and grey as grey. What is not is converted with a notice (CMYK, 16 bits a channel) or
 refused by type (animation, several pages, 32-bit and float samples). Nothing here enlarges.
-Start at `read_image` and `write_image`.
+Start at `read_image` and `save_image`.
 """
 
 import io
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -91,7 +92,15 @@ def read_image(path: Path, *, pixels_max: int) -> Picture:
 def write_image(
     picture: Picture, path: Path, *, kind: str | None = None, quality: int | None = None
 ) -> tuple[str, ...]:
-    """Write a picture whole or not at all; returns notices of what the format can't hold.
+    """`save_image`, but durable, and whole or not at all."""
+    with written_whole(path) as aside:
+        return save_image(picture, aside, kind=kind, quality=quality)
+
+
+def save_image(
+    picture: Picture, target: Path | BinaryIO, *, kind: str | None = None, quality: int | None = None
+) -> tuple[str, ...]:
+    """Write a picture to a file or into memory; returns notices of what the format can't hold.
 
     kind:    a format of pictures; the picture's own by default
     quality: 1 to 100 for JPEG and WebP (100 is lossless WebP); ignored by the lossless formats
@@ -122,8 +131,7 @@ def write_image(
         options |= {"quality": level, "lossless": level >= 100, "method": 4}
     elif kind == "tiff":
         options["compression"] = "tiff_deflate"
-    with written_whole(path) as aside:
-        image.save(aside, format=kind.upper(), **options)
+    image.save(target, format=kind.upper(), **options)
     return tuple(notices)
 
 

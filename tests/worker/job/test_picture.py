@@ -1,0 +1,286 @@
+"""A picture's whole job under one lease: what it makes, what interrupts it, and who shares a batch."""
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model_core.checkpoint import save
+from model_core.config import ModelConfig
+from model_core.model import build
+from service.housekeeping.rebuilding import rebuild
+from service.jobs import keys, manifest
+from service.jobs.manifest import Segment
+from service.jobs.memory import MemoryStore
+from service.jobs.model import Job, Options
+from service.jobs.states import JobEvent, JobState
+from service.objects import published
+from tests.worker.job.test_steps import accept, drain_queue, run
+from worker.job import picture, steps
+from worker.job.context import WorkerContext
+
+SMALL = Options(model="small")
+ONE_FRAME = (Segment(index=0, frame_start=0, frame_stop=1),)
+POINTS = ("read", "enlarge", "encode", "preview", "store", "succeed", "record")
+
+
+class Killed(BaseException):
+    """No error that a worker handles: as when its process is gone."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return made(tmp_path / "picture.png")
+
+
+@pytest.fixture
+def fragile(context: WorkerContext) -> WorkerContext:
+    """Its leases end at once, so that a step whose worker was killed can be had again."""
+    return replace(context, store=MemoryStore(lease_s=0.0, attempts_max=9))
+
+
+def made(path: Path, seed: int = 0) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def result_of(context: WorkerContext, job: Job) -> bytes:
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.result_key is not None
+    return context.storage.get(job.result_key)
+
+
+def begin_and_kill(point: str, monkeypatch: pytest.MonkeyPatch, context: WorkerContext, job_id: str) -> None:
+    """A worker comes to that point of the job and no further."""
+
+    def killing(*_: object, **__: object) -> None:
+        raise Killed
+
+    transition = context.store.transition
+
+    def dying(job_id: str, event: JobEvent, **changes: Any) -> Job:
+        if event is JobEvent.SUCCEED:
+            raise Killed
+        return transition(job_id, event, **changes)
+
+    place: dict[str, tuple[object, str, Callable[..., object]]] = {
+        "read": (picture, "_read", killing),
+        "enlarge": (picture, "_enlarged", killing),
+        "encode": (picture.images, "save_image", killing),
+        "preview": (context.previews, "show", killing),
+        "store": (context.storage, "put_file", killing),
+        "succeed": (context.store, "transition", dying),
+        "record": (picture.manifest, "save", killing),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*place[point])
+        with pytest.raises(Killed):
+            steps.run(context, job_id, "plan")
+
+
+def test_a_picture_passes_through_every_state_in_one_step(
+    context: WorkerContext,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transition, seen = context.store.transition, []
+
+    def noting(job_id: str, event: JobEvent, **changes: Any) -> Job:
+        job = transition(job_id, event, **changes)
+        seen.append((job.state, job.frames_done))
+        return job
+
+    monkeypatch.setattr(context.store, "transition", noting)
+    job_id = accept(context, path, SMALL)
+    steps.run(context, job_id, "plan")
+    assert seen == [
+        (JobState.PLANNING, 0),
+        (JobState.RUNNING, 0),
+        (JobState.ASSEMBLING, 1),
+        (JobState.SUCCEEDED, 1),
+    ]
+    assert context.queue.depth() == 0
+    job = context.store.get(job_id)
+    assert job.report is not None
+    assert (job.frames_total, job.report["attempts"], job.report["segments"]) == (1, 1, 1)
+    recorded = manifest.load(context.storage, job_id)
+    assert recorded.job == job
+    assert recorded.plan is not None
+    left = {key.removeprefix(keys.job_prefix(job_id)) for key in context.storage.list(keys.JOBS_PREFIX)}
+    assert left == {"input", "job.json", "preview.jpg", "result.png"}
+    assert list(context.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_picture_whose_worker_is_killed_anywhere_is_done_by_the_next(
+    fragile: WorkerContext, path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    undisturbed = result_of(fragile, run(fragile, accept(fragile, path, SMALL)))
+    job_id = accept(fragile, path, SMALL)
+    begin_and_kill(point, monkeypatch, fragile, job_id)
+    if point != "record":  # else nothing is left to do
+        assert list(fragile.store.waiting(job_id)) == ["plan"]
+        steps.run(fragile, job_id, "plan")
+    job = fragile.store.get(job_id)
+    assert result_of(fragile, job) == undisturbed
+    assert (job.frames_done, job.frames_total) == (1, 1)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_picture_killed_anywhere_survives_the_loss_of_the_store(
+    fragile: WorkerContext, path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    undisturbed = result_of(fragile, run(fragile, accept(fragile, path, SMALL)))
+    job_id = accept(fragile, path, SMALL)
+    begin_and_kill(point, monkeypatch, fragile, job_id)
+    rebuilt = replace(fragile, store=MemoryStore(lease_s=15, attempts_max=2))
+    rebuild(rebuilt.store, rebuilt.storage)
+    assert list(rebuilt.store.waiting(job_id)) == ["plan"]
+    assert result_of(rebuilt, run(rebuilt, job_id)) == undisturbed
+
+
+def test_the_next_attempt_keeps_the_version_that_the_first_one_pinned(
+    fragile: WorkerContext, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(fragile, path, SMALL)
+    begin_and_kill("enlarge", monkeypatch, fragile, job_id)
+    first = fragile.store.get(job_id).version
+    torch.manual_seed(2)
+    model = build(ModelConfig(generator="frvsr", flow="dis-fast", features=8, blocks=2))
+    second = save(tmp_path / "second", model, {})
+    published.publish(fragile.storage, "small", second, tmp_path / "second")
+    fragile.models._follow("small")
+    assert fragile.models.resolve("small") == second != first
+    steps.run(fragile, job_id, "plan")
+    job = fragile.store.get(job_id)
+    assert job.report is not None
+    assert (job.version, job.report["version"]) == (first, first)
+
+
+def in_mid_work(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when the network is done."""
+    reduced = picture.reduced
+
+    def acting(high: Any, scale: int) -> Any:
+        act()
+        return reduced(high, scale)
+
+    monkeypatch.setattr(picture, "reduced", acting)
+
+
+def test_a_second_message_for_a_picture_in_work_changes_nothing(
+    context: WorkerContext,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = accept(context, path, SMALL)
+    in_mid_work(monkeypatch, lambda: steps.run(context, job_id, "plan"))
+    job = run(context, job_id)
+    result_of(context, job)
+    assert job.report is not None
+    assert job.report["attempts"] == 1
+    steps.run(context, job_id, "plan")
+    assert context.store.get(job_id) == job
+
+
+def test_a_picture_cancelled_in_mid_work_leaves_no_result(
+    context: WorkerContext,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = accept(context, path, SMALL)
+    in_mid_work(monkeypatch, lambda: context.store.transition(job_id, JobEvent.CANCEL))
+    assert run(context, job_id).state is JobState.CANCELLED
+    assert not context.storage.exists(keys.result_key(job_id, "png"))
+    assert list(context.scratch.iterdir()) == []
+
+
+def test_a_picture_given_back_by_a_worker_that_ends_is_done_by_another(
+    context: WorkerContext,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = accept(context, path, SMALL)
+    in_mid_work(monkeypatch, context.draining.set)
+    assert run(context, job_id).state is JobState.RUNNING
+    assert context.store.waiting(job_id) == {"plan": None}
+    other = replace(context, draining=threading.Event())
+    monkeypatch.undo()
+    steps.run(other, job_id, "plan")
+    job = context.store.get(job_id)
+    result_of(context, job)
+    assert job.report is not None
+    assert job.report["attempts"] == 1  # what was given back did not count
+
+
+@pytest.mark.parametrize("step", ["segment/0", "assemble"])
+def test_a_picture_that_the_former_version_left_in_the_store_is_done(
+    context: WorkerContext,
+    path: Path,
+    step: str,
+) -> None:
+    job_id = accept(context, path, SMALL)
+    lease = context.store.acquire(job_id, "plan", "former")
+    assert lease is not None
+    context.store.transition(job_id, JobEvent.PLANNING_STARTED)
+    context.store.set_segments(job_id, ONE_FRAME)
+    context.store.transition(job_id, JobEvent.PLANNED, frames_total=1)
+    assert context.store.finish(lease)
+    if step == "assemble":
+        lease = context.store.acquire(job_id, "segment/0", "former")
+        assert lease is not None
+        assert context.store.finish(lease, part_key=keys.part_key(job_id, 0, lease.fence))
+    assert list(context.store.waiting(job_id)) == [step]
+    steps.run(context, job_id, step)
+    job = drain_queue(context, job_id)
+    result_of(context, job)
+    assert job.frames_done == 1
+
+
+def test_pictures_of_one_size_that_wait_together_share_the_batch(
+    context: WorkerContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = [accept(context, made(tmp_path / f"{seed}.png", seed), SMALL) for seed in range(4)]
+    batches: list[int] = []
+    with context.models.acquire("small") as model, ThreadPoolExecutor(len(jobs)) as pool:
+        monkeypatch.setattr(model.engine, "_on_batch", batches.append)
+        with model.engine._device:  # held, so that whoever comes waits
+            running = [pool.submit(steps.run, context, job_id, "plan") for job_id in jobs]
+            deadline = time.monotonic() + 20
+            while model.engine.waiting_count < len(jobs) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        for future in running:
+            future.result()
+    assert sum(batches) == len(jobs)
+    assert len(batches) <= 2  # the first tick was decided before the others came
+    for job_id in jobs:
+        result_of(context, context.store.get(job_id))
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_preview_of_a_picture_is_its_result(
+    context: WorkerContext,
+    tmp_path: Path,
+    scale: int,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    job = run(context, accept(context, tmp_path / "picture.png", Options(model="small", scale=scale)))
+    assert job.result_key is not None, job.error
+    with Image.open(io.BytesIO(context.storage.get(job.result_key))) as image:
+        result = np.asarray(image).astype(int)
+    with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
+        assert (image.format, image.size) == ("JPEG", (56 * scale, 40 * scale))
+        assert np.abs(np.asarray(image) - result).mean() < 12  # what JPEG makes of noise
