@@ -5,6 +5,7 @@ precision.py for the choice), tiles (tiles.py) and the way pixels travel: uint8 
 pinned memory on CUDA.
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -90,6 +91,12 @@ class TorchBackend:
 
     @torch.inference_mode()
     def step(self, turns: Sequence[Turn]) -> list[Stepped]:
+        rows = self._rows(turns[0].frame.shape[0], turns[0].frame.shape[1])
+        if not self.config.recurrent and len(turns) > rows:
+            return [each for at in range(0, len(turns), rows) for each in self._step(turns[at : at + rows])]
+        return self._step(turns)
+
+    def _step(self, turns: Sequence[Turn]) -> list[Stepped]:
         frame = to_float(self._upload([turn.frame for turn in turns]))
         after: Sequence[State | None]
         if self.config.recurrent:
@@ -126,14 +133,17 @@ class TorchBackend:
 
     def _generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        height, width = inputs.shape[-2:]
-        rows = max(1, CPU_CALL_PIXELS_MAX // (height * width)) if self._device.type == "cpu" else len(inputs)
+        rows = self._rows(*inputs.shape[-2:])
         with self._autocast():
             parts = [self._generate_in_tiles(inputs[row : row + rows]) for row in range(0, len(inputs), rows)]
         if len(parts) == 1:
             return parts[0]
         highs, hiddens = zip(*parts, strict=True)
         return torch.cat(highs), torch.cat(hiddens)
+
+    def _rows(self, height: int, width: int) -> int:
+        """Frames of that size in one call of G."""
+        return max(1, CPU_CALL_PIXELS_MAX // (height * width)) if self._device.type == "cpu" else sys.maxsize
 
     def _autocast(self) -> torch.autocast:
         # Autocast and not a converted model: the bicubic skip must see the frame in fp32.
