@@ -13,15 +13,14 @@ from model_core.checkpoint import load
 from model_core.dis import DisFlow
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, step
-from tests.worker.job.test_steps import SEGMENT, accept, context, frames_of, result_frames, run
+from tests.worker.job.conftest import SEGMENT
+from tests.worker.job.test_steps import accept, frames_of, result_frames, run
 from tests.worker.media.clips import make_clip, numbered
 from worker.engine.backends.openvino import OpenVinoBackend
 from worker.job import segment
 from worker.job.context import WorkerContext
 from worker.job.reuse import SETTLED, last_computed, reused
 from worker.media.types import Key, Timeline
-
-__all__ = ["context"]  # a fixture
 
 # Held from frame 6 to 19, so over the whole of the second segment; once in pairs; once where a shot begins.
 SHOWN = [0, 0, 1, 2, 3, 4, *[5] * 14, 6, 7, 7, 8]
