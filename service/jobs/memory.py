@@ -114,9 +114,11 @@ class MemoryStore:
     def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
         with self._lock:
             entry = self._entries.get(job_id)
-            if entry is None or not self._is_runnable(entry, step):
+            if entry is None or not self._may_run(entry, step):
                 return None
             record = entry.steps[step]
+            if self._is_held(record):
+                return self._lease(job_id, step, record) if record.owner == owner else None
             if record.attempts >= self._attempts_max:
                 raise too_many_attempts(step, record.attempts)
             record = entry.steps[step] = replace(
@@ -127,14 +129,7 @@ class MemoryStore:
                 attempts=record.attempts + 1,
                 queued_at=None,
             )
-            return Lease(
-                job_id=job_id,
-                step=step,
-                owner=owner,
-                fence=record.fence,
-                expires_at=record.expires_at,
-                attempt=record.attempts,
-            )
+            return self._lease(job_id, step, record)
 
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
         with self._lock:
@@ -184,13 +179,14 @@ class MemoryStore:
             entry = self._entries.get(job_id)
             if entry is None:
                 return {}
-            steps = in_order(step for step in entry.steps if self._is_runnable(entry, step))
+            runnable = (step for step in entry.steps if self._may_run(entry, step))
+            steps = in_order(step for step in runnable if not self._is_held(entry.steps[step]))
             return {step: entry.steps[step].queued_at for step in steps}
 
     def mark_queued(self, job_id: str, step: Step) -> None:
         with self._lock:
             entry = self._entries.get(job_id)
-            if entry is not None and step in entry.steps:
+            if entry is not None and step in entry.steps and not self._is_held(entry.steps[step]):
                 entry.steps[step] = replace(entry.steps[step], queued_at=self.now())
 
     # The whole
@@ -254,11 +250,19 @@ class MemoryStore:
             return None
         return record
 
-    def _is_runnable(self, entry: _Entry, step: Step) -> bool:
+    def _is_held(self, record: StepRecord) -> bool:
+        return record.owner is not None and record.expires_at > self.now()
+
+    def _lease(self, job_id: str, step: Step, record: StepRecord) -> Lease:
+        owner, fence, expires_at = record.owner or "", record.fence, record.expires_at
+        return Lease(
+            job_id=job_id, step=step, owner=owner, fence=fence, expires_at=expires_at, attempt=record.attempts
+        )
+
+    def _may_run(self, entry: _Entry, step: Step) -> bool:
+        """Runnable but for a lease."""
         record = entry.steps.get(step)
         if record is None or record.done or entry.job.state not in runnable_in(step, entry.job.kind):
-            return False
-        if record.owner is not None and record.expires_at > self.now():
             return False
         if step == ASSEMBLE:
             return bool(entry.segments) and all(

@@ -1,10 +1,12 @@
 """JobStore in Valkey or Redis: what the API, the sweepers and all workers share. store.py tells the rules.
 
-Each method is one Lua script (redis_scripts.py), so it is atomic and uses the server's clock. Nothing here
-retries for long: callers learn at once that the store is away (StoreUnavailable) and decide.
+Each method is one Lua script (redis_scripts.py), so it is atomic and uses the server's clock. The client
+sends a script again when its answer got lost, so each gives its repetition the first one's answer. Nothing
+here retries for long: callers learn at once that the store is away (StoreUnavailable) and decide.
 """
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self, cast
@@ -255,7 +257,10 @@ class RedisStore:
         # Checked against the job as it stands, so that a wrong type is refused here and never stored.
         changed = self.get(job_id).with_changes(**changes) if changes else None
         pairs = [] if changed is None else forms.job_fields(changed, changes)
-        kind, *values = self._run("change", id=job_id, moves=moves, fields=pairs)
+        # A token of this one call, for its repetition.
+        kind, *values = self._run(
+            "change", id=job_id, event=event, token=secrets.token_hex(8), moves=moves, fields=pairs
+        )
         if kind == "unknown":
             raise unknown_job(job_id)
         if kind == "illegal":

@@ -1,6 +1,7 @@
 """The Lua behind redis.py, lua/*.lua: each script is one atomic move of the store, on the server's clock.
 
-    job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`
+    job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`; `_by|<event>`
+                        is the token of the call that moved the job so: by it a repetition is known
     steps:<id>   hash   `<step>|<field>` of every StepRecord; empty text is None
     ready:<id>   set    steps not done whose predecessors are; lease and state are looked at when asked
     key:<key>    text   the job an idempotency key made

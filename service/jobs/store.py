@@ -9,6 +9,7 @@ The rules both keep (tests/service/jobs/test_store_contract.py):
 - Each lease has a fence larger than any before it. Only the newest fence renews, releases or finishes.
 - Time is the store's own, so hosts whose clocks differ agree on when a lease is over.
 - Every method raises StoreUnavailable when the store does not answer.
+- Whatever is asked twice, because an answer got lost on its way, answers and leaves the same as asked once.
 
 The order for a worker: `transition` first, `finish` second. A crash between them leaves a job whose step can
 no longer run because its state moved on, never a job that waits for a step that is already done.
@@ -149,7 +150,8 @@ class JobStore(Protocol):
     def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
         """Take the step, or None: held, done, not runnable, job finished or unknown.
 
-        `owner` is new for every call. Raises TooManyAttempts when the step was begun attempts_max times.
+        `owner` is new for every call: asked again by the holder, it answers with the lease that it holds.
+        Raises TooManyAttempts when the step was begun attempts_max times.
         """
 
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
@@ -178,7 +180,10 @@ class JobStore(Protocol):
         """What `acquire` would hand out, or fail with TooManyAttempts, and when each was last queued."""
 
     def mark_queued(self, job_id: str, step: Step) -> None:
-        """Note that a message is on its way; call it before sending, as a fast worker may begin at once."""
+        """Note that a message is on its way; call it before sending, as a fast worker may begin at once.
+
+        Nothing happens when someone holds the step.
+        """
 
     def active(self) -> list[str]:
         """Ids of jobs that have not ended, oldest first."""
