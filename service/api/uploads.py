@@ -122,13 +122,14 @@ def _record(services: Services, job_id: str, received: intake.Received, idempote
             updated_at=now,
         )
         manifest.save(services.storage, Manifest(job=job, idempotency_key=idempotency_key))
-        recorded = services.store.create(job, idempotency_key=idempotency_key)
     except BaseException:
-        # The client hears an error, so nothing may be left that would become a job behind its back.
         with suppress(TransientError):
             manifest.forget(services.storage, job_id)
-        with suppress(TransientError):
-            services.store.delete(job_id)
+        raise
+    try:
+        recorded = services.store.create(job, idempotency_key=idempotency_key)
+    except BaseException:
+        _take_back(services, job_id)
         raise
     if recorded.id != job_id:  # the key was used before
         with suppress(TransientError):
@@ -141,6 +142,19 @@ def _record(services: Services, job_id: str, received: intake.Received, idempote
     except TransientError as error:
         log.warning("job_not_queued", extra={"job": job_id, "reason": str(error)})
     return recorded
+
+
+def _take_back(services: Services, job_id: str) -> None:
+    """The client hears an error, so nothing may be left that would become a job behind its back.
+
+    While the store does not answer, the job may have been made there, and its key may give it to the client's
+    next try: then its bytes stay, and it is a job like any other.
+    """
+    try:
+        services.store.delete(job_id)
+        manifest.forget(services.storage, job_id)
+    except TransientError as error:
+        log.warning("upload_left", extra={"job": job_id, "reason": str(error)})
 
 
 def _idempotency_key(request: Request) -> str | None:

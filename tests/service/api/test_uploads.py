@@ -15,7 +15,7 @@ from anyio import create_task_group
 from service.api.intake import reading as intake
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import keys, manifest
-from service.jobs.model import Options
+from service.jobs.model import Job, Options
 from service.jobs.store import PLAN
 from tests.service.api.harness import LIMIT_BYTES, Service, running
 from tests.service.api.samples import CLIP, png, png_that_declares, stored_job
@@ -227,14 +227,43 @@ class Broken:
         return getattr(self._inner, name)
 
 
-@pytest.mark.parametrize("method", ["queue_depth", "create", "now"])
-def test_a_store_that_is_down_is_503_and_nothing_is_half_recorded(service: Service, method: str) -> None:
-    service.store = Broken(service.store, StoreUnavailable("redis-7.internal refuses"), method)  # type: ignore[assignment]
+@pytest.mark.parametrize("methods", [["queue_depth"], ["create"], ["now", "create", "delete"]])
+def test_a_store_that_is_down_is_503_and_nothing_is_half_recorded(
+    service: Service, methods: list[str]
+) -> None:
+    service.store = Broken(service.store, StoreUnavailable("redis-7.internal refuses"), *methods)  # type: ignore[assignment]
     answer = post(service)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/store_unavailable")
     assert "redis-7" not in answer.text
     assert answer.headers["retry-after"]
     assert service.objects() == []
+
+
+def test_a_job_that_may_have_been_made_keeps_its_bytes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of `create` is lost, and the store stays away, so nobody can take the job back."""
+    create, delete = service.store.create, service.store.delete
+
+    def without_answer(job: Job, *, idempotency_key: str | None = None) -> Job:
+        create(job, idempotency_key=idempotency_key)
+        raise StoreUnavailable("the connection broke")
+
+    monkeypatch.setattr(service.store, "create", without_answer)
+    monkeypatch.setattr(
+        service.store, "delete", Broken(service.store, StoreUnavailable("away"), "delete").delete
+    )
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    assert service.ask("POST", "/upscale", files=files, headers=headers).status_code == 503
+    monkeypatch.setattr(service.store, "create", create)
+    monkeypatch.setattr(service.store, "delete", delete)
+
+    answer = service.ask("POST", "/upscale", files=files, headers=headers)
+    job_id = answer.json()["id"]
+    assert answer.status_code == 202
+    assert service.storage.get(keys.input_key(job_id)) == CLIP
+    assert manifest.load(service.storage, job_id).job.id == job_id
+    assert {key.split("/")[1] for key in service.objects()} == {job_id}
 
 
 @pytest.mark.parametrize("method", ["writer", "put", "stat"])
