@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.jobs import view
+from service.api.jobs import find, view
 from service.api.problems import problem_responses
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
@@ -41,7 +41,7 @@ RETRY_MS = 1000  # what a browser waits before it connects again
     },
 )
 async def follow_job(job_id: str, services: UsedServices) -> StreamingResponse:
-    job = await in_thread(services.store.get, job_id)  # an unknown job is a 404, not an empty stream
+    job = await in_thread(find, services, job_id)  # an unknown job is a 404, not an empty stream
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_events(services, job), media_type="text/event-stream", headers=headers)
 

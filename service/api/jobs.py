@@ -3,7 +3,6 @@
 Not here: progress as a stream (events.py), the bytes of a result (results.py) or of a preview (previews.py).
 """
 
-from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -11,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import problem_responses
-from service.errors import IllegalTransition, UnknownJob
+from service.errors import UnknownJob
 from service.formats import MediaKind
-from service.jobs import keys, manifest
-from service.jobs.model import Job, JobError, Options
+from service.jobs import manifest
+from service.jobs.ending import clear, end, expire
+from service.jobs.model import Job, JobError, Options, is_job_id
 from service.jobs.states import JobEvent, JobState
 
 router = APIRouter(tags=["jobs"])
@@ -122,7 +122,7 @@ async def list_jobs(
 @router.get("/jobs/{job_id}", summary="Look at a job", responses=problem_responses(404, 503))
 async def get_job(job_id: str, response: Response, services: UsedServices) -> JobView:
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
-    job = await in_thread(services.store.get, job_id)
+    job = await in_thread(find, services, job_id)
     if not job.state.is_terminal:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
     return view(job)
@@ -139,26 +139,23 @@ async def delete_job(job_id: str, services: UsedServices) -> JobView:
     return view(await in_thread(_withdraw, services, job_id))
 
 
+def find(services: Services, job_id: str) -> Job:
+    """The job as the store has it; one that the store lost as its manifest has it. Raises UnknownJob."""
+    try:
+        return services.store.get(job_id)
+    except UnknownJob:
+        if not is_job_id(job_id):
+            raise
+        return manifest.load(services.storage, job_id).standing()
+
+
 def _withdraw(services: Services, job_id: str) -> Job:
-    job = services.store.get(job_id)
+    """A job that ends in another way in this very moment keeps that end, and its result."""
+    store, storage = services.store, services.storage
+    job = find(services, job_id)
     if not job.state.is_terminal:
-        # Its files stay while a worker may still read them; the sweeper removes them in time.
-        with suppress(IllegalTransition):  # it ended in this very moment
-            job = services.store.transition(job_id, JobEvent.CANCEL)
-            _record_end(services, job)
-            return job
-        job = services.store.get(job_id)
+        return end(store, storage, job, JobEvent.CANCEL)
     if job.state is JobState.SUCCEEDED:
-        job = services.store.transition(job_id, JobEvent.EXPIRE, result_key=None)
-    _record_end(services, job)  # always: an earlier DELETE may have failed half-way
-    for key in services.storage.list(keys.job_prefix(job_id)):
-        if key != keys.manifest_key(job_id):
-            services.storage.delete(key)
+        return expire(store, storage, job)
+    clear(storage, job)  # an earlier DELETE may have failed half-way
     return job
-
-
-def _record_end(services: Services, job: Job) -> None:
-    """Tell the manifest too: a store rebuilt from it must not bring the job back to life."""
-    with suppress(UnknownJob):  # no manifest, nothing to rebuild from
-        written = manifest.load(services.storage, job.id)
-        manifest.save(services.storage, written.model_copy(update={"job": job}))

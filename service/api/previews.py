@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.jobs import find
 from service.api.problems import problem_responses
 from service.errors import NoPreview, ResultExpired
 from service.jobs import keys
@@ -47,7 +48,7 @@ async def get_preview(job_id: str, request: Request, services: UsedServices) -> 
 
 
 def _read(services: Services, job_id: str) -> bytes:
-    job = services.store.get(job_id)
+    job = find(services, job_id)
     if job.state is JobState.EXPIRED:
         raise ResultExpired("the result and its preview were removed", field="id", value=job_id)
     try:

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.jobs import find
 from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
 from service.formats import media_type_of
@@ -81,7 +82,7 @@ async def get_result(job_id: str, request: Request, services: UsedServices) -> R
 
 def _find(services: Services, job_id: str) -> tuple[Job, str, int]:
     """The job, the key of its result and its size; raises what fits when there is none."""
-    job = services.store.get(job_id)
+    job = find(services, job_id)
     expired = ResultExpired("the result was removed", field="id", value=job_id)
     if job.state is JobState.EXPIRED:
         raise expired

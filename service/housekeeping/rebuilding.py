@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from service import metrics
 from service.errors import UnknownJob
-from service.jobs import keys, manifest
+from service.jobs import ending, keys, manifest
 from service.jobs.manifest import Manifest, Plan
-from service.jobs.model import created_at_of
-from service.jobs.states import JobState
+from service.jobs.model import Job, created_at_of
 from service.jobs.store import FinishedPart, JobStore
 from service.objects.base import Storage
 
@@ -34,7 +33,8 @@ def rebuild(store: JobStore, storage: Storage) -> None:
 
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:
-    if _is_known(store, job_id):
+    known = _known(store, job_id)
+    if known is not None and (known.state.is_terminal or keys.ended_key(job_id) not in found):
         return
     try:
         recorded = manifest.load(storage, job_id)
@@ -43,9 +43,12 @@ def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[s
     except ValidationError:
         log.exception("manifest_refused", extra={"job": job_id})
         return
-    if restore(store, recorded, found):
-        metrics.SWEEPER_ACTIONS.labels("restore").inc()
-        log.warning("job_restored", extra={"job": job_id, "state": store.get(job_id).state.value})
+    if known is not None:  # the store lost no more than the job's end
+        ending.conclude(store, storage, recorded)
+    elif not restore(store, recorded, found):
+        return
+    metrics.SWEEPER_ACTIONS.labels("restore").inc()
+    log.warning("job_restored", extra={"job": job_id, "state": store.get(job_id).state.value})
 
 
 def _discard_unaccepted(store: JobStore, storage: Storage, job_id: str) -> None:
@@ -53,23 +56,22 @@ def _discard_unaccepted(store: JobStore, storage: Storage, job_id: str) -> None:
         age_s = store.now() - created_at_of(job_id)
     except ValueError:
         return  # no name of ours
-    if age_s > UNACCEPTED_S and not _is_known(store, job_id):
+    if age_s > UNACCEPTED_S and _known(store, job_id) is None:
         storage.delete_prefix(keys.job_prefix(job_id))
         metrics.SWEEPER_ACTIONS.labels("discard").inc()
         log.info("upload_discarded", extra={"job": job_id})
 
 
-def _is_known(store: JobStore, job_id: str) -> bool:
+def _known(store: JobStore, job_id: str) -> Job | None:
     try:
-        store.get(job_id)
+        return store.get(job_id)
     except UnknownJob:
-        return False
-    return True
+        return None
 
 
 def restore(store: JobStore, recorded: Manifest, found: Collection[str]) -> bool:
     """Put one job back into the store, with the parts whose keys were found; False when it is there."""
-    job = recorded.job
+    job = recorded.standing()
     if job.state.is_terminal:
         return store.restore(job, idempotency_key=recorded.idempotency_key)
     plan = recorded.plan if job.kind == "video" else None  # a picture starts anew
@@ -79,10 +81,7 @@ def restore(store: JobStore, recorded: Manifest, found: Collection[str]) -> bool
         if key.startswith((keys.parts_prefix(job.id), keys.states_prefix(job.id)))
     ]
     return store.restore(
-        # What has a plan goes on running from it; planning it again could pin another model.
-        job.model_copy(
-            update={"state": JobState.QUEUED if plan is None else JobState.RUNNING, "frames_done": 0}
-        ),
+        job,
         segments=() if plan is None else plan.segments,
         parts={} if plan is None else finished_parts(job.id, plan, found),
         # Larger than every fence that left a trace, and than those of workers that still hold an old lease.

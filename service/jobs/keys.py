@@ -1,7 +1,9 @@
 """Where the objects of a job lie in storage: the one place that knows the layout.
 
 jobs/<id>/input                     the upload as it came
-jobs/<id>/job.json                  the manifest
+jobs/<id>/job.json                  the manifest as the job was accepted
+jobs/<id>/planned.json              the manifest with its plan
+jobs/<id>/ended.json                the manifest with the job's end
 jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
 jobs/<id>/states/<segment>-<fence>  where its successor starts from
 jobs/<id>/preview.jpg               the frame finished last, reduced
@@ -21,6 +23,14 @@ def input_key(job_id: str) -> str:
 
 def manifest_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}job.json"
+
+
+def planned_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}planned.json"
+
+
+def ended_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}ended.json"
 
 
 def parts_prefix(job_id: str) -> str:
@@ -43,8 +53,13 @@ def preview_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}preview.jpg"
 
 
+def results_prefix(job_id: str) -> str:
+    """What every result's key begins with; it is no folder."""
+    return f"{job_prefix(job_id)}result"
+
+
 def result_key(job_id: str, extension: str) -> str:
-    return f"{job_prefix(job_id)}result.{extension}"
+    return f"{results_prefix(job_id)}.{extension}"
 
 
 def segment_and_fence(key: str) -> tuple[int, int]:

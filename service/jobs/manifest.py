@@ -1,9 +1,14 @@
-"""Manifest: the truth about a job, one JSON object beside its upload. The store can be made again from it.
+"""Manifest: the truth about a job, JSON beside its upload. The store can be made again from it.
 
 Written at acceptance, after planning and at the end, no more: progress and leases live in the store alone.
-Not here: how a plan is made (worker/job/plan.py), how the store is rebuilt from manifests (housekeeping/).
+Each time it is an object of its own that only appears where none is, so of several who plan or end a job the
+first is right, and none can overwrite what another wrote. The latest of the three is the manifest.
+
+Not here: how a plan is made (worker/job/plan.py), what an end brings with it (ending.py), how the store is
+rebuilt from manifests (housekeeping/).
 """
 
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +17,7 @@ from service.errors import UnknownJob
 from service.formats import MediaKind
 from service.jobs import keys
 from service.jobs.model import Job, Record
+from service.jobs.states import JobState
 from service.objects.base import NotFound, Storage
 
 
@@ -72,21 +78,75 @@ class Manifest(Record):
     plan: Plan | None = None  # None until planned
     idempotency_key: str | None = None
 
+    def standing(self) -> Job:
+        """The job as far as the manifest knows: what has a plan goes on running from it."""
+        if self.job.state.is_terminal:
+            return self.job
+        state = JobState.QUEUED if self.plan is None else JobState.RUNNING
+        return self.job.model_copy(update={"state": state, "frames_done": 0})
+
 
 def save(storage: Storage, manifest: Manifest) -> None:
-    """Whole or not at all: a reader sees the old manifest or the new one."""
-    storage.put(keys.manifest_key(manifest.job.id), manifest.model_dump_json().encode())
+    """The manifest of a job that is being accepted."""
+    storage.put(keys.manifest_key(manifest.job.id), _encoded(manifest))
+
+
+def settle_plan(storage: Storage, found: Manifest, plan: Plan) -> Plan:
+    """Record what was planned, unless a plan is recorded: the first one stands, and is returned."""
+    if storage.put_if_absent(
+        keys.planned_key(found.job.id), _encoded(found.model_copy(update={"plan": plan}))
+    ):
+        return plan
+    stands = load(storage, found.job.id).plan
+    return stands or plan  # an end that came before any plan is told to the step by its lease
+
+
+def settle_end(storage: Storage, job: Job) -> Manifest:
+    """Record how the job ended, unless that is recorded: the first end stands, and is returned."""
+    try:
+        found = load(storage, job.id)
+    except UnknownJob:  # then there is nothing that the job could be rebuilt from either
+        return Manifest(job=job)
+    if found.job.state.is_terminal:
+        return found
+    ended = found.model_copy(update={"job": job})
+    # A storage that is asked again, because its answer got lost, says that there is one: ours.
+    return ended if storage.put_if_absent(keys.ended_key(job.id), _encoded(ended)) else load(storage, job.id)
+
+
+def settle_expiry(storage: Storage, job: Job) -> Manifest:
+    """Record that a result is gone: the one change an end may see, and always the same."""
+    try:
+        expired = load(storage, job.id).model_copy(update={"job": job})
+    except UnknownJob:
+        return Manifest(job=job)
+    storage.put(keys.ended_key(job.id), _encoded(expired))
+    return expired
 
 
 def load(storage: Storage, job_id: str) -> Manifest:
     """Raises UnknownJob when there is none."""
+    for key in (keys.ended_key(job_id), keys.planned_key(job_id), keys.manifest_key(job_id)):
+        with suppress(NotFound):
+            return Manifest.model_validate_json(storage.get(key))
+    raise UnknownJob("There is no such job.", field="id", value=job_id)
+
+
+def load_end(storage: Storage, job_id: str) -> Manifest | None:
+    """The manifest when it says that the job is over."""
     try:
-        return Manifest.model_validate_json(storage.get(keys.manifest_key(job_id)))
-    except NotFound as missing:
-        raise UnknownJob("There is no such job.", field="id", value=job_id) from missing
+        return Manifest.model_validate_json(storage.get(keys.ended_key(job_id)))
+    except NotFound:
+        return None
 
 
 def forget(storage: Storage, job_id: str) -> None:
-    """Remove a job's objects. Its manifest goes first, else a rebuild in between would bring the job back."""
-    storage.delete(keys.manifest_key(job_id))
+    """Remove a job's objects. Its manifest goes first, else a rebuild in between would bring the job back; of
+    that the end goes last, else the job would seem to go on."""
+    for key in (keys.manifest_key(job_id), keys.planned_key(job_id), keys.ended_key(job_id)):
+        storage.delete(key)
     storage.delete_prefix(keys.job_prefix(job_id))
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    return manifest.model_dump_json().encode()

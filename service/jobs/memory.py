@@ -1,17 +1,19 @@
 """JobStore in the memory of one process: for tests and for reading, as it states the rules in plain Python.
 
-The contract suite holds it and redis.py to the same behaviour; store.py tells the rules.
+The contract suite holds it and redis.py to the same behaviour; store.py tells the rules, memory_entry.py has
+those of one job.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import RLock
 from typing import Any
 
 from service.jobs.manifest import Segment
+from service.jobs.memory_entry import Entry
 from service.jobs.model import Job
-from service.jobs.states import WITHOUT_RESULT, JobEvent, JobState, advance
+from service.jobs.states import EXPIRY, WITHOUT_RESULT, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
     FINISHED_PAGE,
@@ -23,21 +25,10 @@ from service.jobs.store import (
     StepRecord,
     in_order,
     key_conflict,
-    runnable_in,
-    segment_index,
     segment_step,
     too_many_attempts,
     unknown_job,
 )
-
-
-@dataclass
-class _Entry:
-    job: Job
-    unbegun: StepRecord  # of a step that no worker has had; its fence is the floor of all later ones
-    steps: dict[Step, StepRecord]
-    segments: dict[int, Segment] = field(default_factory=dict)
-    idempotency_key: str | None = None
 
 
 class MemoryStore:
@@ -45,7 +36,7 @@ class MemoryStore:
         self.now = clock
         self._lease_s = lease_s
         self._attempts_max = attempts_max
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._ids_by_key: dict[str, str] = {}
         self._is_complete = False
         self._lock = RLock()
@@ -75,10 +66,19 @@ class MemoryStore:
             if job.id in self._entries:
                 return False
             entry = self._insert(job, idempotency_key, fence_floor)
-            self._lay_out(entry, segments)
+            entry.lay_out(segments)
             for index, part in (parts or {}).items():
-                self._mark_done(entry, segment_step(index), part_key=part.part_key, state_key=part.state_key)
+                outcome = {"part_key": part.part_key, "state_key": part.state_key}
+                entry.mark_done(segment_step(index), at=self.now(), **outcome)
             return True
+
+    def conclude(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        with self._lock:
+            entry = self._entries.get(job.id) or self._insert(job, idempotency_key)
+            known = entry.job
+            if not known.state.is_terminal or (known.state, job.state) == EXPIRY:
+                entry.set(job, frames_done=max(known.frames_done, job.frames_done), at=self.now())
+            return entry.job
 
     def get(self, job_id: str) -> Job:
         with self._lock:
@@ -94,12 +94,12 @@ class MemoryStore:
         with self._lock:
             entry = self._entry(job_id)
             state = advance(entry.job.state, event)
-            return self._set(entry, entry.job.with_changes(**changes), state=state)
+            return entry.set(entry.job.with_changes(**changes), state=state, at=self.now())
 
     def update(self, job_id: str, **changes: Any) -> Job:
         with self._lock:
             entry = self._entry(job_id)
-            return self._set(entry, entry.job.with_changes(**changes))
+            return entry.set(entry.job.with_changes(**changes), at=self.now())
 
     # Steps
 
@@ -108,13 +108,13 @@ class MemoryStore:
             entry = self._entry(job_id)
             if entry.job.state not in RUNNABLE_IN[PLAN]:
                 return False
-            self._lay_out(entry, segments)
+            entry.lay_out(segments)
             return True
 
     def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
         with self._lock:
             entry = self._entries.get(job_id)
-            if entry is None or not self._may_run(entry, step):
+            if entry is None or not entry.may_run(step):
                 return None
             record = entry.steps[step]
             if self._is_held(record):
@@ -138,7 +138,7 @@ class MemoryStore:
                 return False
             entry = self._entries[lease.job_id]
             entry.steps[lease.step] = replace(record, expires_at=self.now() + self._lease_s)
-            self._move_progress(entry, lease.step, frames_done)
+            entry.move_progress(lease.step, frames_done, at=self.now())
             return True
 
     def release(self, lease: Lease) -> None:
@@ -166,7 +166,7 @@ class MemoryStore:
                 if entry.job.state in WITHOUT_RESULT:
                     return False
                 outcome = {"part_key": part_key, "state_key": state_key, "seconds": dict(seconds or {})}
-                self._mark_done(entry, lease.step, **outcome)
+                entry.mark_done(lease.step, at=self.now(), **outcome)
             return True
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
@@ -179,7 +179,7 @@ class MemoryStore:
             entry = self._entries.get(job_id)
             if entry is None:
                 return {}
-            runnable = (step for step in entry.steps if self._may_run(entry, step))
+            runnable = (step for step in entry.steps if entry.may_run(step))
             steps = in_order(step for step in runnable if not self._is_held(entry.steps[step]))
             return {step: entry.steps[step].queued_at for step in steps}
 
@@ -227,14 +227,14 @@ class MemoryStore:
 
     # Rules
 
-    def _entry(self, job_id: str) -> _Entry:
+    def _entry(self, job_id: str) -> Entry:
         if job_id not in self._entries:
             raise unknown_job(job_id)
         return self._entries[job_id]
 
-    def _insert(self, job: Job, idempotency_key: str | None, fence_floor: int = 0) -> _Entry:
+    def _insert(self, job: Job, idempotency_key: str | None, fence_floor: int = 0) -> Entry:
         unbegun = StepRecord(fence=fence_floor)
-        new = _Entry(job, unbegun, steps={PLAN: unbegun, ASSEMBLE: unbegun})
+        new = Entry(job, unbegun, steps={PLAN: unbegun, ASSEMBLE: unbegun})
         entry = self._entries.setdefault(job.id, new)
         # A key belongs to the job that came first, also when a later one's manifest is found.
         if idempotency_key is not None and idempotency_key not in self._ids_by_key:
@@ -258,46 +258,3 @@ class MemoryStore:
         return Lease(
             job_id=job_id, step=step, owner=owner, fence=fence, expires_at=expires_at, attempt=record.attempts
         )
-
-    def _may_run(self, entry: _Entry, step: Step) -> bool:
-        """Runnable but for a lease."""
-        record = entry.steps.get(step)
-        if record is None or record.done or entry.job.state not in runnable_in(step, entry.job.kind):
-            return False
-        if step == ASSEMBLE:
-            return bool(entry.segments) and all(
-                entry.steps[segment_step(index)].done for index in entry.segments
-            )
-        index = segment_index(step)
-        follows = None if index is None else entry.segments[index].follows
-        return follows is None or entry.steps[segment_step(follows)].done
-
-    def _set(self, entry: _Entry, job: Job, **kept: Any) -> Job:
-        entry.job = job.model_copy(update={"updated_at": self.now(), **kept})
-        return entry.job
-
-    def _lay_out(self, entry: _Entry, segments: Iterable[Segment]) -> None:
-        entry.segments = {segment.index: segment for segment in segments}
-        fixed = {step: entry.steps[step] for step in (PLAN, ASSEMBLE)}
-        entry.steps = fixed | {segment_step(index): entry.unbegun for index in entry.segments}
-
-    def _mark_done(self, entry: _Entry, step: Step, **outcome: Any) -> None:
-        index = segment_index(step)
-        if index is not None:
-            self._move_progress(entry, step, entry.segments[index].frame_count)
-        entry.steps[step] = replace(entry.steps[step], done=True, queued_at=None, **outcome)
-
-    def _move_progress(self, entry: _Entry, step: Step, frames_done: int) -> None:
-        """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""
-        index = segment_index(step)
-        if index is not None:
-            frame_count = entry.segments[index].frame_count
-        elif step == PLAN and entry.job.kind == "image":
-            frame_count = 1
-        else:
-            return
-        record = entry.steps[step]
-        frames_done = min(max(frames_done, record.frames_done), frame_count)
-        gained = frames_done - record.frames_done
-        entry.steps[step] = replace(record, frames_done=frames_done)
-        self._set(entry, entry.job, frames_done=entry.job.frames_done + gained)

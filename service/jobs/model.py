@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.errors import InvalidOption, UpscaleError
 from service.formats import CONTAINERS, FORMATS, VIDEO_ONLY, Codec, Format, MediaKind, Scale, check_held
-from service.jobs.states import JobState
+from service.jobs.states import JobEvent, JobState, advance
 
 _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
 _RANDOM_BYTES = 16  # 128 bits nobody can guess: the id is what gives access to a result
@@ -127,6 +127,11 @@ class Job(Record):
         assert not changes.keys() & KEPT_BY_STORE, f"not for callers: {changes.keys() & KEPT_BY_STORE}"
         return type(self).model_validate({**dict(self), **changes})
 
+    def after(self, event: JobEvent, *, at: float, **changes: Any) -> Self:
+        """As it is once the event has moved it, with other fields set; raises IllegalTransition."""
+        state = advance(self.state, event)
+        return self.with_changes(**changes).model_copy(update={"state": state, "updated_at": at})
+
     def request_digest(self) -> str:
         """The same for two uploads that ask for the same thing: equal bytes and equal options."""
         text = f"{self.sha256} {self.options.model_dump_json()}"
@@ -146,3 +151,12 @@ def created_at_of(job_id: str) -> float:
     if len(raw) != _TIME_BYTES + _RANDOM_BYTES:
         raise ValueError(f"not a job id: {job_id!r}")
     return int.from_bytes(raw[:_TIME_BYTES]) / 1000
+
+
+def is_job_id(text: str) -> bool:
+    """Whether it is one of ours, and so also a plain name in storage."""
+    try:
+        created_at_of(text)
+    except ValueError:
+        return False
+    return text == text.lower()

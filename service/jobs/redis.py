@@ -7,18 +7,17 @@ here retries for long: callers learn at once that the store is away (StoreUnavai
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from service.errors import StoreUnavailable
 from service.jobs import redis_forms as forms
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.redis_errors import answering
 from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
@@ -37,11 +36,6 @@ from service.jobs.store import (
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0  # every script takes milliseconds; a server this slow is as good as gone
 RETRIES = 2  # enough for a pooled connection that a restarted server has closed
-
-# Replies of a server that runs but takes no writes now; every other reply of error is a mistake of ours. The
-# client has classes for some, and others begin with their name.
-_REFUSALS = (redis.OutOfMemoryError, redis.ReadOnlyError)
-_REFUSAL_NAMES = ("MISCONF", "NOREPLICAS", "MASTERDOWN")
 
 
 class RedisStore:
@@ -110,8 +104,22 @@ class RedisStore:
         )
         return bool(restored)
 
+    def conclude(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        fields = self._run(
+            "conclude",
+            id=job.id,
+            key=idempotency_key,
+            digest=job.request_digest(),
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+            state=job.state,
+            frames_done=job.frames_done,
+            fields=forms.job_fields(job),
+        )
+        return forms.job_of_list(fields)
+
     def get(self, job_id: str) -> Job:
-        with _answering():
+        with answering():
             fields = cast(dict[str, str], self._client.hgetall(f"{PREFIX}job:{job_id}"))
         if not fields:
             raise unknown_job(job_id)
@@ -178,7 +186,7 @@ class RedisStore:
         )
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
-        with _answering():
+        with answering():
             flat = cast(dict[str, str], self._client.hgetall(f"{PREFIX}steps:{job_id}"))
         return forms.step_records(flat)
 
@@ -193,11 +201,11 @@ class RedisStore:
     # The whole
 
     def active(self) -> list[str]:
-        with _answering():
+        with answering():
             return cast(list[str], self._client.zrange(f"{PREFIX}active", 0, -1))
 
     def finished_before(self, time_s: float) -> list[str]:
-        with _answering():
+        with answering():
             return cast(
                 list[str],
                 self._client.zrangebyscore(
@@ -206,34 +214,34 @@ class RedisStore:
             )
 
     def queue_depth(self) -> int:
-        with _answering():
+        with answering():
             return self._client.zcard(f"{PREFIX}active")
 
     def counts(self) -> dict[JobState, int]:
-        with _answering():
+        with answering():
             counts = cast(dict[str, str], self._client.hgetall(f"{PREFIX}counts"))
         return {state: int(counts.get(state.value, 0)) for state in JobState}
 
     def now(self) -> float:
-        with _answering():
+        with answering():
             seconds, microseconds = self._client.time()
         return seconds + microseconds / 1_000_000
 
     def is_complete(self) -> bool:
-        with _answering():
+        with answering():
             return bool(self._client.exists(f"{PREFIX}complete"))
 
     def mark_complete(self) -> None:
-        with _answering():
+        with answering():
             self._client.set(f"{PREFIX}complete", "1")
 
     def ping(self) -> None:
         # A write, because a full or read-only server still answers PING.
-        with _answering():
+        with answering():
             self._client.set(f"{PREFIX}ping", "1", ex=60)
 
     def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
-        with _answering():
+        with answering():
             ids = cast(
                 list[str],
                 self._client.zrevrangebylex(
@@ -269,21 +277,8 @@ class RedisStore:
         return forms.job_of_list(values[0])
 
     def _run(self, script: str, /, **given: Any) -> Any:
-        with _answering():
+        with answering():
             return self._scripts.run(script, **given)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Turn what the client raises when the server is away, or takes no writes, into StoreUnavailable."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable("The job store does not answer.") from error
-    except redis.ResponseError as error:
-        if not isinstance(error, _REFUSALS) and not str(error).startswith(_REFUSAL_NAMES):
-            raise
-        raise StoreUnavailable("The job store takes no writes.") from error
 
 
 def _held(lease: Lease) -> dict[str, Any]:

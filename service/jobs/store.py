@@ -132,6 +132,12 @@ class JobStore(Protocol):
     ) -> bool:
         """Put a job back from its manifest; False when the store knows it. New fences exceed the floor."""
 
+    def conclude(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        """Make a job what its manifest says that it ended as, whatever it was; return it as it stands now.
+
+        A job that had ended stays as it is, unless its result expired since; an unknown one is put back.
+        """
+
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from service import metrics
 from service.formats import Container
 from service.jobs import keys, manifest
+from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
 from service.jobs.store import segment_step
@@ -54,11 +55,9 @@ def assemble(context: WorkerContext, held: Held) -> None:
         notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
         report["notices"] = list(dict.fromkeys(notices))
     held.check()
-    job = context.store.transition(job_id, JobEvent.SUCCEED, report=report, result_key=result_key)
-    manifest.save(context.storage, found.model_copy(update={"job": job}))
+    job = context.store.get(job_id)
+    job = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(job.state).inc()
-    context.storage.delete_prefix(keys.parts_prefix(job_id))
-    context.storage.delete_prefix(keys.states_prefix(job_id))
     context.inputs.forget(job_id)
 
 

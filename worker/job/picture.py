@@ -16,6 +16,7 @@ from model_core.config import SCALE
 from service import metrics
 from service.formats import suffix_of
 from service.jobs import keys, manifest
+from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job
 from service.jobs.states import TRANSITIONS, JobEvent
@@ -57,8 +58,6 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
     finally:
         path.unlink(missing_ok=True)
     context.inputs.forget(job.id)
-    if found.plan is not None:  # the former version planned it, and may have left the part
-        context.storage.delete_prefix(keys.parts_prefix(job.id))
 
 
 def reduced(high: HighFrame, scale: int) -> HighFrame:
@@ -136,7 +135,7 @@ def _conclude(
     """Store the result, then say that the job has it."""
     plan, job = found.plan, found.job
     assert plan is not None
-    _enter(context, job, JobEvent.ASSEMBLY_STARTED)
+    job = _enter(context, job, JobEvent.ASSEMBLY_STARTED)
     result_key = keys.result_key(job.id, suffix_of(plan.container).removeprefix("."))
     with held.timed("upload"):
         patiently(context.storage.put_file, result_key, path)
@@ -149,6 +148,5 @@ def _conclude(
     )
     report |= {"frames_out": 1, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
     held.check()
-    ended = context.store.transition(job.id, JobEvent.SUCCEED, report=report, result_key=result_key)
-    manifest.save(context.storage, found.model_copy(update={"job": ended}))
+    ended = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(ended.state).inc()

@@ -31,11 +31,9 @@ def plan(context: WorkerContext, held: Held) -> None:
     job_id = held.lease.job_id
     context.store.transition(job_id, JobEvent.PLANNING_STARTED)
     found = manifest.load(context.storage, job_id)
-    found.job.options.check_fit(found.job.kind)
-    with context.inputs.open(job_id) as path, held.timed("plan"):
-        planned = _plan(context, held, path, found.job.options)
+    planned = found.plan or _make(context, held, found)
     held.check()
-    manifest.save(context.storage, found.model_copy(update={"plan": planned}))
+    planned = manifest.settle_plan(context.storage, found, planned)
     context.store.set_segments(job_id, planned.segments)
     context.store.transition(
         job_id,
@@ -45,6 +43,12 @@ def plan(context: WorkerContext, held: Held) -> None:
         version=planned.version,
     )
     held.finish()
+
+
+def _make(context: WorkerContext, held: Held, found: Manifest) -> Plan:
+    found.job.options.check_fit(found.job.kind)
+    with context.inputs.open(found.job.id) as path, held.timed("plan"):
+        return _plan(context, held, path, found.job.options)
 
 
 def cut_segments(frame_count: int, cuts: Iterable[int], *, frames_max: int) -> tuple[Segment, ...]:

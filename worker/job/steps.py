@@ -20,7 +20,7 @@ from service.errors import (
     UnknownJob,
     UpscaleError,
 )
-from service.jobs import keys, manifest
+from service.jobs import ending, manifest
 from service.jobs.model import JobError
 from service.jobs.states import JobEvent
 from service.jobs.store import Step, kind_of
@@ -82,6 +82,7 @@ def _work(context: WorkerContext, held: Held) -> bool:
     A storage that is away for everyone is no attempt of this job's, however often.
     """
     try:
+        _leave_what_is_over(context, held)
         job = context.store.get(held.lease.job_id)
         if job.kind == "image":
             picture.upscale(context, held, job)
@@ -94,6 +95,14 @@ def _work(context: WorkerContext, held: Held) -> bool:
         except StorageUnavailable:
             raise GivenBack("the storage is away") from error
         raise
+
+
+def _leave_what_is_over(context: WorkerContext, held: Held) -> None:
+    """A store that lost its last moments may hand out a step of a job that its manifest knows to be over."""
+    recorded = manifest.load_end(context.storage, held.lease.job_id)
+    if recorded is not None:
+        ending.conclude(context.store, context.storage, recorded)
+        raise LeaseLost(f"{held.lease.job_id} is over")
 
 
 def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
@@ -110,14 +119,13 @@ def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
 def _fail(context: WorkerContext, job_id: str, error: UpscaleError) -> None:
     """End the job with the reason, unless it has ended already."""
     try:
-        job = context.store.transition(job_id, JobEvent.FAIL, error=JobError.from_exception(error))
-        log.info("job_failed", extra={"code": error.code})
-        metrics.JOBS_ENDED.labels(error.code).inc()
-        found = manifest.load(context.storage, job_id)
-        manifest.save(context.storage, found.model_copy(update={"job": job}))
+        reason = JobError.from_exception(error)
+        standing = context.store.get(job_id)
+        job = ending.end(context.store, context.storage, standing, JobEvent.FAIL, error=reason)
     except (IllegalTransition, UnknownJob):
         return
     finally:
         context.inputs.forget(job_id)
-    for prefix in (keys.parts_prefix(job_id), keys.states_prefix(job_id)):
-        context.storage.delete_prefix(prefix)
+    if job.error == reason:
+        log.info("job_failed", extra={"code": error.code})
+        metrics.JOBS_ENDED.labels(error.code).inc()

@@ -113,6 +113,20 @@ local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   end
 end
 
+-- fields: {name, JSON, name, JSON ...}
+local function move(id, state, target, fields)
+  local time_s = text(now())
+  if #fields > 0 then redis.call('HSET', P .. 'job:' .. id, unpack(fields)) end
+  redis.call('HSET', P .. 'job:' .. id, 'updated_at', time_s, 'state', cjson.encode(target))
+  if target == state then return end
+  redis.call('HINCRBY', P .. 'counts', state, -1)
+  redis.call('HINCRBY', P .. 'counts', target, 1)
+  if TERMINAL[target] then
+    redis.call('ZREM', P .. 'active', id)
+    redis.call('ZADD', P .. 'finished', time_s, id)
+  end
+end
+
 -- A key belongs to the job that came first, also when a later one's manifest is found.
 local function remember_key(id, key)
   if key == '' or redis.call('EXISTS', P .. 'key:' .. key) == 1 then return end

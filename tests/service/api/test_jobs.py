@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import httpx
@@ -13,6 +14,8 @@ import pytest
 from service.api import events
 from service.errors import StoreUnavailable
 from service.jobs import keys, manifest
+from service.jobs.ending import end
+from service.jobs.model import new_job_id
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import segment_step
 from tests.service.api.harness import Service, running
@@ -121,7 +124,7 @@ def test_deleting_a_finished_job_removes_its_files_but_not_its_record(service: S
 
     assert service.ask("DELETE", "/jobs/a").json()["state"] == "expired"
 
-    assert service.objects() == [keys.manifest_key("a")]
+    assert service.objects() == [keys.ended_key("a"), keys.manifest_key("a")]
     assert service.ask("GET", "/jobs/a").json()["state"] == "expired"
     assert service.ask("GET", "/jobs/a/result").status_code == 410
     assert manifest.load(service.storage, "a").job.state is JobState.EXPIRED
@@ -138,19 +141,82 @@ def test_deleting_twice_is_harmless(service: Service, finished: bool) -> None:
     assert second.json()["state"] == first.json()["state"]
 
 
-def test_a_job_that_fails_while_it_is_withdrawn_stays_failed(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("event", [JobEvent.FAIL, JobEvent.SUCCEED])
+def test_a_job_that_ends_while_it_is_withdrawn_keeps_that_end_and_its_result(
+    service: Service, monkeypatch: pytest.MonkeyPatch, event: JobEvent
 ) -> None:
     stored_job(service.store, service.storage, "a")
-    transition = service.store.transition
+    begin(service.store, "a")
+    service.store.transition("a", JobEvent.ASSEMBLY_STARTED)
+    service.storage.put(keys.result_key("a", "mp4"), b"large")
+    now = service.store.now
 
-    def fails_first(job_id: str, event: JobEvent) -> object:
-        transition(job_id, JobEvent.FAIL)
-        return transition(job_id, event)
+    def ends_first() -> float:
+        monkeypatch.setattr(service.store, "now", now)
+        changes = {"result_key": keys.result_key("a", "mp4")} if event is JobEvent.SUCCEED else {}
+        end(service.store, service.storage, service.store.get("a"), event, **changes)
+        return now()
 
-    monkeypatch.setattr(service.store, "transition", fails_first)
+    monkeypatch.setattr(service.store, "now", ends_first)
     answer = service.ask("DELETE", "/jobs/a")
-    assert (answer.status_code, answer.json()["state"]) == (200, "failed")
+    state = "failed" if event is JobEvent.FAIL else "succeeded"
+    assert (answer.status_code, answer.json()["state"]) == (200, state)
+    assert manifest.load(service.storage, "a").job.state == state
+    if event is JobEvent.SUCCEED:
+        assert service.ask("GET", "/jobs/a/result").content == b"large"
+
+
+def test_a_cancelled_upload_is_gone_at_once(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a")
+    service.storage.put(keys.part_key("a", 0, 1), b"part")
+    service.ask("DELETE", "/jobs/a")
+    assert service.objects() == [keys.ended_key("a"), keys.manifest_key("a")]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_many_who_delete_one_job_at_once_all_hear_the_same(service: Service, finished: bool) -> None:
+    for _ in range(5):
+        job_id = new_job_id()
+        stored_job(service.store, service.storage, job_id)
+        begin(service.store, job_id)
+        if finished:
+            succeed(service.store, service.storage, job_id, b"large")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _, i=job_id: service.ask("DELETE", f"/jobs/{i}"), range(8)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert {answer.json()["state"] for answer in answers} == {"expired" if finished else "cancelled"}
+        service.storage.delete_prefix(keys.job_prefix(job_id))
+
+
+# Lost by the store
+
+
+def test_a_job_that_the_store_forgot_answers_from_its_manifest(service: Service) -> None:
+    done, waiting = new_job_id(), new_job_id()
+    for job_id in (done, waiting):
+        stored_job(service.store, service.storage, job_id)
+    begin(service.store, done)
+    service.store.transition(done, JobEvent.ASSEMBLY_STARTED)
+    service.storage.put(keys.result_key(done, "mp4"), b"large")
+    job = service.store.get(done)
+    end(service.store, service.storage, job, JobEvent.SUCCEED, result_key=keys.result_key(done, "mp4"))
+    for job_id in (done, waiting):
+        service.store.delete(job_id)
+
+    assert service.ask("GET", f"/jobs/{waiting}").json()["state"] == "queued"
+    assert service.ask("GET", f"/jobs/{done}").json()["state"] == "succeeded"
+    assert service.ask("GET", f"/jobs/{done}/result").content == b"large"
+    assert [event["state"] for event in events_of(service.ask("GET", f"/jobs/{done}/events"))] == [
+        "succeeded"
+    ]
+    assert service.ask("DELETE", f"/jobs/{waiting}").json()["state"] == "cancelled"
+    assert service.store.get(waiting).state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "%00", "é" * 36, "A" * 36, "x" * 600])
+def test_a_name_that_is_no_job_of_ours_is_404(service: Service, name: str) -> None:
+    assert service.ask("GET", f"/jobs/{name}/result").status_code == 404
 
 
 # Following

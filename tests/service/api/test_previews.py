@@ -65,7 +65,7 @@ def test_a_preview_stays_with_the_result_and_goes_with_it(shown: Service) -> Non
     shown.ask("DELETE", "/jobs/a")
     answer = shown.ask("GET", "/jobs/a/preview")
     assert (answer.status_code, answer.json()["type"]) == (410, "/problems/result_expired")
-    assert shown.objects() == [keys.manifest_key("a")]
+    assert shown.objects() == [keys.ended_key("a"), keys.manifest_key("a")]
 
 
 def test_the_link_appears_with_the_first_frame_and_goes_with_the_result(service: Service) -> None:

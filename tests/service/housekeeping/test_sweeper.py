@@ -9,6 +9,7 @@ from service.errors import StorageUnavailable, StoreUnavailable, UnknownJob
 from service.housekeeping.rebuilding import UNACCEPTED_S, finished_parts
 from service.housekeeping.sweeper import HOUSEKEEPING_S, Sweeper
 from service.jobs import keys, manifest
+from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, JobError, new_job_id
@@ -338,6 +339,18 @@ def test_a_part_counts_when_what_follows_can_go_on_from_it(parts, states, finish
     found = {keys.part_key("x", *part) for part in parts} | {keys.state_key("x", *state) for state in states}
     result = finished_parts("x", PLAN, found)
     assert {index: part.fence for index, part in result.items()} == finished
+
+
+@pytest.mark.parametrize("event", [JobEvent.CANCEL, JobEvent.FAIL])
+def test_an_end_that_the_store_lost_is_found_by_the_next_housekeeping(place, event):
+    job_id = place.accept(plan=PLAN)
+    running = place.store.get(job_id)
+    end(place.store, place.storage, running, event)
+    place.store.delete(job_id)
+    place.store.restore(running, segments=PLAN.segments)
+    place.sweeper.rebuild()
+    assert place.store.get(job_id).state.is_terminal
+    assert place.store.active() == []
 
 
 # Discard

@@ -7,6 +7,7 @@ from service.errors import UnknownJob
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job, Options, new_job_id
+from service.jobs.states import JobEvent
 from service.objects.files import FileStorage
 
 JOB = Job(
@@ -48,6 +49,40 @@ def test_a_manifest_comes_back_as_it_was_saved(storage, plan):
     assert manifest.load(storage, JOB.id) == saved
 
 
+def test_of_several_plans_the_first_stands(storage):
+    manifest.save(storage, Manifest(job=JOB, idempotency_key="key"))
+    found = manifest.load(storage, JOB.id)
+    first = a_plan()
+    assert manifest.settle_plan(storage, found, first) == first
+    assert manifest.settle_plan(storage, found, a_plan().model_copy(update={"version": "other"})) == first
+    assert manifest.load(storage, JOB.id) == Manifest(job=JOB, plan=first, idempotency_key="key")
+
+
+def test_of_several_ends_the_first_stands_and_keeps_the_plan(storage):
+    manifest.save(storage, Manifest(job=JOB, idempotency_key="key"))
+    manifest.settle_plan(storage, manifest.load(storage, JOB.id), a_plan())
+    failed, cancelled = JOB.after(JobEvent.FAIL, at=3.0), JOB.after(JobEvent.CANCEL, at=4.0)
+    ended = Manifest(job=failed, plan=a_plan(), idempotency_key="key")
+    assert manifest.settle_end(storage, failed) == ended
+    assert manifest.settle_end(storage, cancelled) == ended
+    assert manifest.load(storage, JOB.id) == manifest.load_end(storage, JOB.id) == ended
+
+
+def test_an_end_that_a_former_version_wrote_over_its_manifest_stands(storage):
+    failed = JOB.after(JobEvent.FAIL, at=3.0)
+    manifest.save(storage, Manifest(job=failed))
+    assert manifest.settle_end(storage, JOB.after(JobEvent.CANCEL, at=4.0)).job == failed
+
+
+def test_an_end_whose_write_is_asked_for_again_is_ours(storage, monkeypatch):
+    """The client of S3 repeats a request whose answer got lost, and hears that the object is there."""
+    manifest.save(storage, Manifest(job=JOB))
+    put_if_absent = storage.put_if_absent
+    monkeypatch.setattr(storage, "put_if_absent", lambda *of: put_if_absent(*of) and put_if_absent(*of))
+    failed = JOB.after(JobEvent.FAIL, at=3.0)
+    assert manifest.settle_end(storage, failed).job == failed
+
+
 def test_a_missing_manifest_is_an_unknown_job(storage):
     with pytest.raises(UnknownJob):
         manifest.load(storage, JOB.id)
@@ -64,6 +99,7 @@ def test_a_forgotten_job_leaves_nothing(storage):
 def test_the_manifest_goes_first_when_a_job_is_forgotten(storage, monkeypatch):
     """Guards against a rebuild that finds the manifest of a half deleted job and brings it back."""
     manifest.save(storage, Manifest(job=JOB))
+    manifest.settle_end(storage, JOB.after(JobEvent.CANCEL, at=3.0))
     left = []
     monkeypatch.setattr(storage, "delete_prefix", lambda prefix: left.extend(storage.list(prefix)))
     manifest.forget(storage, JOB.id)

@@ -472,6 +472,35 @@ def test_an_ended_job_is_restored_as_it_ended(store):
     assert store.counts()[JobState.SUCCEEDED] == 1
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
+def test_a_job_becomes_what_its_manifest_says_that_it_ended_as(store, state, is_known):
+    job_id = planned(store)
+    lease = store.acquire(job_id, "segment/0", "worker")
+    store.renew(lease, frames_done=7)
+    ended = store.get(job_id).model_copy(update={"state": state, "result_key": "result", "frames_done": 4})
+    if not is_known:
+        store.delete(job_id)
+    for _ in range(2):  # asked again, it is the same
+        job = store.conclude(ended, idempotency_key="key")
+        assert (job.state, job.result_key, job.frames_done) == (state, "result", 7 if is_known else 4)
+        assert store.get(job_id) == job
+        assert store.active() == []
+        assert {state: count for state, count in store.counts().items() if count} == {state: 1}
+        assert store.finished_before(store.now() + 1) == [job_id]
+    assert not store.renew(lease)
+
+
+def test_a_job_that_has_ended_stays_so_but_its_result_may_expire(store):
+    job_id = planned(store)
+    running = store.get(job_id)
+    succeeded = store.conclude(running.model_copy(update={"state": JobState.SUCCEEDED}))
+    assert store.conclude(running.model_copy(update={"state": JobState.FAILED})) == succeeded
+    expired = running.model_copy(update={"state": JobState.EXPIRED})
+    assert store.conclude(expired).state is JobState.EXPIRED
+    assert store.conclude(succeeded).state is JobState.EXPIRED
+
+
 def test_creating_a_job_that_a_sweeper_restored_a_moment_ago_keeps_it(store):
     job = a_job()
     store.restore(job)

@@ -19,14 +19,16 @@ from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, step
 from service.errors import StorageUnavailable
 from service.jobs import keys, manifest
+from service.jobs.manifest import Manifest
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
+from service.jobs.store import FinishedPart
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
 from worker.job import held as held_module
-from worker.job import pinned, preview, segment, steps
+from worker.job import pinned, plan, preview, segment, steps
 from worker.job.context import WorkerContext
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
@@ -120,7 +122,7 @@ def test_nothing_but_input_manifest_result_and_preview_is_left(context: WorkerCo
     left = {
         key.removeprefix(keys.job_prefix(job.id)) for key in context.storage.list(keys.job_prefix(job.id))
     }
-    assert left == {"input", "job.json", "preview.jpg", "result.mkv"}
+    assert left == {"input", "job.json", "ended.json", "preview.jpg", "result.mkv"}
     assert list(context.scratch.iterdir()) == []
     assert manifest.load(context.storage, job.id).job.state is JobState.SUCCEEDED
 
@@ -178,6 +180,76 @@ def test_a_cancelled_job_stops_between_two_frames_and_leaves_no_part(
     assert job.state is JobState.CANCELLED
     assert job.frames_done < SEGMENT
     assert list(context.scratch.iterdir()) == []
+
+
+def assembling_again(context: WorkerContext, job_id: str) -> WorkerContext:
+    """The same with a store that lost all that came after the last segment."""
+    store = MemoryStore(lease_s=15, attempts_max=2)
+    planned = manifest.load(context.storage, job_id).plan
+    assert planned is not None
+    job = context.store.get(job_id)
+    parts = {
+        index: FinishedPart(fence=1, part_key=keys.part_key(job_id, index, 1), state_key=None)
+        for index in range(len(planned.segments))
+    }
+    lost = job.model_copy(update={"state": JobState.RUNNING, "report": None, "result_key": None})
+    store.restore(lost, segments=planned.segments, parts=parts, fence_floor=9)
+    return replace(context, store=store)
+
+
+@pytest.mark.parametrize("step", ["assemble", "segment/0"])
+def test_a_success_that_the_store_lost_is_no_failure_for_want_of_its_parts(
+    context: WorkerContext, clip: Path, step: str
+) -> None:
+    done = run(context, accept(context, clip))
+    context = assembling_again(context, done.id)
+    if step != "assemble":
+        context.store.delete(done.id)
+        recorded = manifest.load(context.storage, done.id)
+        assert recorded.plan is not None
+        running = recorded.job.model_copy(update={"state": JobState.RUNNING})
+        context.store.restore(running, segments=recorded.plan.segments, fence_floor=9)
+    steps.run(context, done.id, step)
+    job = context.store.get(done.id)
+    assert (job.state, job.result_key, job.report) == (JobState.SUCCEEDED, done.result_key, done.report)
+    assert job.result_key is not None
+    assert context.storage.exists(job.result_key)
+
+
+def test_a_plan_that_the_store_lost_stands(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version may be the latest by now, or another worker may have planned meanwhile."""
+    job_id = accept(context, clip)
+    steps.run(replace(context, queue=LocalQueue()), job_id, "plan")
+    planned = manifest.load(context.storage, job_id).plan
+    store = MemoryStore(lease_s=15, attempts_max=2)
+    store.create(context.store.get(job_id).model_copy(update={"state": JobState.QUEUED, "frames_done": 0}))
+    monkeypatch.setattr(plan, "_plan_video", lambda *_: pytest.fail("planned again"))
+    again = replace(context, store=store)
+    steps.run(again, job_id, "plan")
+    assert drain_queue(again, job_id).state is JobState.SUCCEEDED
+    assert manifest.load(context.storage, job_id).plan == planned
+
+
+def test_a_result_that_is_ready_when_its_owner_cancels_is_not_told_twice(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner is faster by a moment: the job is cancelled everywhere, and no result is left."""
+    job_id = accept(context, clip)
+    put_if_absent = context.storage.put_if_absent
+
+    def slower(key: str, data: bytes) -> bool:
+        if key == keys.ended_key(job_id) and b"succeeded" in data:
+            cancelled = context.store.get(job_id).after(JobEvent.CANCEL, at=1.0)
+            assert put_if_absent(key, Manifest(job=cancelled).model_dump_json().encode())
+        return put_if_absent(key, data)
+
+    monkeypatch.setattr(context.storage, "put_if_absent", slower)
+    job = run(context, job_id)
+    assert (job.state, job.result_key) == (JobState.CANCELLED, None)
+    left = {key.rsplit("/", 1)[1] for key in context.storage.list(keys.job_prefix(job_id))}
+    assert left == {"job.json", "ended.json"}
 
 
 def test_a_storage_that_is_away_for_a_while_costs_nothing(

@@ -1,0 +1,67 @@
+"""One job of the store in memory: its steps, which of them may run, and what moves them on. See memory.py."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from service.jobs.manifest import Segment
+from service.jobs.model import Job
+from service.jobs.store import (
+    ASSEMBLE,
+    PLAN,
+    Step,
+    StepRecord,
+    runnable_in,
+    segment_index,
+    segment_step,
+)
+
+
+@dataclass
+class Entry:
+    job: Job
+    unbegun: StepRecord  # of a step that no worker has had; its fence is the floor of all later ones
+    steps: dict[Step, StepRecord]
+    segments: dict[int, Segment] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+    def set(self, job: Job, *, at: float, **kept: Any) -> Job:
+        self.job = job.model_copy(update={"updated_at": at, **kept})
+        return self.job
+
+    def may_run(self, step: Step) -> bool:
+        """Runnable but for a lease."""
+        record = self.steps.get(step)
+        if record is None or record.done or self.job.state not in runnable_in(step, self.job.kind):
+            return False
+        if step == ASSEMBLE:
+            return bool(self.segments) and all(self.steps[segment_step(n)].done for n in self.segments)
+        index = segment_index(step)
+        follows = None if index is None else self.segments[index].follows
+        return follows is None or self.steps[segment_step(follows)].done
+
+    def lay_out(self, segments: Iterable[Segment]) -> None:
+        self.segments = {segment.index: segment for segment in segments}
+        fixed = {step: self.steps[step] for step in (PLAN, ASSEMBLE)}
+        self.steps = fixed | {segment_step(index): self.unbegun for index in self.segments}
+
+    def mark_done(self, step: Step, *, at: float, **outcome: Any) -> None:
+        index = segment_index(step)
+        if index is not None:
+            self.move_progress(step, self.segments[index].frame_count, at=at)
+        self.steps[step] = replace(self.steps[step], done=True, queued_at=None, **outcome)
+
+    def move_progress(self, step: Step, frames_done: int, *, at: float) -> None:
+        """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""
+        index = segment_index(step)
+        if index is not None:
+            frame_count = self.segments[index].frame_count
+        elif step == PLAN and self.job.kind == "image":
+            frame_count = 1
+        else:
+            return
+        record = self.steps[step]
+        frames_done = min(max(frames_done, record.frames_done), frame_count)
+        gained = frames_done - record.frames_done
+        self.steps[step] = replace(record, frames_done=frames_done)
+        self.set(self.job, at=at, frames_done=self.job.frames_done + gained)
