@@ -7,7 +7,7 @@ jobs/<id>/ended.json                the manifest with the job's end
 jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
 jobs/<id>/states/<segment>-<fence>  where its successor starts from
 jobs/<id>/preview.jpg               the frame finished last, reduced
-jobs/<id>/result.<extension>
+jobs/<id>/result-<fence>.<extension>
 """
 
 JOBS_PREFIX = "jobs/"
@@ -54,12 +54,12 @@ def preview_key(job_id: str) -> str:
 
 
 def results_prefix(job_id: str) -> str:
-    """What every result's key begins with; it is no folder."""
+    """What every result's key begins with; it is no folder. Former versions' had no fence."""
     return f"{job_prefix(job_id)}result"
 
 
-def result_key(job_id: str, extension: str) -> str:
-    return f"{results_prefix(job_id)}.{extension}"
+def result_key(job_id: str, fence: int, extension: str) -> str:
+    return f"{results_prefix(job_id)}-{fence}.{extension}"
 
 
 def segment_and_fence(key: str) -> tuple[int, int]:

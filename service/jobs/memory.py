@@ -23,6 +23,7 @@ from service.jobs.store import (
     Lease,
     Step,
     StepRecord,
+    Superseded,
     in_order,
     key_conflict,
     segment_step,
@@ -90,16 +91,20 @@ class MemoryStore:
             if entry is not None and entry.idempotency_key is not None:
                 del self._ids_by_key[entry.idempotency_key]
 
-    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
+    def transition(self, job_id: str, event: JobEvent, *, lease: Lease | None = None, **changes: Any) -> Job:
         with self._lock:
             entry = self._entry(job_id)
+            if lease is not None and self._held(lease) is None:
+                raise Superseded(f"{job_id} {lease.step}")
             state = advance(entry.job.state, event)
             return entry.set(entry.job.with_changes(**changes), state=state, at=self.now())
 
-    def update(self, job_id: str, **changes: Any) -> Job:
+    def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
         with self._lock:
             entry = self._entry(job_id)
-            return entry.set(entry.job.with_changes(**changes), at=self.now())
+            report = entry.job.report or {}
+            known = dict.fromkeys([*report.get("notices", []), *notices])
+            entry.set(entry.job, report=report | {"notices": list(known)}, at=self.now())
 
     # Steps
 
@@ -254,7 +259,12 @@ class MemoryStore:
         return record.owner is not None and record.expires_at > self.now()
 
     def _lease(self, job_id: str, step: Step, record: StepRecord) -> Lease:
-        owner, fence, expires_at = record.owner or "", record.fence, record.expires_at
         return Lease(
-            job_id=job_id, step=step, owner=owner, fence=fence, expires_at=expires_at, attempt=record.attempts
+            job_id=job_id,
+            step=step,
+            owner=record.owner or "",
+            fence=record.fence,
+            expires_at=record.expires_at,
+            life_s=self._lease_s,
+            attempt=record.attempts,
         )

@@ -26,6 +26,7 @@ from service.jobs.store import (
     Lease,
     Step,
     StepRecord,
+    Superseded,
     in_order,
     key_conflict,
     segment_step,
@@ -128,12 +129,29 @@ class RedisStore:
     def delete(self, job_id: str) -> None:
         self._run("delete", id=job_id)
 
-    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
-        moves = {state: moves[event] for state, moves in TRANSITIONS.items() if event in moves}
-        return self._apply(job_id, moves, event, changes)
+    def transition(self, job_id: str, event: JobEvent, *, lease: Lease | None = None, **changes: Any) -> Job:
+        # Checked against the job as it stands, so that a wrong type is refused here and never stored.
+        changed = self.get(job_id).with_changes(**changes) if changes else None
+        by = {"step": "", "owner": "", "fence": ""} if lease is None else _held(lease)
+        kind, *values = self._run(
+            "change",
+            **{**by, "id": job_id},
+            event=event,
+            token=secrets.token_hex(8),  # of this one call, for its repetition
+            moves={state: moves[event] for state, moves in TRANSITIONS.items() if event in moves},
+            fields=[] if changed is None else forms.job_fields(changed, changes),
+        )
+        if kind == "unknown":
+            raise unknown_job(job_id)
+        if kind == "superseded":
+            raise Superseded(f"{job_id} {by['step']}")
+        if kind == "illegal":
+            advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
+        return forms.job_of_list(values[0])
 
-    def update(self, job_id: str, **changes: Any) -> Job:
-        return self._apply(job_id, {state: state for state in JobState}, None, changes)
+    def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
+        if not self._run("add_notices", id=job_id, notices=list(notices)):
+            raise unknown_job(job_id)
 
     # Steps
 
@@ -163,6 +181,7 @@ class RedisStore:
             owner=owner,
             fence=fence,
             expires_at=float(expires_at),
+            life_s=self._lease_s,
             attempt=attempt,
         )
 
@@ -254,27 +273,6 @@ class RedisStore:
             hashes = cast(list[dict[str, str]], pipe.execute())
         jobs = [forms.job_of_hash(fields) for fields in hashes if fields]
         return jobs, ids[limit - 1] if len(ids) > limit else None
-
-    def _apply(
-        self,
-        job_id: str,
-        moves: Mapping[JobState, JobState],
-        event: JobEvent | None,
-        changes: Mapping[str, Any],
-    ) -> Job:
-        # Checked against the job as it stands, so that a wrong type is refused here and never stored.
-        changed = self.get(job_id).with_changes(**changes) if changes else None
-        pairs = [] if changed is None else forms.job_fields(changed, changes)
-        # A token of this one call, for its repetition.
-        kind, *values = self._run(
-            "change", id=job_id, event=event, token=secrets.token_hex(8), moves=moves, fields=pairs
-        )
-        if kind == "unknown":
-            raise unknown_job(job_id)
-        if kind == "illegal":
-            assert event is not None, "an update moves no state"
-            advance(JobState(values[0]), event)  # raises IllegalTransition, in the table's words
-        return forms.job_of_list(values[0])
 
     def _run(self, script: str, /, **given: Any) -> Any:
         with answering():

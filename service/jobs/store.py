@@ -6,7 +6,8 @@ The rules both keep (tests/service/jobs/test_store_contract.py):
   plan while the job is queued or planning; a segment while it is running and its predecessor is done;
   assemble when every segment is done. A picture's plan goes on to the end (worker/job/picture.py), so it can
   run, and run again, until the job has ended.
-- Each lease has a fence larger than any before it. Only the newest fence renews, releases or finishes.
+- Each lease has a fence larger than any before it. Only the newest fence renews, releases, finishes, or moves
+  the job's state.
 - Time is the store's own, so hosts whose clocks differ agree on when a lease is over.
 - Every method raises StoreUnavailable when the store does not answer.
 - Whatever is asked twice, because an answer got lost on its way, answers and leaves the same as asked once.
@@ -88,7 +89,12 @@ class Lease:
     owner: str
     fence: int
     expires_at: float
+    life_s: float  # from then on, or from a renewal, by the holder's own clock
     attempt: int  # 1 the first time
+
+
+class Superseded(Exception):
+    """Someone took the step over, so its former holder may move nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +150,14 @@ class JobStore(Protocol):
     def delete(self, job_id: str) -> None:
         """Forget the job and its idempotency key; nothing happens when there is none."""
 
-    def transition(self, job_id: str, event: JobEvent, **changes: Any) -> Job:
-        """Move the state and set other fields in one stroke. Raises UnknownJob, IllegalTransition."""
+    def transition(self, job_id: str, event: JobEvent, *, lease: Lease | None = None, **changes: Any) -> Job:
+        """Move the state and set other fields in one stroke, given a lease only while that is the newest.
 
-    def update(self, job_id: str, **changes: Any) -> Job:
-        """Set fields that are not the state. Raises UnknownJob."""
+        Raises UnknownJob, IllegalTransition, Superseded.
+        """
+
+    def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
+        """Add what is new to `notices` in the report. Raises UnknownJob."""
 
     def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
         """Store what the plan cut; False when the job is past planning, so another worker's plan stands."""

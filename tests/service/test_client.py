@@ -46,7 +46,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finish(service: Service, *, sha256: str = hashlib.sha256(RESULT).hexdigest()) -> None:
     (job,), _ = service.store.list(10)
-    key = keys.result_key(job.id, "mp4")
+    key = keys.result_key(job.id, 1, "mp4")
     service.storage.put(key, RESULT)
     service.store.transition(job.id, JobEvent.ASSEMBLY_STARTED)
     service.store.transition(job.id, JobEvent.SUCCEED, result_key=key, report={"result_sha256": sha256})

@@ -30,7 +30,7 @@ _JSON: Final = TypeAdapter(join.JoinReport)
 def assemble(context: WorkerContext, held: Held) -> None:
     """Run the assembly step that is held."""
     job_id = held.lease.job_id
-    context.store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
+    held.move(JobEvent.ASSEMBLY_STARTED)
     found = manifest.load(context.storage, job_id)
     assert found.plan is not None, "assembly comes after planning"
     with tempfile.TemporaryDirectory(dir=context.scratch, prefix="assemble-") as folder:
@@ -40,7 +40,7 @@ def assemble(context: WorkerContext, held: Held) -> None:
         with held.timed("assemble"):
             details = _join(context, held, found, parts, target)
         held.check()
-        result_key = keys.result_key(job_id, extension)
+        result_key = keys.result_key(job_id, held.lease.fence, extension)
         with held.timed("upload"):
             patiently(context.storage.put_file, result_key, target)
         steps = context.store.steps(job_id).values()
@@ -54,7 +54,7 @@ def assemble(context: WorkerContext, held: Held) -> None:
         report |= details
         notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
         report["notices"] = list(dict.fromkeys(notices))
-    held.check()
+    held.confirm()
     job = context.store.get(job_id)
     job = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(job.state).inc()

@@ -61,9 +61,8 @@ def open_context(
 def add_notices(context: WorkerContext, job_id: str, notices: Sequence[str]) -> None:
     """What came up and the job's owner should know, kept in its report until assembly: each once, however
     often a step is begun."""
-    known = read_notices(context, job_id)
-    if new := [notice for notice in notices if notice not in known]:
-        context.store.update(job_id, report={"notices": known + new})
+    if notices:
+        context.store.add_notices(job_id, notices)
 
 
 def read_notices(context: WorkerContext, job_id: str) -> list[str]:

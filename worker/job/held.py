@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from service.errors import StoreUnavailable, TransientError
-from service.jobs.store import JobStore, Lease
+from service.jobs.model import Job
+from service.jobs.states import JobEvent
+from service.jobs.store import JobStore, Lease, Superseded
 from worker.job.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class GivenBack(Exception):
 class Held:
     """`with Held(...) as held`: call `advance` for each frame; it raises when the step must stop.
 
-    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends.
+    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends. A
+    holder that can't renew stops when the lease is over by its own clock, as someone else may have the step.
 
     on_stop   called once, from the renewing thread, so that a step that waits elsewhere wakes up
     """
@@ -65,7 +68,9 @@ class Held:
         self._draining = draining
         self.on_stop = on_stop
         self._lost = threading.Event()
+        self._expired = threading.Event()
         self._ended = threading.Event()
+        self._renewed_at = time.monotonic()  # when the last renewal that got through was sent
         # A renewal that overtakes the finish of the same step would be told that the lease is lost.
         self._asking = threading.Lock()
         self._progress_at = time.monotonic()
@@ -80,9 +85,7 @@ class Held:
     def advance_now(self, frame_count: int = 1) -> None:
         """The same, shown at once and not with the next renewal; for a step that may end before that."""
         self.advance(frame_count)
-        with self._asking:
-            if not patiently(self._store.renew, self.lease, frames_done=self.frames_done):
-                raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
+        self.confirm()
 
     def check(self) -> None:
         """Raise LeaseLost or GivenBack when the step must stop."""
@@ -90,6 +93,21 @@ class Held:
             raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
         if self._draining.is_set():
             raise GivenBack(f"{self.lease.job_id} {self.lease.step}")
+        if self._is_over():
+            raise GivenBack(f"the lease of {self.lease.job_id} {self.lease.step} ran out")
+
+    def confirm(self) -> None:
+        """Ask the store whether the lease still counts, before what can't be undone; raises LeaseLost."""
+        self.check()
+        if not patiently(self._renew_once):
+            raise LeaseLost(f"{self.lease.job_id} {self.lease.step}")
+
+    def move(self, event: JobEvent, **changes: Any) -> Job:
+        """Move the job's state as the holder of this step; raises LeaseLost when someone took it over."""
+        try:
+            return self._store.transition(self.lease.job_id, event, lease=self.lease, **changes)
+        except Superseded as error:
+            raise LeaseLost(str(error)) from error
 
     def timed(self, stage: str) -> AbstractContextManager[None]:
         """Count the time inside as spent on this stage."""
@@ -117,7 +135,11 @@ class Held:
         self._ended.set()
         self._thread.join()
         if kind is GivenBack:
-            self._store.release(self.lease)
+            # Or the attempt would count; but a process that is to end has no time to wait for the store.
+            if self._draining.is_set():
+                self._store.release(self.lease)
+            else:
+                patiently(self._store.release, self.lease)
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
@@ -128,12 +150,23 @@ class Held:
                 with self._asking:
                     if self._ended.is_set():
                         return
-                    if not stalled and self._store.renew(self.lease, frames_done=self.frames_done):
+                    if not stalled and self._renew_once():
                         continue
+                self._lost.set()
             except StoreUnavailable:
-                # Nobody can take the step while the store is away; if it comes back, so does the lease.
                 log.warning("lease_not_renewed", extra=self._fields)
-                continue
-            self._lost.set()
+                if not self._is_over():
+                    continue
+                log.warning("lease_expired", extra=self._fields)
+                self._expired.set()  # for good: whoever waits is told to stop now
             self.on_stop()
             return
+
+    def _renew_once(self) -> bool:
+        sent_at = time.monotonic()
+        is_ours = self._store.renew(self.lease, frames_done=self.frames_done)
+        self._renewed_at = sent_at
+        return is_ours
+
+    def _is_over(self) -> bool:
+        return self._expired.is_set() or time.monotonic() - self._renewed_at > self.lease.life_s

@@ -37,14 +37,14 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 
     Any step: a store that the former version filled may still hold a picture's segment or assembly.
     """
-    job = _enter(context, job, JobEvent.PLANNING_STARTED)
+    job = _enter(held, job, JobEvent.PLANNING_STARTED)
     job.options.check_fit(job.kind)
     found = manifest.load(context.storage, job.id)
     with held.timed("plan"):
         low = _read(context, job)
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
-        job = _enter(context, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
+        job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
         with held.timed("wait"):
             high = _enlarged(model.engine, low, job.options.scale)
     metrics.FRAMES.inc()
@@ -69,11 +69,9 @@ def reduced(high: HighFrame, scale: int) -> HighFrame:
     return np.asarray(half, dtype=np.uint8)
 
 
-def _enter(context: WorkerContext, job: Job, event: JobEvent, **changes: object) -> Job:
+def _enter(held: Held, job: Job, event: JobEvent, **changes: object) -> Job:
     """Move the state on, unless a worker before this one came so far already."""
-    if event not in TRANSITIONS[job.state]:
-        return job
-    return context.store.transition(job.id, event, **changes)
+    return held.move(event, **changes) if event in TRANSITIONS[job.state] else job
 
 
 def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str | None]:
@@ -135,8 +133,8 @@ def _conclude(
     """Store the result, then say that the job has it."""
     plan, job = found.plan, found.job
     assert plan is not None
-    job = _enter(context, job, JobEvent.ASSEMBLY_STARTED)
-    result_key = keys.result_key(job.id, suffix_of(plan.container).removeprefix("."))
+    job = _enter(held, job, JobEvent.ASSEMBLY_STARTED)
+    result_key = keys.result_key(job.id, held.lease.fence, suffix_of(plan.container).removeprefix("."))
     with held.timed("upload"):
         patiently(context.storage.put_file, result_key, path)
     report = describe(
@@ -147,6 +145,6 @@ def _conclude(
         wall_s=context.store.now() - job.created_at,
     )
     report |= {"frames_out": 1, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
-    held.check()
+    held.confirm()
     ended = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(ended.state).inc()

@@ -29,14 +29,13 @@ from worker.media.writing.encode import Encoding
 def plan(context: WorkerContext, held: Held) -> None:
     """Run the planning step that is held."""
     job_id = held.lease.job_id
-    context.store.transition(job_id, JobEvent.PLANNING_STARTED)
+    held.move(JobEvent.PLANNING_STARTED)
     found = manifest.load(context.storage, job_id)
     planned = found.plan or _make(context, held, found)
     held.check()
     planned = manifest.settle_plan(context.storage, found, planned)
     context.store.set_segments(job_id, planned.segments)
-    context.store.transition(
-        job_id,
+    held.move(
         JobEvent.PLANNED,
         frames_total=planned.frame_count,
         model=planned.model,

@@ -21,14 +21,14 @@ from service.errors import (
     UpscaleError,
 )
 from service.jobs import ending, manifest
-from service.jobs.model import JobError
+from service.jobs.model import Job, JobError
 from service.jobs.states import JobEvent
-from service.jobs.store import Step, kind_of
+from service.jobs.store import Lease, Step, kind_of
 from service.log import bind
 from service.queue import dispatch
 from worker.job import assemble, picture, plan, segment
 from worker.job.context import WorkerContext
-from worker.job.held import GivenBack, Held, LeaseLost
+from worker.job.held import GivenBack, Held, LeaseLost, patiently
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def run(context: WorkerContext, job_id: str, step: Step) -> None:
 
 def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
     """Do one step; returns the one to go on with."""
+    lease: Lease | None = None
     try:
         lease = context.store.acquire(job_id, step, f"{context.name}-{secrets.token_hex(4)}")
         if lease is None:
@@ -68,7 +69,7 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
         log.info("step_given_back")
     except (InputError, FaultError) as error:
         log.info("step_refused", extra={"error": repr(error)})
-        _fail(context, job_id, error)
+        _fail(context, job_id, lease, error)
     except TransientError as error:
         log.warning("step_interrupted", extra={"error": repr(error)})
     except Exception:  # the top of a task: one bad job must not take the worker with it
@@ -116,16 +117,29 @@ def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
     return ready[0]
 
 
-def _fail(context: WorkerContext, job_id: str, error: UpscaleError) -> None:
-    """End the job with the reason, unless it has ended already."""
+def _fail(context: WorkerContext, job_id: str, lease: Lease | None, error: UpscaleError) -> None:
+    """End the job with the reason, unless it has ended already or someone took the step over meanwhile.
+
+    lease   under which it went wrong; None where none was to be had
+    """
+    reason = JobError.from_exception(error)
     try:
-        reason = JobError.from_exception(error)
-        standing = context.store.get(job_id)
-        job = ending.end(context.store, context.storage, standing, JobEvent.FAIL, error=reason)
+        job = patiently(_end_as_failed, context, job_id, lease, reason)
+    except TransientError as away:
+        log.warning("step_interrupted", extra={"error": repr(away)})
+        return
     except (IllegalTransition, UnknownJob):
         return
     finally:
         context.inputs.forget(job_id)
-    if job.error == reason:
+    if job is None:
+        log.info("step_left")
+    elif job.error == reason:
         log.info("job_failed", extra={"code": error.code})
         metrics.JOBS_ENDED.labels(error.code).inc()
+
+
+def _end_as_failed(context: WorkerContext, job_id: str, lease: Lease | None, reason: JobError) -> Job | None:
+    if lease is not None and not context.store.renew(lease):
+        return None
+    return ending.end(context.store, context.storage, context.store.get(job_id), JobEvent.FAIL, error=reason)

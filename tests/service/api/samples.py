@@ -52,7 +52,7 @@ def begin(store: JobStore, job_id: str, *, frames_total: int = 10) -> None:
 
 def succeed(store: JobStore, storage: Storage, job_id: str, result: bytes, extension: str = "mp4") -> None:
     """From running to the end."""
-    key = keys.result_key(job_id, extension)
+    key = keys.result_key(job_id, 1, extension)
     storage.put(key, result)
     store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
     store.transition(job_id, JobEvent.SUCCEED, result_key=key, report={"frames_out": 10})

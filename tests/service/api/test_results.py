@@ -123,13 +123,13 @@ def test_a_result_whose_time_is_over_is_410(finished: Service) -> None:
 
 
 def test_a_result_that_was_just_removed_is_410(finished: Service) -> None:
-    finished.storage.delete(keys.result_key("a", "mp4"))
+    finished.storage.delete(keys.result_key("a", 1, "mp4"))
     assert get(finished).status_code == 410
 
 
 def test_a_large_result_comes_through_a_real_server(finished: Service, server: str) -> None:
     large = RESULT * 2000  # 10 MB
-    finished.storage.put(keys.result_key("a", "mp4"), large)
+    finished.storage.put(keys.result_key("a", 1, "mp4"), large)
     assert httpx.get(f"{server}/jobs/a/result").content == large
 
 

@@ -193,12 +193,12 @@ def test_nothing_is_queued_for_a_job_that_has_ended(place, event):
 
 def test_a_result_past_its_time_goes_and_its_job_says_expired(place):
     job_id = place.accept(plan=PLAN)
-    place.storage.put(keys.result_key(job_id, "mp4"), b"result")
-    place.end(job_id, JobEvent.SUCCEED, result_key=keys.result_key(job_id, "mp4"))
+    place.storage.put(keys.result_key(job_id, 1, "mp4"), b"result")
+    place.end(job_id, JobEvent.SUCCEED, result_key=keys.result_key(job_id, 1, "mp4"))
     place.time_s += TTL_S - 1
     place.sweeper.sweep()
     assert place.store.get(job_id).state is JobState.SUCCEEDED
-    assert keys.result_key(job_id, "mp4") in place.names()
+    assert keys.result_key(job_id, 1, "mp4") in place.names()
 
     place.time_s += 2
     place.sweeper.sweep()

@@ -30,7 +30,7 @@ def a_job():
 
 def every_call(store):
     job = a_job()
-    lease = Lease(job_id=job.id, step="plan", owner="o", fence=1, expires_at=0.0, attempt=1)
+    lease = Lease(job_id=job.id, step="plan", owner="o", fence=1, expires_at=0.0, life_s=15, attempt=1)
     return [
         lambda: store.create(job),
         lambda: store.restore(job),
@@ -38,7 +38,8 @@ def every_call(store):
         lambda: store.list(10),
         lambda: store.delete(job.id),
         lambda: store.transition(job.id, JobEvent.CANCEL),
-        lambda: store.update(job.id, model="light"),
+        lambda: store.conclude(job),
+        lambda: store.add_notices(job.id, ["a notice"]),
         lambda: store.set_segments(job.id, [Segment(index=0, frame_start=0, frame_stop=1)]),
         lambda: store.acquire(job.id, "plan", "o"),
         lambda: store.renew(lease),

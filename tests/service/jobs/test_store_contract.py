@@ -13,7 +13,7 @@ from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, JobError, Options, new_job_id
 from service.jobs.redis import RedisStore
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import FinishedPart
+from service.jobs.store import FinishedPart, Superseded
 
 LEASE_S = 0.2
 ATTEMPTS_MAX = 3
@@ -87,7 +87,7 @@ def test_an_unknown_job_is_said_to_be_unknown(store):
     job_id = new_job_id()
     for ask in (
         store.get,
-        store.update,
+        lambda i: store.add_notices(i, ["a notice"]),
         lambda i: store.transition(i, JobEvent.CANCEL),
         lambda i: store.set_segments(i, SEGMENTS),
     ):
@@ -151,17 +151,36 @@ def test_an_illegal_transition_changes_nothing(store):
     assert store.get(job.id) == job
 
 
-def test_an_update_sets_fields_and_keeps_the_state(store):
+def test_changes_are_checked_before_they_are_stored(store):
     job = store.create(a_job())
-    updated = store.update(
-        job.id, model="light", version="0123456789abcdef", report={"frames": [1, 2], "x": None}
-    )
-    assert updated.state is JobState.QUEUED
-    assert store.get(job.id).report == {"frames": [1, 2], "x": None}
     with pytest.raises(ValueError, match="frames_total"):
-        store.update(job.id, frames_total="many")
+        store.transition(job.id, JobEvent.PLANNING_STARTED, frames_total="many")
     with pytest.raises(AssertionError):
-        store.update(job.id, state=JobState.FAILED)
+        store.transition(job.id, JobEvent.PLANNING_STARTED, state=JobState.FAILED)
+    assert store.get(job.id) == job
+
+
+def test_a_notice_is_kept_once_in_the_order_they_came(store):
+    job = store.create(a_job())
+    store.add_notices(job.id, [])
+    assert store.get(job.id).state is JobState.QUEUED
+    store.add_notices(job.id, ["über", "b"])
+    store.add_notices(job.id, ["c", "über", "c"])
+    assert store.get(job.id).report == {"notices": ["über", "b", "c"]}
+
+
+def test_only_the_newest_holder_of_a_step_moves_its_job(make_store):
+    store = make_store(lease_s=LEASE_S)
+    job = store.create(a_job())
+    late = store.acquire(job.id, "plan", "late")
+    store.transition(job.id, JobEvent.PLANNING_STARTED, lease=late)
+    time.sleep(LEASE_S * 1.5)
+    newest = store.acquire(job.id, "plan", "newest")
+    store.set_segments(job.id, SEGMENTS)
+    with pytest.raises(Superseded):
+        store.transition(job.id, JobEvent.PLANNED, lease=late)
+    assert store.get(job.id).state is JobState.PLANNING
+    assert store.transition(job.id, JobEvent.PLANNED, lease=newest).state is JobState.RUNNING
 
 
 def test_jobs_are_listed_newest_first_page_by_page(store):

@@ -1,10 +1,12 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from service.errors import StoreUnavailable
 from service.jobs.manifest import Segment
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, new_job_id
@@ -101,6 +103,40 @@ def test_a_step_that_stands_still_loses_its_lease(
     stopped = threading.Event()
     with Held(store, lease, draining=threading.Event(), on_stop=stopped.set):
         assert stopped.wait(5)
+
+
+def test_a_worker_that_only_its_store_has_left_lets_its_lease_run_out(
+    monkeypatch: pytest.MonkeyPatch, store: MemoryStore, lease: Lease
+) -> None:
+    """It can't know that someone else has the step by now, so it must not go on as if nobody had."""
+    stopped = threading.Event()
+    renew = store.renew
+
+    def away(*_: object, **__: object) -> bool:
+        raise StoreUnavailable("cut off")
+
+    monkeypatch.setattr(store, "renew", away)
+    short = replace(lease, life_s=0.2)
+    with (  # noqa: PT012
+        pytest.raises(GivenBack),
+        Held(store, short, draining=threading.Event(), on_stop=stopped.set) as held,
+    ):
+        held.check()
+        assert stopped.wait(5)
+        monkeypatch.setattr(store, "renew", renew)
+        time.sleep(0.1)
+        held.advance()  # whoever waits was told to stop, so a lease that came back is of no use
+    again = store.acquire(lease.job_id, lease.step, "other")
+    assert again is not None
+    assert again.attempt == 1  # it did not fail
+
+
+def test_a_process_that_slept_past_its_lease_knows_at_once(store: MemoryStore, lease: Lease) -> None:
+    held = Held(store, replace(lease, life_s=0.05), draining=threading.Event())
+    held.check()
+    time.sleep(0.1)
+    with pytest.raises(GivenBack):
+        held.check()
 
 
 def test_renewal_that_crosses_the_end_of_the_step_stops_nothing(

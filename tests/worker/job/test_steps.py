@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import FinishedPart
+from service.objects.base import NotFound
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
+from worker.job import assemble, pinned, plan, preview, segment, steps
 from worker.job import held as held_module
-from worker.job import pinned, plan, preview, segment, steps
-from worker.job.context import WorkerContext
+from worker.job.context import WorkerContext, add_notices, read_notices
+from worker.job.held import Held, LeaseLost
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
@@ -122,7 +125,7 @@ def test_nothing_but_input_manifest_result_and_preview_is_left(context: WorkerCo
     left = {
         key.removeprefix(keys.job_prefix(job.id)) for key in context.storage.list(keys.job_prefix(job.id))
     }
-    assert left == {"input", "job.json", "ended.json", "preview.jpg", "result.mkv"}
+    assert left == {"input", "job.json", "ended.json", "preview.jpg", "result-1.mkv"}
     assert list(context.scratch.iterdir()) == []
     assert manifest.load(context.storage, job.id).job.state is JobState.SUCCEEDED
 
@@ -252,6 +255,80 @@ def test_a_result_that_is_ready_when_its_owner_cancels_is_not_told_twice(
     assert left == {"job.json", "ended.json"}
 
 
+def test_a_worker_that_lost_its_lease_fails_no_job(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that was stopped for a while, and finds the state before its segment used and gone."""
+    store = MemoryStore(lease_s=0.05, attempts_max=2)
+    context = replace(context, store=store)
+    job_id = accept(context, clip)
+    taken: list[object] = []
+
+    def late(*_: object) -> None:
+        time.sleep(0.1)
+        with store._lock:  # so that no renewal comes between
+            taken.append(store.acquire(job_id, "plan", "another"))
+        raise NotFound("the state is gone")
+
+    monkeypatch.setattr(held_module, "RENEW_S", 10)
+    monkeypatch.setitem(steps._WORK, "plan", late)  # type: ignore[arg-type]
+    steps.run(context, job_id, "plan")
+    assert taken[0] is not None
+    assert store.get(job_id).state is JobState.QUEUED
+    assert not context.storage.exists(keys.ended_key(job_id))
+
+
+def test_a_plan_that_comes_late_leaves_the_job_to_whoever_plans_it_now(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    lease = context.store.acquire(job_id, "plan", "slow")
+    assert lease is not None
+    slow = Held(context.store, lease, draining=threading.Event())
+    set_segments = context.store.set_segments
+    others = []
+
+    def late(*given: object) -> bool:
+        with context.store._lock:  # type: ignore[attr-defined]
+            record = context.store._entries[job_id].steps  # type: ignore[attr-defined]
+            record["plan"] = replace(record["plan"], expires_at=0.0)
+            others.append(context.store.acquire(job_id, "plan", "another"))
+        return set_segments(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(context.store, "set_segments", late)
+    with pytest.raises(LeaseLost):
+        plan.plan(context, slow)
+    assert context.store.get(job_id).state is JobState.PLANNING
+    monkeypatch.setattr(context.store, "set_segments", set_segments)
+    (other,) = others
+    assert other is not None
+    plan.plan(context, Held(context.store, other, draining=threading.Event()))
+    assert context.store.get(job_id).state is JobState.RUNNING
+
+
+def test_each_attempt_at_a_result_has_a_name_of_its_own_and_the_last_stays(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = accept(context, clip)
+    with monkeypatch.context() as broken:
+        broken.setattr(assemble, "_report", away)
+        run(context, job_id)
+    assert context.storage.exists(keys.result_key(job_id, 1, "mkv"))
+    lease = context.store.steps(job_id)["assemble"]
+    context.store._entries[job_id].steps["assemble"] = replace(lease, expires_at=0.0)  # type: ignore[attr-defined]
+    steps.run(context, job_id, "assemble")
+    job = context.store.get(job_id)
+    assert (job.state, job.result_key) == (JobState.SUCCEEDED, keys.result_key(job_id, 2, "mkv"))
+    assert not context.storage.exists(keys.result_key(job_id, 1, "mkv"))
+
+
+def test_notices_of_many_at_once_are_all_kept(context: WorkerContext, clip: Path) -> None:
+    job_id = accept(context, clip)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: add_notices(context, job_id, [f"notice {n % 40}", "every"]), range(80)))
+    assert sorted(read_notices(context, job_id)) == sorted({f"notice {n}" for n in range(40)} | {"every"})
+
+
 def test_a_storage_that_is_away_for_a_while_costs_nothing(
     context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,11 +390,12 @@ def test_a_step_that_breaks_again_and_again_fails_its_job_by_name(
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setitem(steps._WORK, "segment", broken)  # type: ignore[arg-type]
-    store = MemoryStore(lease_s=0.0, attempts_max=2)
+    store = MemoryStore(lease_s=0.5, attempts_max=2)
     context = replace(context, store=store)
     job_id = accept(context, clip)
     run(context, job_id)
     for _ in range(2):
+        time.sleep(0.6)
         steps.run(context, job_id, "segment/0")
     job = store.get(job_id)
     assert job.state is JobState.FAILED
