@@ -152,6 +152,12 @@ class QueueFull(CapacityError):
     code = "queue_full"
 
 
+class StoreFull(CapacityError):
+    """The job store is nearly full: what is left is for the jobs that are there."""
+
+    code = "store_full"
+
+
 class TransientError(UpscaleError):
     """Something is away for a while: we try again, and so may the client."""
 

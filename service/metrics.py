@@ -37,6 +37,11 @@ OLDEST_JOB_SECONDS = Gauge(
     "Age of the oldest job that has not ended.",
     multiprocess_mode="livemostrecent",
 )
+STORE_MEMORY_RATIO = Gauge(
+    "upscaled_store_memory_ratio",
+    "Share of the job store's memory that is taken; 0 where it has no limit.",
+    multiprocess_mode="livemostrecent",
+)
 SWEEPER_ACTIONS = Counter("upscaled_sweeper_actions", "What sweepers put right.", ["action"])
 STORAGE_ERRORS = Counter("upscaled_storage_errors", "Calls that the storage failed, its retries included.")
 

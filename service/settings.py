@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
-        description="Valkey or Redis for the job store and the task queue: no eviction, append-only file.",
+        description="Valkey, or Redis from 7 on, for job store and queue: no eviction, append-only file.",
     )
     queue: str = Field(
         default="upscaled",

@@ -18,7 +18,7 @@ from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake import reading as intake
 from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
-from service.errors import InvalidOption, QueueFull, TransientError, UploadTooLarge
+from service.errors import InvalidOption, QueueFull, StoreFull, TransientError, UploadTooLarge
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job, Options, new_job_id
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 
 IDEMPOTENCY_KEY_CHARS_MAX = 200
+STORE_USED_MAX = 0.9  # of its memory; in a full one the queue takes no messages, and jobs would stand still
 
 
 def _form_schema() -> dict[str, object]:
@@ -189,3 +190,5 @@ def _refuse_when_full(services: Services) -> None:
     depth = services.store.queue_depth()
     if depth >= services.settings.queue_max:
         raise QueueFull(f"{depth} jobs are waiting or running; try again later", value=depth)
+    if services.store.memory_used() > STORE_USED_MAX:
+        raise StoreFull("the job store is nearly full; try again later")

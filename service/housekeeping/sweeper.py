@@ -70,6 +70,7 @@ class Sweeper:
         self.expire()
         for state, count in self._store.counts().items():
             metrics.JOBS.labels(state.value).set(count)
+        metrics.STORE_MEMORY_RATIO.set(self._store.memory_used())
 
     def requeue(self) -> None:
         requeue(self._store, self._queue, after_s=self._requeue_after_s)

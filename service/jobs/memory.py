@@ -13,7 +13,7 @@ from typing import Any
 from service.jobs.manifest import Segment
 from service.jobs.memory_entry import Entry
 from service.jobs.model import Job
-from service.jobs.states import EXPIRY, WITHOUT_RESULT, JobEvent, JobState, advance
+from service.jobs.states import EXPIRY, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
     FINISHED_PAGE,
@@ -67,7 +67,8 @@ class MemoryStore:
             if job.id in self._entries:
                 return False
             entry = self._insert(job, idempotency_key, fence_floor)
-            entry.lay_out(segments)
+            if not job.state.is_terminal:
+                entry.lay_out(segments)
             for index, part in (parts or {}).items():
                 outcome = {"part_key": part.part_key, "state_key": part.state_key}
                 entry.mark_done(segment_step(index), at=self.now(), **outcome)
@@ -168,8 +169,6 @@ class MemoryStore:
                 return False
             entry = self._entries[lease.job_id]
             if not record.done:
-                if entry.job.state in WITHOUT_RESULT:
-                    return False
                 outcome = {"part_key": part_key, "state_key": state_key, "seconds": dict(seconds or {})}
                 entry.mark_done(lease.step, at=self.now(), **outcome)
             return True
@@ -221,6 +220,9 @@ class MemoryStore:
     def mark_complete(self) -> None:
         self._is_complete = True
 
+    def memory_used(self) -> float:
+        return 0.0
+
     def ping(self) -> None:
         """Memory always answers."""
 
@@ -239,7 +241,7 @@ class MemoryStore:
 
     def _insert(self, job: Job, idempotency_key: str | None, fence_floor: int = 0) -> Entry:
         unbegun = StepRecord(fence=fence_floor)
-        new = Entry(job, unbegun, steps={PLAN: unbegun, ASSEMBLE: unbegun})
+        new = Entry(job, unbegun, steps={} if job.state.is_terminal else {PLAN: unbegun, ASSEMBLE: unbegun})
         entry = self._entries.setdefault(job.id, new)
         # A key belongs to the job that came first, also when a later one's manifest is found.
         if idempotency_key is not None and idempotency_key not in self._ids_by_key:

@@ -27,6 +27,8 @@ class Entry:
 
     def set(self, job: Job, *, at: float, **kept: Any) -> Job:
         self.job = job.model_copy(update={"updated_at": at, **kept})
+        if self.job.state.is_terminal:
+            self.steps, self.segments = {}, {}
         return self.job
 
     def may_run(self, step: Step) -> bool:

@@ -254,6 +254,11 @@ class RedisStore:
         with answering():
             self._client.set(f"{PREFIX}complete", "1")
 
+    def memory_used(self) -> float:
+        with answering():
+            memory = cast(dict[str, int], self._client.info("memory"))
+        return memory["used_memory"] / memory["maxmemory"] if memory["maxmemory"] else 0.0
+
     def ping(self) -> None:
         # A write, because a full or read-only server still answers PING.
         with answering():

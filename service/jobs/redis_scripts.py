@@ -2,7 +2,7 @@
 
     job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`; `_by|<event>`
                         is the token of the call that moved the job so: by it a repetition is known
-    steps:<id>   hash   `<step>|<field>` of every StepRecord; empty text is None
+    steps:<id>   hash   `<step>|<field>` of every StepRecord; empty text is None; gone when the job ends
     ready:<id>   set    steps not done whose predecessors are; lease and state are looked at when asked
     key:<key>    text   the job an idempotency key made
     jobs         sorted set, score 0: all ids, in order of age because ids sort so
@@ -16,6 +16,9 @@ number that Lua returns loses its fraction.
 
 A script's first line declares what it takes, each as `name`, `name: number` or `name: json`: these are its
 locals, and the names by which `Scripts.run` wants them.
+
+A server whose memory is full refuses the scripts that take in new work. All others go through, as what is
+there must end before memory is freed.
 """
 
 import json
@@ -28,12 +31,13 @@ from typing import Any, Final
 import redis
 from redis.commands.core import Script
 
-from service.jobs.states import TERMINAL, WITHOUT_RESULT, JobState
+from service.jobs.states import TERMINAL, JobState
 from service.jobs.store import RUNNABLE_IN, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
 PRELUDE: Final = "prelude"  # in front of every script
+TAKES_IN_WORK: Final = frozenset({"create", "restore", "set_segments"})
 _LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
 _TAKES: Final = re.compile(r"-- takes (\w+(?:: \w+)?(?:, \w+(?:: \w+)?)*)\n")
 
@@ -75,14 +79,14 @@ def read_script(name: str) -> ScriptText:
         "STATES_OF_KIND": {kind: _as_set(states) for kind, states in RUNNABLE_IN.items()},
         "UNFINISHED": _as_set(UNFINISHED),
         "TERMINAL": _as_set(TERMINAL),
-        "WITHOUT_RESULT": _as_set(WITHOUT_RESULT),
     }
     prelude, script = ((FOLDER / f"{each}.lua").read_text() for each in (PRELUDE, name))
     declared = _TAKES.match(script)
     assert declared is not None, f"{name}.lua does not begin with what it takes"
     pairs = (each.partition(": ") for each in declared[1].split(", "))
     takes = {argument: kind or "text" for argument, _, kind in pairs}
-    lines = [f"local P = '{PREFIX}'"]
+    lines = [] if name in TAKES_IN_WORK else ["#!lua flags=allow-oom"]
+    lines += [f"local P = '{PREFIX}'"]
     lines += [f"local {title} = cjson.decode('{json.dumps(table)}')" for title, table in tables.items()]
     lines += [prelude]
     lines += [

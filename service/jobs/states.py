@@ -39,7 +39,6 @@ class JobEvent(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 EXPIRY = (JobState.SUCCEEDED, JobState.EXPIRED)  # the one move out of a terminal state
-WITHOUT_RESULT = TERMINAL - {JobState.SUCCEEDED}  # nothing was made, or it is gone
 _GIVE_UP = {JobEvent.FAIL: JobState.FAILED, JobEvent.CANCEL: JobState.CANCELLED}
 
 TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {

@@ -183,13 +183,13 @@ class JobStore(Protocol):
         state_key: str | None = None,
         seconds: Mapping[str, float] | None = None,
     ) -> bool:
-        """Mark the step done; False when the lease is not the newest, or the job has failed or was cancelled.
+        """Mark the step done; False when the lease is not the newest, or the job has ended.
 
-        Asked twice by the same holder it says True twice, so a lost answer can be asked for again.
+        Asked twice by the same holder it says True twice, unless the job has ended since.
         """
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
-        """Every step the job has had so far; empty for an unknown job."""
+        """Every step the job has had so far; empty for an unknown job and for one that has ended."""
 
     def waiting(self, job_id: str) -> dict[Step, float | None]:
         """What `acquire` would hand out, or fail with TooManyAttempts, and when each was last queued."""
@@ -220,6 +220,12 @@ class JobStore(Protocol):
 
     def mark_complete(self) -> None:
         """Note that every manifest is in the store."""
+
+    def memory_used(self) -> float:
+        """Share of the store's memory that is taken; 0 where there is no limit.
+
+        A full store takes no new work, but lets what is there go on and end.
+        """
 
     def ping(self) -> None:
         """Return when the store takes a write."""

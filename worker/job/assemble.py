@@ -17,7 +17,7 @@ from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
 from service.jobs.store import segment_step
 from worker.job.context import WorkerContext, read_notices
-from worker.job.held import Held, patiently
+from worker.job.held import Held, LeaseLost, patiently
 from worker.job.plan import encoding_of
 from worker.job.report import describe
 from worker.job.reuse import reused
@@ -65,10 +65,11 @@ def _fetch_parts(context: WorkerContext, held: Held, plan: Plan, folder: Path) -
     steps = context.store.steps(held.lease.job_id)
     paths = []
     for segment in plan.segments:
-        part_key = steps[segment_step(segment.index)].part_key
-        assert part_key is not None, "assembly is runnable only when every part is there"
+        if (record := steps.get(segment_step(segment.index))) is None:
+            raise LeaseLost("the job has ended")
+        assert record.part_key is not None, "assembly is runnable only when every part is there"
         paths.append(folder / f"{segment.index:06d}.part")
-        context.storage.fetch(part_key, paths[-1])
+        context.storage.fetch(record.part_key, paths[-1])
         held.advance(0)
     return paths
 

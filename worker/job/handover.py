@@ -44,4 +44,5 @@ def delete_state_before(context: WorkerContext, job_id: str, segment: Segment) -
 
 
 def _key_of(context: WorkerContext, job_id: str, index: int) -> str | None:
-    return context.store.steps(job_id)[segment_step(index)].state_key
+    record = context.store.steps(job_id).get(segment_step(index))  # none once the job has ended
+    return None if record is None else record.state_key

@@ -1,7 +1,6 @@
 -- takes id, step, owner, fence, part_key, state_key, seconds
 if not is_newest(id, step, owner, fence) then return 0 end
 if get(id, step, 'done') then return 1 end
-if WITHOUT_RESULT[state_of(id)] then return 0 end
 mark_done(id, step, part_key, state_key)
 set(id, step, 'seconds', seconds)
 return 1

@@ -1,4 +1,4 @@
--- Before every script. P, STATES_OF_KIND, UNFINISHED, TERMINAL and WITHOUT_RESULT come from redis_scripts.py.
+-- Before every script. P, STATES_OF_KIND, UNFINISHED and TERMINAL come from redis_scripts.py.
 
 local function text(time_s) return string.format('%.6f', time_s) end
 
@@ -99,18 +99,18 @@ end
 local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   redis.call('HSET', P .. 'job:' .. id, '_digest', digest, '_fence_floor', fence_floor,
     '_segments_total', 0, '_segments_done', 0, unpack(fields))
-  add_step(id, 'plan')
-  if is_picture(id) then set(id, 'plan', 'frame_count', 1) end
-  add_step(id, 'assemble')
-  redis.call('SADD', P .. 'ready:' .. id, 'plan')
   redis.call('ZADD', P .. 'jobs', 0, id)
   local state = state_of(id)
   redis.call('HINCRBY', P .. 'counts', state, 1)
   if TERMINAL[state] then
     redis.call('ZADD', P .. 'finished', updated_at, id)
-  else
-    redis.call('ZADD', P .. 'active', created_at, id)
+    return
   end
+  redis.call('ZADD', P .. 'active', created_at, id)
+  add_step(id, 'plan')
+  if is_picture(id) then set(id, 'plan', 'frame_count', 1) end
+  add_step(id, 'assemble')
+  redis.call('SADD', P .. 'ready:' .. id, 'plan')
 end
 
 -- fields: {name, JSON, name, JSON ...}
@@ -124,6 +124,7 @@ local function move(id, state, target, fields)
   if TERMINAL[target] then
     redis.call('ZREM', P .. 'active', id)
     redis.call('ZADD', P .. 'finished', time_s, id)
+    redis.call('DEL', P .. 'steps:' .. id, P .. 'ready:' .. id)
   end
 end
 

@@ -161,6 +161,18 @@ def test_a_full_queue_is_503_and_says_when_to_come_back(service: Service) -> Non
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_no_job_is_taken_while_the_store_is_nearly_full(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left is for the jobs that are there, which must end before there is more."""
+    monkeypatch.setattr(service.store, "memory_used", lambda: 0.91)
+    answer = post(service)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/store_full")
+    assert int(answer.headers["retry-after"]) > 0
+    monkeypatch.setattr(service.store, "memory_used", lambda: 0.89)
+    assert post(service).status_code == 202
+
+
 # A client that may never have heard the answer
 
 

@@ -52,6 +52,7 @@ def every_call(store):
         lambda: store.finished_before(1.0),
         store.queue_depth,
         store.counts,
+        store.memory_used,
         store.now,
         store.is_complete,
         store.mark_complete,
@@ -81,15 +82,68 @@ def test_a_server_that_hangs_is_given_up(monkeypatch):
         store.close()
 
 
-def test_a_server_without_memory_takes_no_job_and_keeps_what_it_has(valkey, redis_store):
+@pytest.fixture
+def full(valkey):
+    """Call it, and the server has no memory left."""
+    yield lambda: valkey.config_set("maxmemory", 1)
+    valkey.config_set("maxmemory", 0)
+
+
+def test_a_server_without_memory_takes_no_job_and_keeps_what_it_has(full, redis_store):
     job = redis_store.create(a_job())
-    valkey.config_set("maxmemory", 1)
+    full()
+    for call in (
+        lambda: redis_store.create(a_job()),
+        lambda: redis_store.restore(a_job()),
+        lambda: redis_store.set_segments(job.id, [Segment(index=0, frame_start=0, frame_stop=1)]),
+        redis_store.ping,
+    ):
+        with pytest.raises(StoreUnavailable):
+            call()
+    assert redis_store.get(job.id) == job
+
+
+def test_a_server_without_memory_lets_jobs_go_on_end_and_go(full, redis_store):
+    """Or it would never have memory again."""
+    first, second = (redis_store.create(a_job()) for _ in range(2))
+    redis_store.set_segments(first.id, [Segment(index=0, frame_start=0, frame_stop=1)])
+    full()
+    lease = redis_store.acquire(first.id, "plan", "planner")
+    redis_store.transition(first.id, JobEvent.PLANNING_STARTED, lease=lease)
+    redis_store.transition(first.id, JobEvent.PLANNED, lease=lease)
+    assert redis_store.renew(lease)
+    assert redis_store.finish(lease)
+    redis_store.mark_queued(first.id, "segment/0")
+    redis_store.release(redis_store.acquire(first.id, "segment/0", "drains"))
+    assert redis_store.finish(redis_store.acquire(first.id, "segment/0", "worker"), part_key="part")
+    redis_store.add_notices(first.id, ["short of memory"])
+    redis_store.transition(first.id, JobEvent.ASSEMBLY_STARTED)
+    redis_store.conclude(redis_store.get(first.id).after(JobEvent.SUCCEED, at=2.0))
+    redis_store.transition(first.id, JobEvent.EXPIRE)
+    redis_store.transition(second.id, JobEvent.CANCEL)
+    for job in (first, second):
+        redis_store.delete(job.id)
+    assert redis_store.list(10) == ([], None)
+
+
+def test_nothing_but_the_job_itself_is_left_once_it_has_ended(valkey, redis_store):
+    """A segment's record has 0.9 kB, and a film 1,800 segments."""
+    ended, restored = a_job(), a_job().after(JobEvent.FAIL, at=2.0)
+    redis_store.create(ended)
+    redis_store.set_segments(ended.id, [Segment(index=0, frame_start=0, frame_stop=1)])
+    redis_store.transition(ended.id, JobEvent.CANCEL)
+    redis_store.restore(restored)
+    for job in (ended, restored):
+        assert valkey.keys(f"*{job.id}*") == [f"upscaled:job:{job.id}"]
+        assert redis_store.steps(job.id) == {}
+
+
+def test_the_share_of_memory_in_use_is_told(valkey, redis_store):
+    assert redis_store.memory_used() == 0.0  # there is no limit
+    used = valkey.info("memory")["used_memory"]
+    valkey.config_set("maxmemory", 2 * used)
     try:
-        with pytest.raises(StoreUnavailable):
-            redis_store.create(a_job())
-        with pytest.raises(StoreUnavailable):
-            redis_store.ping()
-        assert redis_store.get(job.id) == job
+        assert 0.4 < redis_store.memory_used() < 0.7
     finally:
         valkey.config_set("maxmemory", 0)
 
