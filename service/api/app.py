@@ -29,7 +29,7 @@ from service.queue import Queue, open_queue
 from service.settings import Settings
 
 _PAGE = Path(__file__).with_name("page.html")
-_SWEEPER_STOP_S_MAX = 5.0  # a sweep is short; one that hangs must not hold up the shutdown
+_SWEEPER_STOP_S_MAX = 5.0  # one that waits for the storage must not hold up the shutdown
 
 _DESCRIPTION = """\
 Post a picture or a video to `/upscale` and get it back four times larger, with its sound, frame for frame.

@@ -1,9 +1,11 @@
 """Expiry: results and records go when their time is over."""
 
 import logging
+from functools import partial
 
 from service import metrics
 from service.errors import IllegalTransition, UnknownJob
+from service.housekeeping.apart import goes_well
 from service.jobs import manifest
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import JobStore
@@ -15,15 +17,20 @@ log = logging.getLogger(__name__)
 def expire(store: JobStore, storage: Storage, *, ttl_s: float) -> None:
     """Remove the objects of results past their time, and after as long again the record as well."""
     for job_id in store.finished_before(store.now() - ttl_s):
-        try:
-            if store.get(job_id).state is JobState.SUCCEEDED:
-                # First the state: a reader is told that the result expired, not that it is broken.
-                store.transition(job_id, JobEvent.EXPIRE, result_key=None)
-                manifest.forget(storage, job_id)
-            else:
-                manifest.forget(storage, job_id)
-                store.delete(job_id)
-        except (UnknownJob, IllegalTransition):
-            continue  # another sweeper was faster
-        metrics.SWEEPER_ACTIONS.labels("expire").inc()
-        log.info("job_expired", extra={"job": job_id})
+        remove = partial(_expire_one, store, storage, job_id)
+        goes_well(remove, event="job_not_expired", job_id=job_id, storage=storage)
+
+
+def _expire_one(store: JobStore, storage: Storage, job_id: str) -> None:
+    try:
+        if store.get(job_id).state is JobState.SUCCEEDED:
+            # First the state: a reader is told that the result expired, not that it is broken.
+            store.transition(job_id, JobEvent.EXPIRE, result_key=None)
+            manifest.forget(storage, job_id)
+        else:
+            manifest.forget(storage, job_id)
+            store.delete(job_id)
+    except (UnknownJob, IllegalTransition):
+        return  # another sweeper was faster
+    metrics.SWEEPER_ACTIONS.labels("expire").inc()
+    log.info("job_expired", extra={"job": job_id})

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from service import metrics
 from service.errors import UnknownJob
+from service.housekeeping.apart import goes_well
 from service.jobs import ending, keys, manifest
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.model import Job, created_at_of
@@ -20,16 +22,23 @@ log = logging.getLogger(__name__)
 UNACCEPTED_S: Final = 86400.0  # the slowest upload we wait for: 2 GiB at 200 kbit/s
 
 
-def rebuild(store: JobStore, storage: Storage) -> None:
-    """Restore jobs that have a manifest and are not in the store; drop uploads never accepted."""
+def rebuild(store: JobStore, storage: Storage) -> bool:
+    """Restore jobs that have a manifest and are not in the store; drop uploads never accepted.
+
+    Returns whether all went well; only then the store is complete.
+    """
+    is_complete = True
     names = storage.list(keys.JOBS_PREFIX)
     for job_id, group in groupby(names, key=lambda key: key.removeprefix(keys.JOBS_PREFIX).split("/")[0]):
         found = set(group)
         if keys.manifest_key(job_id) in found:
-            _restore(store, storage, job_id, found)
+            act = partial(_restore, store, storage, job_id, found)
         else:
-            _discard_unaccepted(store, storage, job_id)
-    store.mark_complete()
+            act = partial(_discard_unaccepted, store, storage, job_id)
+        is_complete &= goes_well(act, event="job_not_restored", job_id=job_id, storage=storage)
+    if is_complete:
+        store.mark_complete()
+    return is_complete
 
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:

@@ -1,9 +1,11 @@
 """Redelivery: queue what can run and nobody was told of, or whose message got lost. The only one there is."""
 
 import logging
+from functools import partial
 
 from service import metrics
 from service.errors import UnknownJob
+from service.housekeeping.apart import goes_well
 from service.jobs.store import RUNNABLE_IN, JobStore, Step, kind_of
 from service.queue import Queue, dispatch
 
@@ -13,9 +15,9 @@ log = logging.getLogger(__name__)
 def requeue(store: JobStore, queue: Queue, *, after_s: float) -> None:
     """Queue what can run and was never queued, or was queued a while ago and its message seems lost."""
     active = store.active()
-    waiting = [
-        (job_id, step, queued_at) for job_id in active for step, queued_at in store.waiting(job_id).items()
-    ]
+    waiting: list[tuple[str, Step, float | None]] = []
+    for job_id in active:
+        goes_well(partial(_look_at, store, job_id, waiting), event="job_not_looked_at", job_id=job_id)
     queued_count = sum(queued_at is not None for _, _, queued_at in waiting)
     queued_before = store.now() - after_s
     overdue = [(job_id, step) for job_id, step, at in waiting if at is not None and at < queued_before]
@@ -25,10 +27,18 @@ def requeue(store: JobStore, queue: Queue, *, after_s: float) -> None:
     if overdue and queue.depth() >= queued_count:
         overdue = []
     for job_id, step in [(job_id, step) for job_id, step, at in waiting if at is None] + overdue:
-        dispatch(store, queue, job_id, step)
-        metrics.SWEEPER_ACTIONS.labels("requeue").inc()
-        log.info("step_requeued", extra={"job": job_id, "step": step})
+        goes_well(partial(_send, store, queue, job_id, step), event="step_not_requeued", job_id=job_id)
     _measure(store, active, [(step, queued_at) for _, step, queued_at in waiting])
+
+
+def _look_at(store: JobStore, job_id: str, waiting: list[tuple[str, Step, float | None]]) -> None:
+    waiting += [(job_id, step, queued_at) for step, queued_at in store.waiting(job_id).items()]
+
+
+def _send(store: JobStore, queue: Queue, job_id: str, step: Step) -> None:
+    dispatch(store, queue, job_id, step)
+    metrics.SWEEPER_ACTIONS.labels("requeue").inc()
+    log.info("step_requeued", extra={"job": job_id, "step": step})
 
 
 def _measure(store: JobStore, active: list[str], waiting: list[tuple[Step, float | None]]) -> None:

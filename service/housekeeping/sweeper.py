@@ -6,13 +6,15 @@ election, because doing any of this twice is harmless.
     rebuild    the store from the manifests, after it lost something
     discard    uploads that were never accepted
 
-It never touches running work: a step under a lease is not looked at.
+It never touches running work: a step under a lease is not looked at. Steps are delivered again by a loop of
+their own, so that nothing the storage does, or takes its time for, holds them up.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from service import metrics
@@ -20,8 +22,10 @@ from service.errors import TransientError
 from service.housekeeping.expiry import expire
 from service.housekeeping.rebuilding import UNACCEPTED_S, rebuild
 from service.housekeeping.redelivery import requeue
+from service.jobs.keys import JOBS_PREFIX
 from service.jobs.store import JobStore
 from service.objects.base import Storage
+from service.objects.published import MODELS_PREFIX
 from service.queue import Queue
 from service.settings import Settings
 
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_S: Final = 1.0  # a dead worker's step is queued again within a lease and this
 HOUSEKEEPING_S: Final = 600.0  # between two readings of all names in storage
+AGAIN_S: Final = 10.0  # after one that did not go well
+_PREFIXES: Final = (JOBS_PREFIX, MODELS_PREFIX)  # others may keep theirs in the same bucket
 
 
 class Sweeper:
@@ -47,30 +53,42 @@ class Sweeper:
         self._requeue_after_s = settings.requeue_after_s
         self._result_ttl_s = settings.result_ttl_s
         self._clock = clock
-        self._housekept_at = clock() - HOUSEKEEPING_S
+        self._read_at = clock()  # when all names in storage are to be read next
+        self._has_failed = False  # the last reading
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until told to stop, whatever goes wrong; for a thread of its own."""
-        while not stop.is_set():
-            try:
-                self.sweep()
-            except TransientError as error:
-                log.warning("sweep_interrupted", extra={"reason": str(error)})
-            except Exception:  # the top of a thread that has to outlive its mistakes
-                log.exception("sweep_failed")
-            stop.wait(SWEEP_S)
+
+        def repeat(once: Callable[[], None]) -> None:
+            while not stop.is_set():
+                _attempt(once)
+                stop.wait(SWEEP_S)
+
+        keeper = threading.Thread(target=repeat, args=(self.housekeep,), name="housekeeping", daemon=True)
+        keeper.start()
+        repeat(self.redeliver)
+        keeper.join()
 
     def sweep(self) -> None:
         """Everything once."""
-        if not self._store.is_complete() or self._clock() - self._housekept_at >= HOUSEKEEPING_S:
-            self.rebuild()
-            self._storage.discard_unfinished(UNACCEPTED_S)
-            self._housekept_at = self._clock()
+        self.housekeep()
+        self.redeliver()
+
+    def redeliver(self) -> None:
+        """What takes the store and the queue alone, both quick."""
         self.requeue()
-        self.expire()
         for state, count in self._store.counts().items():
             metrics.JOBS.labels(state.value).set(count)
         metrics.STORE_MEMORY_RATIO.set(self._store.memory_used())
+
+    def housekeep(self) -> None:
+        """What takes the storage; each part whether or not the one before it went well."""
+        if self._clock() >= self._read_at or not (self._has_failed or self._store.is_complete()):
+            self._has_failed, self._read_at = True, self._clock() + AGAIN_S
+            _attempt(self.rebuild)
+            for prefix in _PREFIXES:
+                _attempt(partial(self._storage.discard_unfinished, prefix, UNACCEPTED_S))
+        _attempt(self.expire)
 
     def requeue(self) -> None:
         requeue(self._store, self._queue, after_s=self._requeue_after_s)
@@ -79,4 +97,15 @@ class Sweeper:
         expire(self._store, self._storage, ttl_s=self._result_ttl_s)
 
     def rebuild(self) -> None:
-        rebuild(self._store, self._storage)
+        if rebuild(self._store, self._storage):
+            self._has_failed, self._read_at = False, self._clock() + HOUSEKEEPING_S
+
+
+def _attempt(part: Callable[[], object]) -> None:
+    """Do it, whatever goes wrong: the loop it is of has to outlive its mistakes."""
+    try:
+        part()
+    except TransientError as error:
+        log.warning("sweep_interrupted", extra={"reason": str(error)})
+    except Exception:
+        log.exception("sweep_failed")

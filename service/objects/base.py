@@ -91,8 +91,8 @@ class Storage(Protocol):
     def delete_prefix(self, prefix: str) -> None:
         """Remove every object whose key begins with the prefix, which ends in a slash."""
 
-    def discard_unfinished(self, older_than_s: float) -> int:
-        """Free what writers that died left behind; how many there were."""
+    def discard_unfinished(self, prefix: str, older_than_s: float) -> int:
+        """Free what writers of such keys left behind when they died; how many there were."""
 
     def ping(self) -> None:
         """Return when the storage takes a write."""

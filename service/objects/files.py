@@ -82,8 +82,7 @@ class FileStorage:
 
     def list(self, prefix: str) -> Iterator[str]:
         with _working(prefix):
-            folder = self._root / prefix.rpartition("/")[0]
-            paths = (path for path in folder.rglob("*") if path.is_file())
+            paths = _files_below(self._root / prefix.rpartition("/")[0])
             keys = (path.relative_to(self._root).as_posix() for path in paths)
             yield from sorted(key for key in keys if key.startswith(prefix) and not key.startswith("."))
 
@@ -97,13 +96,17 @@ class FileStorage:
             # A writer may put an object into the folder meanwhile; it stays, as with any other storage.
             shutil.rmtree(folder, ignore_errors=True)
 
-    def discard_unfinished(self, older_than_s: float) -> int:
+    def discard_unfinished(self, prefix: str, older_than_s: float) -> int:
+        # What lies aside has no key yet, and none of it is anyone else's.
         written_before = time.time() - older_than_s
+        discarded = 0
         with _working(_ASIDE):
-            stale = [path for path in self._aside.iterdir() if path.stat().st_mtime < written_before]
-            for path in stale:
-                path.unlink(missing_ok=True)
-        return len(stale)
+            for path in _files_below(self._aside):
+                with suppress(FileNotFoundError):  # its writer is alive
+                    if path.stat().st_mtime < written_before:
+                        path.unlink()
+                        discarded += 1
+        return discarded
 
     def ping(self) -> None:
         with _working(_ASIDE):
@@ -160,6 +163,17 @@ class FileWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Every file; what vanishes meanwhile is passed over, unlike by `rglob`; other trouble is raised."""
+
+    def tell(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=tell):
+        yield from (Path(parent, name) for name in names)
 
 
 def _in_folder(path: Path, place: Callable[[], object]) -> None:

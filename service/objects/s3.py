@@ -183,14 +183,17 @@ class S3Storage:
             if answer.get("Errors"):
                 raise StorageUnavailable(f"The storage kept objects under {prefix!r}.")
 
-    def discard_unfinished(self, older_than_s: float) -> int:
+    def discard_unfinished(self, prefix: str, older_than_s: float) -> int:
         begun_before = time.time() - older_than_s
         discarded = 0
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
-        with working(""):
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        with working(prefix):
             for page in pages:
                 for upload in page.get("Uploads", []):
-                    if upload["Initiated"].timestamp() < begun_before:
+                    is_ours = upload["Key"].startswith(prefix)  # some servers pass over the prefix
+                    if is_ours and upload["Initiated"].timestamp() < begun_before:
                         self._client.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -378,7 +379,8 @@ def test_what_is_not_ours_stays(place):
 # The loop
 
 
-def test_the_loop_outlives_every_error_and_stops_when_told(place, monkeypatch, caplog):
+@pytest.mark.parametrize("loop", ["redeliver", "housekeep"])
+def test_each_loop_outlives_every_error_and_stops_when_told(place, monkeypatch, caplog, loop):
     stop = threading.Event()
     errors = iter([StoreUnavailable("away"), StorageUnavailable("away"), RuntimeError("our mistake")])
     monkeypatch.setattr("service.housekeeping.sweeper.SWEEP_S", 0.001)
@@ -390,7 +392,7 @@ def test_the_loop_outlives_every_error_and_stops_when_told(place, monkeypatch, c
         else:
             raise error
 
-    monkeypatch.setattr(place.sweeper, "sweep", sweep)
+    monkeypatch.setattr(place.sweeper, loop, sweep)
     thread = threading.Thread(target=place.sweeper.run, args=(stop,))
     thread.start()
     thread.join(10)
@@ -400,6 +402,92 @@ def test_the_loop_outlives_every_error_and_stops_when_told(place, monkeypatch, c
         "sweep_interrupted",
         "sweep_failed",
     ]
+
+
+def test_a_storage_that_hangs_does_not_keep_steps_from_being_delivered(place, monkeypatch):
+    stop, hangs = threading.Event(), threading.Event()
+    monkeypatch.setattr("service.housekeeping.sweeper.SWEEP_S", 0.001)
+    monkeypatch.setattr(place.storage, "list", lambda _: hangs.wait(10) and iter(()))
+    job_id = place.accept()
+    thread = threading.Thread(target=place.sweeper.run, args=(stop,))
+    thread.start()
+    try:
+        until = time.monotonic() + 5
+        while not place.queue.messages and time.monotonic() < until:
+            time.sleep(0.01)
+        assert place.queue.take_all() == [(job_id, "plan")]
+    finally:
+        hangs.set()
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("part", ["list", "discard_unfinished", "delete"])
+def test_a_storage_without_one_permission_stops_nothing_else(place, monkeypatch, part, caplog):
+    def forbidden(*_, **__):
+        raise StorageUnavailable("AccessDenied")
+
+    job_id, old = place.accept(), place.accept()
+    place.end(old, JobEvent.FAIL)
+    place.time_s += TTL_S + 1
+    monkeypatch.setattr(place.storage, part, forbidden)
+    for _ in range(2):
+        place.sweeper.sweep()
+    assert place.queue.take_all() == [(job_id, "plan")]
+    if part != "delete":
+        with pytest.raises(UnknownJob):
+            place.store.get(old)
+    assert "AccessDenied" in "".join(str(vars(record)) for record in caplog.records)
+
+
+def test_one_job_that_can_not_be_removed_does_not_keep_the_others(place, monkeypatch, caplog):
+    delete_prefix = place.storage.delete_prefix
+    stuck, other = place.accept(), place.accept()
+    for job_id in (stuck, other):
+        place.end(job_id, JobEvent.FAIL)
+
+    def locked(prefix):
+        if stuck in prefix:
+            raise StorageUnavailable("locked")
+        delete_prefix(prefix)
+
+    monkeypatch.setattr(place.storage, "delete_prefix", locked)
+    place.time_s += TTL_S + 1
+    place.sweeper.sweep()
+    with pytest.raises(UnknownJob):
+        place.store.get(other)
+    monkeypatch.setattr(place.storage, "delete_prefix", delete_prefix)
+    place.sweeper.sweep()
+    assert place.names() == []
+
+
+def test_one_job_that_can_not_be_queued_does_not_keep_the_others(place, monkeypatch):
+    ids = [place.accept() for _ in range(3)]
+    waiting = place.store.waiting
+    monkeypatch.setattr(place.store, "waiting", lambda i: waiting(i) if i != ids[0] else {}["broken"])
+    place.sweeper.sweep()
+    assert set(place.queue.take_all()) == {(job_id, "plan") for job_id in ids[1:]}
+
+
+def test_one_manifest_that_can_not_be_read_does_not_keep_the_others_and_is_asked_for_again(
+    place, monkeypatch
+):
+    first, second = place.accept(), place.accept()
+    place.lose_store()
+    get = place.storage.get
+
+    def forbidden(key):
+        if first in key:
+            raise StorageUnavailable("AccessDenied")
+        return get(key)
+
+    monkeypatch.setattr(place.storage, "get", forbidden)
+    place.sweeper.sweep()
+    assert place.store.active() == [second]
+    monkeypatch.setattr(place.storage, "get", get)
+    place.sweep_for(30)
+    assert set(place.store.active()) == {first, second}
 
 
 def test_two_sweepers_at_once_do_no_harm(place):

@@ -1,6 +1,8 @@
 """What only the file storage has to care for."""
 
+import contextlib
 import threading
+import time
 
 import pytest
 
@@ -57,3 +59,28 @@ def test_a_root_that_cannot_be_made_is_an_unavailable_storage(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageUnavailable):
         FileStorage(tmp_path / "file" / "objects")
+
+
+def test_what_vanishes_while_it_is_listed_does_no_harm(tmp_path):
+    storage = FileStorage(tmp_path)
+    stop = threading.Event()
+
+    def come_and_go():
+        while not stop.is_set():
+            with contextlib.suppress(StorageUnavailable):
+                for number in range(20):
+                    storage.put(f"jobs/1/parts/{number}/x", b"x")
+                    storage.writer(f"jobs/1/states/{number}").abort()
+            storage.delete_prefix("jobs/1/")
+
+    storage.put("jobs/2/input", b"stays")
+    busy = threading.Thread(target=come_and_go)
+    busy.start()
+    try:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert "jobs/2/input" in storage.list("jobs/")
+            storage.discard_unfinished("jobs/", older_than_s=3600)
+    finally:
+        stop.set()
+        busy.join()

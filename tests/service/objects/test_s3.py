@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from service.errors import StorageUnavailable
 from service.objects.s3 import S3Storage
+from service.objects.s3_writer import PART_BYTES
 
 
 def storage_at(endpoint_url, bucket="upscaled", secret_key="wrong"):
@@ -32,7 +33,7 @@ def use_in_every_way(storage, tmp_path):
     yield lambda: list(storage.list("jobs/"))
     yield lambda: storage.delete("key")
     yield lambda: storage.delete_prefix("jobs/")
-    yield lambda: storage.discard_unfinished(60)
+    yield lambda: storage.discard_unfinished("jobs/", 60)
     yield storage.ping
 
 
@@ -98,3 +99,13 @@ def test_a_link_to_look_only_tells_the_size_and_the_name(public_s3_storage, fold
     public_s3_storage.put(f"{folder}/object", b"seven..")
     answer = httpx.head(link(public_s3_storage, f"{folder}/object", method="HEAD"))
     assert (answer.status_code, answer.headers["content-length"]) == (200, "7")
+
+
+def test_only_what_was_begun_under_the_prefix_is_discarded(s3_storage, folder):
+    """Others may keep theirs in the same bucket."""
+    ours, theirs = (s3_storage.writer(f"{folder}/{whose}/object") for whose in ("ours", "theirs"))
+    for writer in (ours, theirs):
+        writer.write(bytes(PART_BYTES))
+    assert s3_storage.discard_unfinished(f"{folder}/ours/", -1) == 1
+    theirs.commit()
+    assert s3_storage.exists(f"{folder}/theirs/object")

@@ -58,7 +58,7 @@ def test_interrupted_put_leaves_nothing(storage, folder, chunks):
         storage.put(f"{folder}/object", breaks_after(chunks))
     assert not storage.exists(f"{folder}/object")
     assert list(storage.list(f"{folder}/")) == []
-    assert storage.discard_unfinished(older_than_s=-1) == 0
+    assert storage.discard_unfinished(f"{folder}/", older_than_s=-1) == 0
 
 
 def test_interrupted_put_leaves_the_old_object(storage, folder):
@@ -89,15 +89,15 @@ def test_a_writer_left_without_a_commit_leaves_nothing(storage, folder, size_byt
     with storage.writer(f"{folder}/object") as writer:
         writer.write(b"x" * size_bytes)
     assert not storage.exists(f"{folder}/object")
-    assert storage.discard_unfinished(older_than_s=-1) == 0
+    assert storage.discard_unfinished(f"{folder}/", older_than_s=-1) == 0
 
 
 def test_what_a_dead_writer_left_is_discarded_when_it_is_old(storage, folder):
     writer = storage.writer(f"{folder}/object")
     writer.write(b"x" * 9 * MIB)
-    assert storage.discard_unfinished(older_than_s=3600) == 0
-    assert storage.discard_unfinished(older_than_s=-1) == 1
-    assert storage.discard_unfinished(older_than_s=-1) == 0
+    assert storage.discard_unfinished(f"{folder}/", older_than_s=3600) == 0
+    assert storage.discard_unfinished(f"{folder}/", older_than_s=-1) == 1
+    assert storage.discard_unfinished(f"{folder}/", older_than_s=-1) == 0
     writer.abort()
     assert not storage.exists(f"{folder}/object")
 
