@@ -228,7 +228,7 @@ def test_a_plan_that_the_store_lost_stands(
     planned = manifest.load(context.storage, job_id).plan
     store = MemoryStore(lease_s=15, attempts_max=2)
     store.create(context.store.get(job_id).model_copy(update={"state": JobState.QUEUED, "frames_done": 0}))
-    monkeypatch.setattr(plan, "_plan_video", lambda *_: pytest.fail("planned again"))
+    monkeypatch.setattr(plan, "_plan", lambda *_: pytest.fail("planned again"))
     again = replace(context, store=store)
     steps.run(again, job_id, "plan")
     assert drain_queue(again, job_id).state is JobState.SUCCEEDED
@@ -311,7 +311,7 @@ def test_each_attempt_at_a_result_has_a_name_of_its_own_and_the_last_stays(
 ) -> None:
     job_id = accept(context, clip)
     with monkeypatch.context() as broken:
-        broken.setattr(assemble, "_report", away)
+        broken.setattr(assemble, "describe", away)
         run(context, job_id)
     assert context.storage.exists(keys.result_key(job_id, 1, "mkv"))
     lease = context.store.steps(job_id)["assemble"]
