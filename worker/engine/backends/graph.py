@@ -120,7 +120,8 @@ def _traced(step: nn.Module, example: tuple[Tensor, ...]) -> ov.Model:
     # what it does best: torch.export, which is to replace it, takes a second for each size of picture.
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        decoder = TorchScriptPythonDecoder(step, example_input=example)
+        # PyTorch's own check of a trace takes twice as long as the trace; the gate compares pictures anyway.
+        decoder = TorchScriptPythonDecoder(step, example_input=example, trace_kwargs={"check_trace": False})
         frontend = FrontEndManager().load_by_framework("pytorch")
         graph = frontend.convert(frontend.load(decoder))
     passes = Manager()
