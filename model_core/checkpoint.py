@@ -65,12 +65,15 @@ def save(
     return content_version(config_json, weights)
 
 
+def version_of(folder: Path) -> str:
+    """The version of the files there, whatever they hold; CheckpointError where one is missing."""
+    weights, config_json, _ = _read(folder)
+    return content_version(config_json, weights)
+
+
 def load(folder: Path, *, version: str | None = None) -> Checkpoint:
     """Read and check a checkpoint, of that `version` if given; CheckpointError names what is wrong."""
-    try:
-        weights, config_json, card_json = ((folder / name).read_bytes() for name in FILES)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: {error.strerror}: {error.filename}") from error
+    weights, config_json, card_json = _read(folder)
     found = content_version(config_json, weights)
     if version is not None and found != version:
         raise CheckpointError(f"{folder}: its content is version {found}, not {version}")
@@ -90,6 +93,15 @@ def load(folder: Path, *, version: str | None = None) -> Checkpoint:
 def shipped() -> dict[str, Path]:
     """The checkpoints inside the package, by name; `bicubic` is always among them."""
     return {path.name: path for path in sorted(SHIPPED.iterdir()) if (path / "config.json").is_file()}
+
+
+def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Weights, config and card as they lie there."""
+    try:
+        weights, config_json, card_json = ((folder / name).read_bytes() for name in FILES)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: {error.strerror}: {error.filename}") from error
+    return weights, config_json, card_json
 
 
 def _taken_ranges(tensors: dict[str, torch.Tensor]) -> Ranges:

@@ -96,6 +96,9 @@ class Loader:
         return self._maker.honours(runtime)
 
     def _fetch(self, name: str, version: str) -> Checkpoint:
+        shipped = checkpoint.shipped().get(name)
+        if shipped is not None and checkpoint.version_of(shipped) == version:
+            return checkpoint.load(shipped, version=version)
         folder = self._cache_dir / name / version
         try:
             return checkpoint.load(folder, version=version)

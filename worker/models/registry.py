@@ -278,7 +278,7 @@ class Registry:
         folder = checkpoint.shipped().get(name)
         if folder is None:
             return
-        version = checkpoint.load(folder).version
+        version = checkpoint.version_of(folder)
         if published.publish_first(self._storage, name, version, folder):
             log.info("model_published", extra={"model": name, "version": version})
 

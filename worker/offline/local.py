@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from worker.media.reading.container import sniff
 from worker.media.writing.atomic import written_whole
 from worker.models.lending import lend
 
-PROGRESS_S = 0.2
+PROGRESS_S = 0.2  # between two looks at how far the job is
 
 
 class LocalQueue:
@@ -37,9 +37,12 @@ class LocalQueue:
 
     def __init__(self) -> None:
         self.steps: deque[tuple[str, Step]] = deque()
+        self.changed = threading.Condition()
 
     def enqueue(self, job_id: str, step: Step) -> None:
-        self.steps.append((job_id, step))
+        with self.changed:
+            self.steps.append((job_id, step))
+            self.changed.notify()
 
     def depth(self) -> int:
         return len(self.steps)
@@ -131,13 +134,22 @@ def _reported(
 
 def _run_all(context: WorkerContext, queue: LocalQueue, job_id: str) -> None:
     """Work off the queue in as many threads as a worker would use, so that shots share the batch."""
+    running: set[Future[None]] = set()
+
+    def end(step: Future[None]) -> None:
+        with queue.changed:
+            running.remove(step)
+            queue.changed.notify()
+
     queue.enqueue(job_id, PLAN)
-    with ThreadPoolExecutor(context.settings.worker_streams, thread_name_prefix="step") as pool:
-        running: set[Future[None]] = set()
+    pool = ThreadPoolExecutor(context.settings.worker_streams, thread_name_prefix="step")
+    with pool, queue.changed:  # in this order: a step that still runs when we are interrupted may queue more
         while queue.steps or running:
             while queue.steps:
-                running.add(pool.submit(steps.run, context, *queue.steps.popleft()))
-            running = wait(running, timeout=PROGRESS_S, return_when=FIRST_COMPLETED).not_done
+                step = pool.submit(steps.run, context, *queue.steps.popleft())
+                running.add(step)
+                step.add_done_callback(end)
+            queue.changed.wait_for(lambda: queue.steps or not running)
 
 
 def _reason(error: JobError | None) -> str:
