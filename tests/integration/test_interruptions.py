@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import free_ports
 from tests.integration.conftest import MODEL, publish_small_model
@@ -39,6 +40,20 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_and_the_frames_are_th
     report = own_service.job(job_id)["report"]
     assert report["segments"] == FRAMES / 20
     assert report["attempts"] == report["segments"] + 2 + 1  # plan, assembly, and the one segment in hand
+
+
+def test_a_worker_killed_in_mid_picture_is_followed_by_another_and_the_result_is_the_same(
+    own_service: Running, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (75, 100, 3), np.uint8)
+    Image.fromarray(noise).resize((1600, 1200)).save(tmp_path / "picture.jpg")  # seconds of work
+    undisturbed = own_service.result(own_service.post(tmp_path / "picture.jpg", model=MODEL), tmp_path)
+    job_id = own_service.post(tmp_path / "picture.jpg", model=MODEL)
+    eventually(lambda: own_service.job(job_id)["state"] == "running", 60)
+    own_service.kill_worker()
+    disturbed = own_service.result(job_id, tmp_path)
+    assert undisturbed.read_bytes() == disturbed.read_bytes()
+    assert own_service.job(job_id)["report"]["attempts"] == 2
 
 
 def test_ctrl_c_in_mid_job_and_a_new_start_end_the_job_well(tmp_path: Path, clip: Path) -> None:
