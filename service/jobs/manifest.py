@@ -1,6 +1,6 @@
 """Manifest: the truth about a job, JSON beside its upload. The store can be made again from it.
 
-Written at acceptance, after planning a video and at the end, no more: progress and leases live in the store alone.
+Written at acceptance, after planning a video and at the end: progress and leases are the store's alone.
 Each time it is an object of its own that only appears where none is, so of several who plan or end a job the
 first is right, and none can overwrite what another wrote. The latest of the three is the manifest.
 
