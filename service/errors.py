@@ -152,6 +152,12 @@ class QueueFull(CapacityError):
     code = "queue_full"
 
 
+class TooBusy(CapacityError):
+    """As many uploads are being received, or jobs followed, as this process takes."""
+
+    code = "too_busy"
+
+
 class StoreFull(CapacityError):
     """The job store is nearly full: what is left is for the jobs that are there."""
 
@@ -170,6 +176,13 @@ class StorageUnavailable(TransientError):
     """The storage does not answer, is full, or refuses."""
 
     code = "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    """There is no room left for the upload, or there would be none."""
+
+    code = "storage_full"
+    http_status = 507
 
 
 class StoreUnavailable(TransientError):

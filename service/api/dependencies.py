@@ -10,10 +10,16 @@ from anyio import to_thread
 from fastapi import Depends, Request
 
 from service.api.catalogue import Catalogue
+from service.api.places import Places
 from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.queue import Queue
 from service.settings import Settings
+
+# Of each process. An upload holds a file or a part of 8 MiB in memory; a follower asks the store four times a
+# second, which is some hundredths of a core for all.
+UPLOADS_MAX = 64
+FOLLOWERS_MAX = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +32,8 @@ class Services:
     storage: Storage
     queue: Queue
     catalogue: Catalogue
+    uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
+    followers: Places = field(default_factory=lambda: Places("jobs are being followed", FOLLOWERS_MAX))
     stopping: Event = field(default_factory=Event)  # set when the server is told to end
 
 

@@ -42,8 +42,16 @@ RETRY_MS = 1000  # what a browser waits before it connects again
 )
 async def follow_job(job_id: str, services: UsedServices) -> StreamingResponse:
     job = await in_thread(find, services, job_id)  # an unknown job is a 404, not an empty stream
+    services.followers.require_one()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(services, job), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_placed_events(services, job), media_type="text/event-stream", headers=headers)
+
+
+async def _placed_events(services: Services, job: Job) -> AsyncIterator[str]:
+    """The place is taken by what certainly gives it back: a response that is never sent would not."""
+    with services.followers.one():
+        async for event in _events(services, job):
+            yield event
 
 
 async def _events(services: Services, job: Job) -> AsyncIterator[str]:

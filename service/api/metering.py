@@ -20,13 +20,24 @@ class Metering:
             await self._app(scope, receive, send)
             return
         began_at = time.perf_counter()
+        has_begun = False
 
-        async def count(message: Message) -> None:
+        def count(status: int) -> None:
+            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            seconds = time.perf_counter() - began_at
+            metrics.REQUESTS.labels(scope["method"], route, status).inc()
+            metrics.REQUEST_SECONDS.labels(scope["method"], route).observe(seconds)
+
+        async def pass_on(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", NO_ROUTE)
-                seconds = time.perf_counter() - began_at
-                metrics.REQUESTS.labels(scope["method"], route, message["status"]).inc()
-                metrics.REQUEST_SECONDS.labels(scope["method"], route).observe(seconds)
+                has_begun = True
+                count(message["status"])
             await send(message)
 
-        await self._app(scope, receive, count)
+        try:
+            await self._app(scope, receive, pass_on)
+        except Exception:
+            if not has_begun:  # what nobody foresaw is answered outside of us, by 500
+                count(500)
+            raise

@@ -18,7 +18,14 @@ from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake import reading as intake
 from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
-from service.errors import InvalidOption, QueueFull, StoreFull, TransientError, UploadTooLarge
+from service.errors import (
+    InvalidOption,
+    QueueFull,
+    StorageFull,
+    StoreFull,
+    TransientError,
+    UploadTooLarge,
+)
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job, Options, new_job_id
@@ -29,6 +36,8 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 
 IDEMPOTENCY_KEY_CHARS_MAX = 200
+DISK_BYTES_KEPT = 256 * 1024**2  # for parts and results of the jobs that are there, and for the store
+LENGTH_DIGITS_MAX = 20
 STORE_USED_MAX = 0.9  # of its memory; in a full one the queue takes no messages, and jobs would stand still
 
 
@@ -78,7 +87,7 @@ _OPENAPI = {
     openapi_extra=_OPENAPI,
     responses={
         202: {"headers": {"Location": {"description": "The job", "schema": {"type": "string"}}}},
-        **problem_responses(400, 409, 413, 415, 422, 503),
+        **problem_responses(400, 409, 413, 415, 422, 503, 507),
     },
 )
 async def upscale(request: Request, response: Response, services: UsedServices) -> JobView:
@@ -90,19 +99,20 @@ async def upscale(request: Request, response: Response, services: UsedServices) 
     idempotency_key = _idempotency_key(request)
     _refuse_query(request)
     _refuse_declared_length(request, services.settings.upload_bytes_max)
-    await in_thread(_refuse_when_full, services)
-
+    services.uploads.require_one()
     job_id = new_job_id()
-    received = await intake.receive(
-        request.stream(),
-        request.headers.get("content-type", ""),
-        storage=services.storage,
-        key=keys.input_key(job_id),
-        upload_bytes_max=services.settings.upload_bytes_max,
-        pixels_max=services.settings.pixels_max,
-        check_model=services.catalogue.require,
-    )
-    recorded = await in_thread(_record, services, job_id, received, idempotency_key)
+    with services.uploads.one():
+        await in_thread(_refuse_when_full, services, _declared_length(request))
+        received = await intake.receive(
+            request.stream(),
+            request.headers.get("content-type", ""),
+            storage=services.storage,
+            key=keys.input_key(job_id),
+            upload_bytes_max=services.settings.upload_bytes_max,
+            pixels_max=services.settings.pixels_max,
+            check_model=services.catalogue.require,
+        )
+        recorded = await in_thread(_record, services, job_id, received, idempotency_key)
     response.headers["Location"] = f"/jobs/{recorded.id}"
     response.headers["Retry-After"] = str(POLL_AFTER_S)
     return view(recorded)
@@ -179,16 +189,23 @@ def _refuse_query(request: Request) -> None:
 
 def _refuse_declared_length(request: Request, upload_bytes_max: int) -> None:
     """Before reading anything: a client that waits for `100 Continue` then sends nothing at all."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > upload_bytes_max + intake.FORM_BYTES_MAX:
-        raise UploadTooLarge(
-            f"an upload may have {upload_bytes_max} bytes", field="file", value=int(declared)
-        )
+    declared = _declared_length(request)
+    if declared > upload_bytes_max + intake.FORM_BYTES_MAX:
+        raise UploadTooLarge(f"an upload may have {upload_bytes_max} bytes", field="file", value=declared)
 
 
-def _refuse_when_full(services: Services) -> None:
+def _declared_length(request: Request) -> int:
+    """0 when the client does not say."""
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isdecimal() and len(text) <= LENGTH_DIGITS_MAX else 0
+
+
+def _refuse_when_full(services: Services, upload_bytes: int) -> None:
     depth = services.store.queue_depth()
     if depth >= services.settings.queue_max:
         raise QueueFull(f"{depth} jobs are waiting or running; try again later", value=depth)
     if services.store.memory_used() > STORE_USED_MAX:
         raise StoreFull("the job store is nearly full; try again later")
+    free_bytes = services.storage.free_bytes()
+    if free_bytes is not None and free_bytes < upload_bytes + DISK_BYTES_KEPT:
+        raise StorageFull(f"{free_bytes} bytes are free")

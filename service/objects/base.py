@@ -94,6 +94,9 @@ class Storage(Protocol):
     def discard_unfinished(self, prefix: str, older_than_s: float) -> int:
         """Free what writers of such keys left behind when they died; how many there were."""
 
+    def free_bytes(self) -> int | None:
+        """How much more fits; None where nobody knows, as in S3."""
+
     def ping(self) -> None:
         """Return when the storage takes a write."""
 

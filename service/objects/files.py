@@ -3,6 +3,7 @@
 Bytes are written aside, synced and renamed, so a reader or a crash sees a whole object or none.
 """
 
+import errno
 import os
 import shutil
 import time
@@ -14,12 +15,12 @@ from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
 from service import metrics
-from service.errors import StorageUnavailable
+from service.errors import StorageFull, StorageUnavailable
 from service.objects.base import CHUNK_BYTES, NotFound, check_key, check_prefix
 
 # Beside the objects, because a rename is only atomic within one file system. No key begins with a dot.
 _ASIDE = ".aside"
-_FOLDER_TRIES = 10
+_FOLDER_TRIES = 100  # each costs microseconds, and a busy deleter may win several in a row
 
 
 class FileStorage:
@@ -108,6 +109,10 @@ class FileStorage:
                         discarded += 1
         return discarded
 
+    def free_bytes(self) -> int | None:
+        with _working(_ASIDE):
+            return shutil.disk_usage(self._aside).free
+
     def ping(self) -> None:
         with _working(_ASIDE):
             probe = self._aside / f"ping-{uuid.uuid4().hex}"
@@ -148,8 +153,10 @@ class FileWriter:
         return True
 
     def abort(self) -> None:
-        self._file.close()
-        self._aside.unlink(missing_ok=True)
+        with suppress(OSError):  # what still waits to be written may not fit, and need not
+            self._file.close()
+        with _working(self._key):
+            self._aside.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -231,4 +238,5 @@ def _working(key: str) -> Iterator[None]:
 
 def _unavailable(error: OSError) -> StorageUnavailable:
     metrics.STORAGE_ERRORS.inc()
-    return StorageUnavailable(f"The storage does not work: {error.strerror}.")
+    kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageUnavailable
+    return kind(f"The storage does not work: {error.strerror}.")

@@ -200,6 +200,9 @@ class S3Storage:
                         discarded += 1
         return discarded
 
+    def free_bytes(self) -> int | None:
+        return None
+
     def ping(self) -> None:
         with working("ping"):
             self._client.put_object(Bucket=self._bucket, Key="ping", Body=b"")

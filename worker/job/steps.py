@@ -5,6 +5,7 @@ leaves the lease to run out, and the sweeper queues the step again until its att
 are counted against a job, so one that found the storage away for all is given back uncounted.
 """
 
+import errno
 import logging
 import secrets
 from collections.abc import Callable, Mapping
@@ -80,7 +81,7 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
 def _work(context: WorkerContext, held: Held) -> bool:
     """Do the step's work; whether that was the whole job.
 
-    A storage that is away for everyone is no attempt of this job's, however often.
+    A storage that is away for everyone, or a full disk, is no attempt of this job's, however often.
     """
     try:
         _leave_what_is_over(context, held)
@@ -90,6 +91,10 @@ def _work(context: WorkerContext, held: Held) -> bool:
             return True
         _WORK[kind_of(held.lease.step)](context, held)
         return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise GivenBack("the disk is full") from error
     except StorageUnavailable as error:
         try:
             context.storage.ping()

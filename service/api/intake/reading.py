@@ -34,7 +34,8 @@ from service.formats import PICTURES, SCALES, MediaKind
 from service.jobs.model import Options
 from service.objects.base import CHUNK_BYTES, Storage, Writer
 
-IDLE_S_MAX = 60.0  # a client that sends nothing for so long is gone
+IDLE_S_MAX = 60.0  # a client that sends next to nothing for so long is gone
+IDLE_BYTES_MIN = 64 * 1024  # more than next to nothing: 9 kbit/s
 FIELD_BYTES_MAX = 256  # of one option; the longest real one is a model's name
 FILENAME_CHARS_MAX = 200
 FORM_BYTES_MAX = 64 * 1024  # boundaries, headers and options around the file
@@ -196,17 +197,23 @@ class _Form:
 
 
 async def _until_idle(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body's chunks; a client that leaves or falls silent is UploadTruncated."""
+    """The body's chunks; a client that leaves, falls silent or nearly so is UploadTruncated."""
+    now = asyncio.get_running_loop().time
+    deadline, received_bytes = now() + IDLE_S_MAX, 0
     while True:
         try:
-            async with asyncio.timeout(IDLE_S_MAX):
+            async with asyncio.timeout_at(deadline):
                 chunk = await anext(body)
         except StopAsyncIteration:
             return
         except ClientDisconnect as gone:
             raise UploadTruncated("the client went away", field="file") from gone
         except TimeoutError as silent:
-            raise UploadTruncated(f"nothing came for {IDLE_S_MAX:.0f} seconds", field="file") from silent
+            message = f"next to nothing came for {IDLE_S_MAX:.0f} seconds"
+            raise UploadTruncated(message, field="file") from silent
+        received_bytes += len(chunk)
+        if received_bytes >= IDLE_BYTES_MIN:
+            deadline, received_bytes = now() + IDLE_S_MAX, 0
         yield chunk
 
 

@@ -1,6 +1,7 @@
 """Looking at jobs, following them, withdrawing them."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -311,3 +312,23 @@ def test_events_end_when_the_server_stops(service: Service) -> None:
             return await asyncio.wait_for(http.get("/jobs/a/events"), 5)
 
     assert [event["state"] for event in events_of(asyncio.run(main()))] == ["queued"]
+
+
+def test_no_more_follow_at_a_time_than_there_are_places_for(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    app = service.app
+    app.state.services.followers.count_max = 2
+    with running(app) as server:
+        with contextlib.ExitStack() as stack:
+            followed = []  # one that nobody holds any more would hang up
+            for _ in range(2):
+                stream = httpx.stream("GET", f"{server}/jobs/a/events", timeout=10)
+                followed.append(events_of(stack.enter_context(stream)))
+                next(followed[-1])
+            answer = httpx.get(f"{server}/jobs/a/events")
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/too_busy")
+        until = time.monotonic() + 5
+        while app.state.services.followers.taken and time.monotonic() < until:
+            time.sleep(0.01)
+        with httpx.stream("GET", f"{server}/jobs/a/events", timeout=10) as again:
+            assert again.status_code == 200

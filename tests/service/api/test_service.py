@@ -228,6 +228,8 @@ def test_a_bug_is_a_problem_that_tells_nothing_to_strangers(
     answer = service.ask("GET", "/jobs")
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal_error")
     assert "1234" not in answer.text
+    counted = 'upscaled_requests_total{method="GET",route="/jobs",status="500"}'
+    assert counted in service.ask("GET", "/metrics").text  # or the alert would not hear of it
 
 
 def test_a_fault_shows_its_code_and_not_its_message(

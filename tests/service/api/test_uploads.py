@@ -1,6 +1,7 @@
 """POST /upscale: what is accepted is recorded whole, what is refused leaves nothing behind."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import socket
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from anyio import create_task_group
 
+from service.api import uploads
 from service.api.intake import reading as intake
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.jobs import keys, manifest
@@ -171,6 +173,33 @@ def test_no_job_is_taken_while_the_store_is_nearly_full(
     assert int(answer.headers["retry-after"]) > 0
     monkeypatch.setattr(service.store, "memory_used", lambda: 0.89)
     assert post(service).status_code == 202
+
+
+def test_an_upload_that_would_fill_the_disk_is_507_before_its_first_byte(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = uploads.DISK_BYTES_KEPT + 100_000
+    monkeypatch.setattr(service.storage, "free_bytes", lambda: room)
+    monkeypatch.setattr(service.storage, "writer", lambda _: pytest.fail("it was begun"))
+    answer = post(service, CLIP + bytes(110_000))
+    assert (answer.status_code, answer.json()["type"]) == (507, "/problems/storage_full")
+
+
+def test_a_disk_that_fills_while_an_upload_comes_is_507_and_nothing_is_left(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer_of = service.storage.writer
+
+    def on_a_full_disk(key: str) -> object:
+        writer = writer_of(key)
+        writer._file.close()  # type: ignore[attr-defined]
+        writer._file = open("/dev/full", "wb")  # type: ignore[attr-defined]  # noqa: PTH123, SIM115
+        return writer
+
+    monkeypatch.setattr(service.storage, "writer", on_a_full_disk)
+    answer = post(service)
+    assert (answer.status_code, answer.json()["type"]) == (507, "/problems/storage_full")
+    assert list((service.settings.objects_dir / ".aside").iterdir()) == []
 
 
 # A client that may never have heard the answer
@@ -379,6 +408,44 @@ def test_a_client_that_falls_silent_is_given_up(service: Service, monkeypatch: p
         client.sendall(head(100_000) + FILE_HEAD + CLIP)
         assert b"/problems/upload_truncated" in reply(client)
         assert eventually_empty(service)
+
+
+def test_a_client_that_sends_next_to_nothing_is_given_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "IDLE_S_MAX", 0.5)
+    with running(service.app) as server, connect(server) as client:
+        client.sendall(head(100_000) + FILE_HEAD + CLIP)
+        client.settimeout(0.1)
+        received, until = b"", time.monotonic() + 5
+        while b"upload_truncated" not in received and time.monotonic() < until:
+            with contextlib.suppress(TimeoutError, OSError):
+                client.sendall(b"x")  # never silent for long
+                received += client.recv(65536)
+        assert b"/problems/upload_truncated" in received
+    assert eventually_empty(service)
+
+
+def test_no_more_uploads_are_read_at_a_time_than_there_are_places_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = service.app
+    app.state.services.uploads.count_max = 2
+    with running(app) as server:
+        halves = [connect(server) for _ in range(2)]
+        for client in halves:
+            client.sendall(head(100_000) + FILE_HEAD + CLIP)
+        aside = service.settings.objects_dir / ".aside"
+        until = time.monotonic() + 5
+        while len(list(aside.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        answer = httpx.post(f"{server}/upscale", files={"file": ("a.mp4", CLIP)})
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/too_busy")
+        assert int(answer.headers["retry-after"]) > 0
+        for client in halves:
+            client.close()
+        assert eventually_empty(service)
+        assert httpx.post(f"{server}/upscale", files={"file": ("a.mp4", CLIP)}).status_code == 202
 
 
 def test_an_upload_is_never_held_in_memory(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

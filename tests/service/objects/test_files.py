@@ -1,13 +1,14 @@
 """What only the file storage has to care for."""
 
 import contextlib
+import shutil
 import threading
 import time
 
 import pytest
 
-from service.errors import StorageUnavailable
-from service.objects.base import InvalidKey
+from service.errors import StorageFull, StorageUnavailable
+from service.objects.base import CHUNK_BYTES, InvalidKey
 from service.objects.files import FileStorage
 
 
@@ -84,3 +85,19 @@ def test_what_vanishes_while_it_is_listed_does_no_harm(tmp_path):
     finally:
         stop.set()
         busy.join()
+
+
+@pytest.mark.parametrize("size_bytes", [1, 10 * CHUNK_BYTES])
+def test_a_full_disk_is_told_by_type_and_leaves_nothing(tmp_path, size_bytes):
+    """The bytes may still wait in a buffer, and be refused only when the file is closed."""
+    storage = FileStorage(tmp_path)
+    with pytest.raises(StorageFull), storage.writer("jobs/1/input") as writer:  # noqa: PT012
+        writer._file.close()
+        writer._file = open("/dev/full", "wb")  # noqa: PTH123, SIM115
+        writer.write(bytes(size_bytes))
+        writer.commit()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_storage_in_a_folder_knows_how_much_room_there_is(tmp_path):
+    assert 0 < FileStorage(tmp_path).free_bytes() <= shutil.disk_usage(tmp_path).total

@@ -1,5 +1,6 @@
 """The three steps of a job in one process: what they make, and what interrupts them."""
 
+import errno
 import io
 import itertools
 import threading
@@ -361,6 +362,20 @@ def test_a_storage_that_is_away_for_long_costs_no_attempts(
         for _ in range(context.settings.attempts_max + 3):
             steps.run(context, job_id, "plan")
         assert context.store.waiting(job_id) == {"plan": None}
+    assert run(context, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_full_disk_costs_no_attempts(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job_id = accept(context, clip)
+    with monkeypatch.context() as outage:
+        outage.setitem(steps._WORK, "plan", full)  # type: ignore[arg-type]
+        for _ in range(context.settings.attempts_max + 3):
+            steps.run(context, job_id, "plan")
     assert run(context, job_id).state is JobState.SUCCEEDED
 
 

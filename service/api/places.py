@@ -1,0 +1,29 @@
+"""Places: how many may be served in one way at a time. For one event loop, so it needs no lock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.errors import TooBusy
+
+
+@dataclass(slots=True)
+class Places:
+    """`with places.one():` for each who is served."""
+
+    what: str
+    count_max: int
+    taken: int = 0
+
+    def require_one(self) -> None:
+        """Raises TooBusy when all are taken."""
+        if self.taken >= self.count_max:
+            raise TooBusy(f"{self.taken} {self.what}; try again later", value=self.taken)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
