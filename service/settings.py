@@ -6,6 +6,7 @@ Not here: constants with one right value (they stand beside their use). docs/set
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "UPSCALED_"
 SECRETS_DIR = Path("/run/secrets")  # where containers find them; not having it is no mistake
+
+
+# What Kubernetes puts into the environment of every pod beside a Service whose name begins with `upscaled-`.
+_SERVICE_LINK = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    return _SERVICE_LINK.fullmatch(name) is not None or (name.endswith("_PORT") and "://" in value)
 
 
 class Settings(BaseSettings):
@@ -148,7 +159,9 @@ class Settings(BaseSettings):
         unknown = sorted(
             name
             for name in os.environ
-            if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known
+            if name.upper().startswith(ENVIRONMENT_PREFIX)
+            and name.upper() not in known
+            and not _is_of_kubernetes(name.upper(), os.environ[name])
         )
         if unknown:
             raise ValueError(f"unknown settings in the environment: {', '.join(unknown)}")

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.errors import InputError, InvalidOption, UpscaleError
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 COME_BACK_AFTER_S = 5  # what a client is told after a 503: one sweep of the queue is a few seconds
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 VALUE_CHARS_MAX = 200  # an offending value is echoed, but nobody needs a megabyte of it
 
 
@@ -167,10 +169,21 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return problem_response(NotFound.code, 404, f"nothing is served at {path}", value=path)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible at {path}"
+        headers = {"Allow": ", ".join(_methods_at(request))}
         return problem_response(
-            MethodNotAllowed.code, 405, detail, field="method", value=request.method, headers=error.headers
+            MethodNotAllowed.code, 405, detail, field="method", value=request.method, headers=headers
         )
     return problem_response(BadRequest.code, error.status_code, str(error.detail), headers=error.headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All that some route of that address takes: the router names those of the first route alone."""
+
+    def is_taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if is_taken(method)]
 
 
 async def _on_invalid_request(_request: Request, error: Exception) -> Response:

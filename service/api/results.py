@@ -23,7 +23,7 @@ from service.objects.base import NotFound
 router = APIRouter(tags=["jobs"])
 
 LINK_LIFE_S = 900  # to begin a download in, not to end it; a later one asks us again
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # an object of 19 digits is none of ours
 
 
 @router.get(

@@ -57,6 +57,30 @@ def test_values_that_cannot_work_are_refused(wrong):
         Settings(**wrong)
 
 
+OF_KUBERNETES = {
+    "UPSCALED_API_SERVICE_HOST": "10.0.0.1",
+    "UPSCALED_API_SERVICE_PORT": "80",
+    "UPSCALED_API_SERVICE_PORT_HTTP": "80",
+    "UPSCALED_API_PORT": "tcp://10.0.0.1:80",
+    "UPSCALED_API_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "UPSCALED_API_PORT_80_TCP_PROTO": "tcp",
+    "UPSCALED_API_PORT_80_TCP_PORT": "80",
+    "UPSCALED_API_PORT_80_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_what_kubernetes_says_of_our_services_is_no_setting(monkeypatch):
+    for name, value in OF_KUBERNETES.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().port == 8000
+
+
+def test_a_misspelt_port_is_no_word_of_kubernetes(monkeypatch):
+    monkeypatch.setenv("UPSCALED_METRIC_PORT", "9000")
+    with pytest.raises(ValidationError, match="UPSCALED_METRIC_PORT"):
+        Settings()
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValidationError):
         Settings().port = 1

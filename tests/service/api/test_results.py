@@ -182,3 +182,9 @@ def test_what_is_not_there_is_a_problem_and_no_redirect(public: tuple[Service, s
     assert service.ask("GET", "/jobs/unfinished/result").status_code == 409
     service.ask("DELETE", f"/jobs/{job_id}")
     assert service.ask("GET", f"/jobs/{job_id}/result").status_code == 410
+
+
+@pytest.mark.parametrize("value", [f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", "bytes=\u0661-"])
+def test_a_range_that_is_none_is_passed_over(finished: Service, value: str) -> None:
+    answer = finished.ask("GET", "/jobs/a/result", headers={"Range": value.encode()})
+    assert answer.status_code == 200

@@ -218,6 +218,24 @@ def test_every_error_is_a_problem(service: Service, method: str, path: str, stat
         assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs/some", {"GET", "DELETE"}),
+        ("POST", "/jobs/some/result", {"GET", "HEAD"}),
+        ("POST", "/jobs/some/preview", {"GET", "HEAD"}),
+        ("GET", "/upscale", {"POST"}),
+        ("DELETE", "/jobs", {"GET"}),
+    ],
+)
+def test_a_wrong_method_hears_all_that_are_right(
+    service: Service, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = service.ask(method, path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+
+
 def test_a_bug_is_a_problem_that_tells_nothing_to_strangers(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,7 +246,8 @@ def _damage_notices(source: Source, span: _Span, seen: _Seen, times: list[int]) 
         yield f"{seen.damage.broken_packets} packets are damaged and were left out"
     if seen.damage.broken_frames:
         yield f"{seen.damage.broken_frames} frames are damaged and are shown as far as they decode"
-    shown_s = float((times[-1] - times[0]) * source.time_base)
+    # Matroska promises an end, counted from zero, where mp4 promises a length: the longer is held against it.
+    shown_s = float((times[-1] - min(times[0], 0)) * source.time_base)
     promised_s = source.duration_s or 0.0
     is_whole = span.start == -float("inf") and span.stop == float("inf")
     if seen.damage.is_cut_short or (is_whole and promised_s > shown_s + _MISSING_TAIL_S):

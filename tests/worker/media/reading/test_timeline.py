@@ -229,6 +229,18 @@ def test_a_damaged_tail_is_dropped_with_a_notice(tmp_path, limits, name):
     assert numbers(path, source, timeline)[:intact] == list(range(intact))
 
 
+@pytest.mark.parametrize("sound", [(), (Sound(seconds=3.0),)], ids=["alone", "with sound"])
+@pytest.mark.parametrize("name", ["c.mkv", "c.mp4"])
+def test_a_video_that_starts_late_is_not_cut_short(tmp_path, limits, name, sound):
+    """Matroska counts its duration from zero, wherever the first frame is."""
+    times = [2000 + 40 * index for index in range(24)]
+    path = make_clip(
+        tmp_path / name, 24, codec="mpeg4", times=times, time_base=Fraction(1, 1000), sound=sound
+    )
+    _, timeline = scanned(path, limits)
+    assert timeline.notices == ()
+
+
 def test_damage_in_the_middle_leaves_the_rest_in_its_place(tmp_path, limits):
     path = make_clip(tmp_path / "c.mkv", 60, codec="mjpeg", pix_fmt="yuvj420p")
     with av.open(str(path)) as container:
