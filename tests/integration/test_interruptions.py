@@ -39,7 +39,8 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_and_the_frames_are_th
     assert np.array_equal(frames_of(undisturbed), frames_of(disturbed))
     report = own_service.job(job_id)["report"]
     assert report["segments"] == FRAMES / 20
-    assert report["attempts"] == report["segments"] + 2 + 1  # plan, assembly, and the one segment in hand
+    wasted = report["attempts"] - (report["segments"] + 2)  # plan and assembly beside the segments
+    assert wasted in (0, 1)  # the segment in hand, unless the kill fell between two
 
 
 def test_a_worker_killed_in_mid_picture_is_followed_by_another_and_the_result_is_the_same(
