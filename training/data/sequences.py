@@ -46,7 +46,7 @@ class Sequence:
 
 def make_sequence(name: str, frames: NDArray[np.uint8], protocol: ProtocolName | EvaluationName) -> Sequence:
     height, width = (side // SCALE * SCALE for side in frames.shape[1:3])
-    target = np.ascontiguousarray(frames[:, :height, :width])
+    target = frames[:, :height, :width]
     low = make_low(name, target, protocol)
     luma = cv2.cvtColor(target[len(target) // 2], cv2.COLOR_RGB2GRAY)
     detail = cv2.resize(

@@ -1,4 +1,7 @@
-"""Sources: reads training material from disk into memory as uint8, and keeps evaluation files out.
+"""Sources: decodes training material to uint8, and keeps evaluation files out.
+
+What was decoded lies in files without a name that are mapped into memory: the system keeps what there is room
+for, so that the material may be larger than memory.
 
 A folder may hold videos, folders of numbered frames (REDS, Vimeo) and photographs, at any depth; or it is a
 pack (pack.py). Not here: crops, motion and degradation (sampler.py). Start reading at `load_library`.
@@ -6,6 +9,7 @@ pack (pack.py). Not here: crops, motion and degradation (sampler.py). Start read
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +47,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
-    """All material in memory. `held_out` clips only validate."""
+    """All material, decoded. `held_out` clips only validate."""
 
     clips: tuple[Clip, ...]
     held_out: tuple[Clip, ...]
@@ -57,12 +61,12 @@ def load_library(path: Path) -> Library:
         clips = [level for name, frames in found for level in make_levels(name, frames)]
     else:
         clips = [level for name, frames in _shots(path) for level in make_levels(name, frames)]
-        photos = [_read_image(file) for file in _photo_files(path)]
+        photos = [_mapped(_read_image(file)) for file in _photo_files(path)]
     if not clips and not photos:
         raise SourceError(f"{path}: neither videos, nor folders of frames, nor images")
     held_out = tuple(clip for clip in clips if is_held_out(clip.name))
-    learned = (Clip(clip.name, without_repeats(clip.frames)) for clip in clips if not is_held_out(clip.name))
-    return Library(tuple(learned), held_out, tuple(photos))
+    learned = tuple(clip for clip in clips if not is_held_out(clip.name))
+    return Library(learned, held_out, tuple(photos))
 
 
 def pack_folder(data: Path, out: Path, weights: Mapping[str, bytes], *, bytes_max: int) -> int:
@@ -85,9 +89,13 @@ def is_frame_folder(folder: Path) -> bool:
 
 
 def make_levels(name: str, frames: NDArray[np.uint8]) -> list[Clip]:
-    """The shot at each of LEVELS that is large enough, or as it is when none is."""
+    """The shot at each of LEVELS that is large enough, or as it is when none is.
+
+    What is learned from loses its repeated frames; what validates stays whole.
+    """
     scales = [scale for scale in LEVELS if min(frames.shape[1:3]) * scale >= LEVEL_SIDE_MIN]
-    return [Clip(name, shrink(frames, scale)) for scale in scales] or [Clip(name, frames)]
+    levels = [shrink(frames, scale) for scale in scales] or [frames]
+    return [Clip(name, _mapped(level if is_held_out(name) else without_repeats(level))) for level in levels]
 
 
 def shrink(frames: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -109,6 +117,13 @@ def without_repeats(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     usual = float(np.median(changes)) if changes else 0.0
     kept = [0, *(t for t, change in enumerate(changes, 1) if change > REPEAT_PART * usual)]
     return frames[kept] if len(kept) > 1 else frames
+
+
+def _mapped(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same, in a file that goes when nothing maps it any more."""
+    with tempfile.TemporaryFile() as file:
+        array.tofile(file)
+        return np.memmap(file, np.uint8, "c", shape=array.shape)  # torch takes no read-only array
 
 
 def _shots(root: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
