@@ -13,7 +13,7 @@ import av
 import av.filter
 
 from service.errors import UnsupportedMedia
-from worker.media.types import Colour
+from worker.media.types import ChromaPlace, Colour
 
 UNSPECIFIED = 2
 RGB = 0
@@ -28,10 +28,15 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 _RANGES = {LIMITED: "limited", FULL: "full"}
 
-# Where 4:2:0 chroma sits by each codec's custom; the rest is MPEG's, on the left of two luma samples. swscale
-# would take the middle: chroma half a pixel off, two pixels after enlarging. A stream's own word on it, which
-# is rare, does not reach us through PyAV.
-_CHROMA_PLACES = {"mjpeg": "center", "mpeg1video": "center", "dvvideo": "topleft"}
+# Where subsampled chroma sits by each codec's custom, unless the file states it (reading/siting.py); the rest
+# is MPEG's, on the left of its luma samples. swscale would take the middle: chroma of 4:2:0 and 4:2:2 half a
+# pixel off, of 4:1:1 one and a half, and four times that after enlarging.
+_CUSTOM: dict[str, ChromaPlace] = {
+    "mjpeg": "center",
+    "mpeg1video": "center",
+    "h263": "center",
+    "dvvideo": "topleft",
+}
 
 # Without these swscale's fast path repeats each chroma sample instead of interpolating it, and rounds as the
 # processor's instructions happen to; a resumed job may go on elsewhere.
@@ -101,14 +106,25 @@ class Converter:
         del self._graph
 
 
-def to_rgb(width: int, height: int, *, pix_fmt: str, codec: str, colour: Colour) -> Converter:
-    """From decoded frames to rgb24, full range. `colour` is settled; `codec` as in `Source`."""
+def to_rgb(
+    width: int,
+    height: int,
+    *,
+    pix_fmt: str,
+    codec: str,
+    colour: Colour,
+    chroma_place: ChromaPlace | None = None,
+) -> Converter:
+    """From decoded frames to rgb24, full range.
+
+    `colour` is settled; `codec` and `chroma_place` as in `Source`.
+    """
     arguments = _arguments(
         in_color_matrix=_MATRICES.get(colour.matrix),
         out_color_matrix=_MATRICES.get(colour.matrix),  # else the filter asks for the matrix "RGB" and fails
         in_range=_RANGES[colour.range],
         out_range="full",
-        in_chroma_loc=_CHROMA_PLACES.get(codec, "left") if "420" in pix_fmt else None,
+        in_chroma_loc=chroma_place or _CUSTOM.get(codec, "left") if _is_subsampled(pix_fmt) else None,
     )
     return Converter(width, height, pix_fmt=pix_fmt, to="rgb24", arguments=arguments)
 
@@ -119,9 +135,15 @@ def to_yuv(width: int, height: int, *, pix_fmt: str, colour: Colour) -> Converte
         out_color_matrix=_MATRICES.get(colour.matrix),
         in_range="full",
         out_range=_RANGES[colour.range],
-        out_chroma_loc="left" if "420" in pix_fmt else None,
+        out_chroma_loc="left" if _is_subsampled(pix_fmt) else None,
     )
     return Converter(width, height, pix_fmt="rgb24", to=pix_fmt, arguments=arguments)
+
+
+def _is_subsampled(pix_fmt: str) -> bool:
+    side = 8  # luma samples, of which no format leaves less than two of chroma
+    pixels = av.VideoFormat(pix_fmt, side, side)
+    return pixels.chroma_width(side) < side or pixels.chroma_height(side) < side
 
 
 def _arguments(**given: str | None) -> str:

@@ -51,6 +51,10 @@ class Colour(_Json):
     range: int = 0  # FFmpeg's AVColorRange: 0 unspecified, 1 limited, 2 full
 
 
+# Where in the cell of luma samples that it stands for a chroma sample sits; FFmpeg's names.
+ChromaPlace = Literal["left", "center", "topleft", "top"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo(_Json):
     """A stream of the source that is not the picture; `index` is its place in the source file."""
@@ -89,6 +93,7 @@ class Source(_Json):
     start_s: Fraction = Fraction(0)  # where the container begins, over all streams: a player's zero
     duration_s: float | None = None
     colour: Colour = Colour()
+    chroma_place: ChromaPlace | None = None  # as the file states it; None: by the codec's custom
     audio: tuple[StreamInfo, ...] = ()
     subtitles: tuple[StreamInfo, ...] = ()
     others: tuple[StreamInfo, ...] = ()  # attachments, data, attached pictures, further video streams

@@ -84,11 +84,24 @@ def _signed(data: bytes) -> int:
 
 _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _PIXEL_WIDTH, _PIXEL_HEIGHT, _CLUSTER = 0xB0, 0xBA, 0x1F43B675
+TO_VIDEO = frozenset({_SEGMENT, _TRACKS, _ENTRY, _VIDEO})  # elements that lead to what is said of the picture
 
 
 def _ebml(file: BinaryIO, start: int, stop: int) -> Iterator[Size]:
     """Matroska and WebM: the pixel sizes of video tracks."""
-    place, width = start, 0
+    width = 0
+    for name, value in ebml_numbers(file, start, stop, parents=TO_VIDEO):
+        if name == _PIXEL_HEIGHT:
+            yield width, value
+        if name in {_PIXEL_WIDTH, _PIXEL_HEIGHT}:
+            width = value
+
+
+def ebml_numbers(
+    file: BinaryIO, start: int, stop: int, *, parents: frozenset[int]
+) -> Iterator[tuple[int, int]]:
+    """Elements before the first cluster as (id, value read as a number), below those parents as well."""
+    place = start
     for _ in range(_ELEMENTS_MAX):
         if place + 2 > stop:
             return
@@ -99,14 +112,10 @@ def _ebml(file: BinaryIO, start: int, stop: int) -> Iterator[Size]:
         if not at or not length or name == _CLUSTER:
             return
         place += at + length
-        if name in {_SEGMENT, _TRACKS, _ENTRY, _VIDEO}:
+        if name in parents:
             continue  # into the element
-        if name in {_PIXEL_WIDTH, _PIXEL_HEIGHT}:
-            file.seek(place)
-            value = int.from_bytes(file.read(min(size, 8)), "big")
-            if name == _PIXEL_HEIGHT:
-                yield width, value
-            width = value
+        file.seek(place)
+        yield name, int.from_bytes(file.read(min(size, 8)), "big")
         place += size
 
 

@@ -51,8 +51,14 @@ def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int
     Raises BrokenMedia if the frames are not those that the timeline lists.
     """
     assert 0 <= start < stop <= timeline.frame_count
-    colour, codec = source.colour, source.codec
-    with to_rgb(source.width, source.height, pix_fmt=source.pix_fmt, codec=codec, colour=colour) as converter:
+    with to_rgb(
+        source.width,
+        source.height,
+        pix_fmt=source.pix_fmt,
+        codec=source.codec,
+        colour=source.colour,
+        chroma_place=source.chroma_place,
+    ) as converter:
         done = start
         for key in _keys_to_try(timeline, start):
             for picture in _pictures_from(path, source, timeline, key, range(done, stop)):

@@ -21,6 +21,7 @@ from service.formats import PICTURES
 from worker.media import colour as colours
 from worker.media.reading.container import open_media, sniff
 from worker.media.reading.declared import declared_sizes
+from worker.media.reading.siting import stated_place
 from worker.media.types import Chapter, Colour, Limits, Source, StreamInfo
 
 # Decoders that strangers may reach. FFmpeg has hundreds more, and every few months one of them has a hole.
@@ -165,6 +166,7 @@ def _describe(
         start_s=Fraction(container.start_time or 0, av.time_base),
         duration_s=duration_s,
         colour=colour,
+        chroma_place=stated_place(stream),
         audio=tuple(i for i in infos.values() if i.kind == "audio"),
         subtitles=tuple(i for i in infos.values() if i.kind == "subtitle"),
         others=tuple(i for i in infos.values() if i.kind not in {"audio", "subtitle"}),
