@@ -17,7 +17,7 @@ from training.presets import PRESETS
 from training.run.critic import stacks
 from training.run.processes import Processes
 from training.run.state import StateError, load_critic, save_state
-from training.run.step import Judged, Step, teach
+from training.run.step import Judged, Step, find_losses, teach
 from training.run.train import Limits, begin, train
 from training.run.validate import critic_right
 
@@ -51,6 +51,20 @@ def test_both_learn_in_one_step(library: Library, tmp_path: Path) -> None:
     moved, facts = one_step(TINY, library, tmp_path)
     assert moved == {"G", "D"}
     assert {"pixel", "ping_pong", "gan", "critic_features", "critic", "critic_lead"} <= set(facts)
+
+
+def test_d_leaves_f_alone(library: Library, tmp_path: Path) -> None:
+    """F learns to line frames up; what D wants of a picture must not bend the motion it is shown by."""
+    config = TINY.override({"flow": "fnet", "ping_pong_weight": 0.0})
+    learner = begin(config, tmp_path / "none", None, CPU)
+    model = learner.model
+    assert model.flow_net is not None
+    with torch.no_grad():  # a G that does not look at the warped last output, the other way from D to F
+        model.generator.conv_in.weight[:, 3:].zero_()
+    batch = Sampler(library, config).batch(0, (2, 3, 16))
+    losses, _ = find_losses(model, batch, config, critic=learner.critic)
+    (losses["gan"] + losses["critic_features"]).backward()
+    assert all(weight.grad is None or not weight.grad.any() for weight in model.flow_net.parameters())
 
 
 def test_d_learns_alone_at_first(library: Library, tmp_path: Path) -> None:
