@@ -160,8 +160,9 @@ def find_losses(
         found["vgg"] = vgg.distance(pictures, true_pictures)
     if critic is None:
         return found, None
-    real = shown(target, low, None if flow is None else flow.detach(), centres, sight)
-    fake = shown(high, low, flow, centres, sight)
+    moved_by = None if flow is None else flow.detach()  # F learns to line frames up, not to please D
+    real = shown(target, low, moved_by, centres, sight)
+    fake = shown(high, low, moved_by, centres, sight)
     with torch.no_grad():
         real_logits, real_features = critic(real)
     fake_logits, fake_features = critic(fake)
