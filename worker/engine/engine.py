@@ -8,8 +8,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
@@ -55,15 +55,16 @@ class Engine:
         batch_max: int = 8,
         queue_frames: int = 8,
         lookahead: int = 4,
-        device: AbstractContextManager[object] | None = None,
+        device: "threading.Lock | None" = None,
         on_batch: Callable[[int], None] | None = None,
         on_stage: Callable[[Stage, float], None] | None = None,
     ) -> None:
         if min(batch_max, queue_frames, lookahead) < 1:
             raise ValueError(f"each must be 1 or more: {batch_max=} {queue_frames=} {lookahead=}")
         self.backend = backend
+        self._pace = backend.pace
         self._batch_max, self._queue_frames, self._lookahead = batch_max, queue_frames, lookahead
-        self._device = device or nullcontext()
+        self._device = device or threading.Lock()
         self._on_batch, self._on_stage = on_batch, on_stage
         self._lock = threading.Lock()  # guards all below, and every stream's queues
         self._work = threading.Condition(self._lock)
@@ -71,9 +72,7 @@ class Engine:
         self._keys = itertools.count()
         self._closing = False
         self._failure: DeviceLost | None = None
-        # For liveness and metrics: read by anyone, written by the engine's thread alone.
-        self.last_progress = time.monotonic()
-        self.busy_s = 0.0
+        self.busy_s = 0.0  # for metrics: read by anyone, written by the engine's thread alone
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -106,6 +105,17 @@ class Engine:
     def stream_count(self) -> int:
         return len(self._streams)
 
+    def stuck_s(self) -> float | None:
+        """Seconds since the engine was heard of, if that is longer than its work explains; None while it has
+        no streams."""
+        return self._pace.stuck_s() if self._streams else None
+
+    def advances(self, stream: Stream) -> bool:
+        """Whether a frame of the stream is in hand or waits for its turn, and the engine is not stuck."""
+        with self._lock:
+            has_frames = stream.slot().frames > 0
+        return has_frames and self.stuck_s() is None
+
     @property
     def waiting_count(self) -> int:
         """Streams of which a frame waits to be run."""
@@ -137,7 +147,7 @@ class Engine:
     def _run(self) -> None:
         try:
             while (tick := self._next_tick()) is not None:
-                with self._device:
+                with self._turn():
                     started = time.monotonic()
                     self._run_tick(tick)
                     self.busy_s += time.monotonic() - started
@@ -149,11 +159,21 @@ class Engine:
             failure.__cause__ = error
             self._drop_all(failure)
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Alone with the device. Whoever waits here is well; the one that keeps it may hang."""
+        while not self._device.acquire(timeout=IDLE_WAIT_S):
+            self._pace.tell()
+        try:
+            yield
+        finally:
+            self._device.release()
+
     def _next_tick(self) -> _Tick | None:
         """Waits until there is something to do; None when the engine is to stop."""
         with self._work:
             while not self._closing:
-                self.last_progress = time.monotonic()
+                self._pace.tell()
                 for key in [key for key, stream in self._streams.items() if stream.is_finished]:
                     self._streams.pop(
                         key
@@ -186,21 +206,21 @@ class Engine:
         started = time.monotonic()
         if tick.flows:
             previous, wanted = zip(*tick.flows, strict=True)
-            for waiting, flow in zip(
-                wanted, self.backend.flows(previous, [each.frame for each in wanted]), strict=True
-            ):
+            with self._pace.call(_pixels(wanted)):
+                flows = self.backend.flows(previous, [each.frame for each in wanted])
+            for waiting, flow in zip(wanted, flows, strict=True):
                 waiting.flow, waiting.needs_flow = flow, False
             self._report_stage("flow", time.monotonic() - started)
             started = time.monotonic()
         for stream, waiting, _ in tick.step:
             if stream.state is None:
                 stream.state = self.backend.start(waiting.frame, stream.resume)
-        results = self.backend.step(
-            [
-                Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
-                for stream, waiting, ahead in tick.step
-            ]
-        )
+        turns = [
+            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
+            for stream, waiting, ahead in tick.step
+        ]
+        with self._pace.call(_pixels(turns)):
+            results = self.backend.step(turns)
         seconds = time.monotonic() - started
         self._report_stage("generator", seconds)
         with self._lock:
@@ -224,3 +244,8 @@ class Engine:
                 stream.fail(error)
                 stream.state = None
             self._streams.clear()
+
+
+def _pixels(frames: Sequence[Waiting] | Sequence[Turn]) -> int:
+    """Of all of them, which have one shape."""
+    return len(frames) * (frames[0].frame.size // 3)

@@ -6,8 +6,8 @@ Not here: who may hold what (service/jobs/store.py), what a step does (plan.py, 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -74,6 +74,7 @@ class Held:
         # A renewal that overtakes the finish of the same step would be told that the lease is lost.
         self._asking = threading.Lock()
         self._progress_at = time.monotonic()
+        self._goes_on: Callable[[], bool] = _never
         self._thread = threading.Thread(target=self._renew, name=f"lease {lease.step}", daemon=True)
 
     def advance(self, frame_count: int = 1) -> None:
@@ -86,6 +87,16 @@ class Held:
         """The same, shown at once and not with the next renewal; for a step that may end before that."""
         self.advance(frame_count)
         self.confirm()
+
+    @contextmanager
+    def trusting(self, goes_on: Callable[[], bool]) -> Iterator[None]:
+        """Around a wait that shows no progress of its own: `goes_on` is asked for it at each renewal."""
+        self._goes_on = goes_on
+        try:
+            yield
+        finally:
+            self._goes_on = _never
+            self._progress_at = time.monotonic()
 
     def check(self) -> None:
         """Raise LeaseLost or GivenBack when the step must stop."""
@@ -143,6 +154,8 @@ class Held:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
+            if self._goes_on():
+                self._progress_at = time.monotonic()
             stalled = time.monotonic() - self._progress_at > STALL_S
             if stalled:
                 log.error("step_stalled", extra=self._fields)
@@ -170,3 +183,13 @@ class Held:
 
     def _is_over(self) -> bool:
         return self._expired.is_set() or time.monotonic() - self._renewed_at > self.lease.life_s
+
+
+def _never() -> bool:
+    return False
+
+
+def within(seconds: float) -> Callable[[], bool]:
+    """For `Held.trusting`, around what can tell nothing: it goes on for as long as its size explains."""
+    ends_at = time.monotonic() + seconds
+    return lambda: time.monotonic() < ends_at

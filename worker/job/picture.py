@@ -23,12 +23,13 @@ from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
 from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext
-from worker.job.held import Held, patiently
+from worker.job.held import Held, patiently, within
 from worker.job.report import describe
 from worker.media.writing import images
 from worker.media.writing.images import Picture
 from worker.models.registry import Served
 
+ENCODED_BYTES_S: Final = 500_000  # no picture format is written more slowly, even on half a core
 ONE_FRAME: Final = (Segment(index=0, frame_start=0, frame_stop=1),)
 
 
@@ -46,12 +47,12 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
         plan = _plan(low, job, model)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
         with held.timed("wait"):
-            high = _enlarged(model.engine, low, job.options.scale)
+            high = _enlarged(held, model.engine, low, job.options.scale)
     metrics.FRAMES.inc()
     held.advance_now()
     path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
     try:
-        with held.timed("encode"):
+        with held.timed("encode"), held.trusting(within(high.rgb.size / ENCODED_BYTES_S)):
             notices = images.save_image(high, path, kind=plan.container, quality=job.options.quality)
         context.previews.show(held, high, is_last=True)
         _conclude(context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices)
@@ -107,22 +108,23 @@ def _plan(low: Picture, job: Job, model: Served) -> Plan:
     )
 
 
-def _enlarged(engine: Engine, low: Picture, scale: int) -> Picture:
+def _enlarged(held: Held, engine: Engine, low: Picture, scale: int) -> Picture:
     """Its colours and its transparency go through the network one after the other."""
-    rgb = reduced(_enlarge(engine, low.rgb), scale)
+    rgb = reduced(_enlarge(held, engine, low.rgb), scale)
     if low.alpha is None:
         return low.with_pixels(rgb, None)
     grey = np.repeat(low.alpha[..., None], 3, axis=2)
-    alpha = reduced(_enlarge(engine, grey), scale).mean(axis=2).round().astype(np.uint8)
+    alpha = reduced(_enlarge(held, engine, grey), scale).mean(axis=2).round().astype(np.uint8)
     return low.with_pixels(rgb, alpha)
 
 
-def _enlarge(engine: Engine, low: LowFrame) -> HighFrame:
+def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:
     """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
     with engine.open(*low.shape[:2]) as stream:
         stream.put(low)
         stream.end()
-        high = stream.get()
+        with held.trusting(lambda: engine.advances(stream)):
+            high = stream.get()
     assert high is not None, "one frame in, one frame out"
     return high
 

@@ -17,6 +17,7 @@ from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
+from worker.engine.engine import Engine
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame
 from worker.job.context import WorkerContext
@@ -66,7 +67,9 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             config=model.config,
             frame_before=None if resume is None else resume.frame,
         )
-        work = _ChainWork(context, found, source, stream, feeder, repeats=repeats, resume=resume)
+        work = _ChainWork(
+            context, found, source, stream, feeder, engine=model.engine, repeats=repeats, resume=resume
+        )
         with feeder:
             held.on_stop = stream.close
             work.run(held, chain[0], has_successor=len(chain) > 1)
@@ -88,12 +91,13 @@ class _ChainWork:
         stream: Stream,
         feeder: Feeder,
         *,
+        engine: Engine,
         repeats: Container[int],
         resume: Snapshot | None,
     ) -> None:
         self._context, self._found, self._source = context, found, source
         self._encoding = encoding_of(found)
-        self._stream, self._feeder = stream, feeder
+        self._engine, self._stream, self._feeder = engine, stream, feeder
         self._repeats = repeats
         self._state = resume  # of the latest segment's end
         self._high = None if resume is None else resume.output  # of the latest frame
@@ -150,7 +154,7 @@ class _ChainWork:
 
     def _next_output(self, held: Held) -> HighFrame:
         try:
-            with held.timed("wait"):
+            with held.timed("wait"), held.trusting(self._is_in_engine):
                 high = self._stream.get()
         except StreamClosed:
             held.check()  # closed because the lease is lost
@@ -159,6 +163,9 @@ class _ChainWork:
         if high is None:
             raise OutputInvalid("the engine gave fewer frames than were planned")
         return high
+
+    def _is_in_engine(self) -> bool:
+        return self._engine.advances(self._stream)
 
 
 def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:

@@ -6,7 +6,6 @@ finite pictures of the right size and the answer in its card. Not here: which ve
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -67,7 +66,7 @@ class Loader:
         self._maker = Maker(device.torch_device, device.tile_pixels_max)
         if device.precision != "auto":
             self._maker.check(device.precision)
-        self._turn: AbstractContextManager[object] = Lock()  # held by the engine that ticks
+        self._turn = Lock()  # held by the engine that ticks
 
     def load(self, name: str, version: str, runtime: Runtime | None) -> Loaded:
         """An engine of its own for this version, in that runtime or in the one that suits this machine.

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
 DEAF_S: Final = 45.0  # messages wait, a thread is free, and no step began for so long
-HUNG_S: Final = 120.0  # an engine with open streams ticked last so long ago; the largest frame takes a tenth
 EXIT_STUCK: Final = 70  # EX_SOFTWARE
 
 
@@ -51,13 +50,12 @@ class Health:
 
     def trouble(self) -> str | None:
         """Why this process should be started again, or None."""
-        now = time.monotonic()
         for engine in self._context.models.engines():
-            if engine.stream_count and now - engine.last_progress > HUNG_S:
-                return f"an engine has not ticked for {now - engine.last_progress:.0f} s"
+            if (stuck_s := engine.stuck_s()) is not None:
+                return f"an engine was not heard of for {stuck_s:.0f} s"
         with self._lock:
             has_room = self._working < self._context.settings.worker_streams
-            silent_s = now - self._heard_at
+            silent_s = time.monotonic() - self._heard_at
         if has_room and silent_s > DEAF_S and self._messages_wait():
             return f"messages wait, but none was heard for {silent_s:.0f} s"
         return None

@@ -14,6 +14,7 @@ from model_core.model import build
 from service.errors import DeviceLost, OutputInvalid, UpscaleError
 from tests.worker.engine.judge import Clip, make_model
 from worker.engine import engine as engine_module
+from worker.engine import pace as pace_module
 from worker.engine.backends.base import Snapshot
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
@@ -342,8 +343,10 @@ def test_memory_holds_one_state_a_stream_and_the_queues_whatever_the_length(engi
 def test_an_idle_engine_shows_that_it_is_alive(model_dis, monkeypatch):
     monkeypatch.setattr(engine_module, "IDLE_WAIT_S", 0.01)
     with Engine(TorchBackend(model_dis)) as engine:
-        seen = engine.last_progress
-        assert eventually(lambda: engine.last_progress > seen)
+        monkeypatch.setattr(pace_module, "SILENT_S_MAX", 0.5)
+        with engine.open(16, 24):
+            time.sleep(1)
+            assert engine.stuck_s() is None
         assert engine.busy_s == 0
 
 
@@ -358,5 +361,16 @@ def test_a_stream_knows_its_part_of_the_devices_time(model_dis):
         stream.end()
         assert stream.get() is not None
         assert stream.get() is None
+        assert eventually(lambda: engine.busy_s > 0)  # counted when all of the tick was delivered
         assert 0 < stream.take_busy_s() <= engine.busy_s
         assert stream.take_busy_s() == 0
+
+
+def test_a_stream_advances_while_the_engine_has_a_frame_of_it(model_dis):
+    with Engine(TorchBackend(model_dis)) as engine, engine.open(16, 24) as stream:
+        assert not engine.advances(stream)  # whoever waits for it waits for the decoder
+        with engine._device:
+            stream.put(GREY)
+            assert engine.advances(stream)
+        assert stream.get() is not None
+        assert not engine.advances(stream)

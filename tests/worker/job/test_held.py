@@ -13,7 +13,7 @@ from service.jobs.model import Job, new_job_id
 from service.jobs.states import JobEvent
 from service.jobs.store import Lease
 from worker.job import held as held_module
-from worker.job.held import GivenBack, Held, LeaseLost
+from worker.job.held import GivenBack, Held, LeaseLost, within
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,21 @@ def test_a_step_that_stands_still_loses_its_lease(
     stopped = threading.Event()
     with Held(store, lease, draining=threading.Event(), on_stop=stopped.set):
         assert stopped.wait(5)
+
+
+def test_a_step_that_waits_for_what_goes_on_does_not_stand_still(
+    store: MemoryStore, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_module, "STALL_S", 0.2)
+    stopped = threading.Event()
+    with Held(store, lease, draining=threading.Event(), on_stop=stopped.set) as held:
+        with held.trusting(lambda: True):
+            assert not stopped.wait(0.5)
+            held.check()
+        with held.trusting(within(0.1)):
+            assert stopped.wait(5)
+        with pytest.raises(LeaseLost):
+            held.check()
 
 
 def test_a_worker_that_only_its_store_has_left_lets_its_lease_run_out(

@@ -3,7 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
 from service.objects import published
 from tests.worker.job.test_steps import accept, drain_queue, run
+from worker.engine.backends.base import Stepped, Turn
+from worker.job import held as held_module
 from worker.job import picture, steps
 from worker.job.context import WorkerContext
 
@@ -296,3 +298,19 @@ def test_the_preview_of_a_picture_is_its_result(
     with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
         assert (image.format, image.size) == ("JPEG", (56 * scale, 40 * scale))
         assert np.abs(np.asarray(image) - result).mean() < 12  # what JPEG makes of noise
+
+
+def test_a_picture_may_take_longer_than_a_step_may_stand_still(
+    context: WorkerContext, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_module, "STALL_S", 0.2)
+    with context.models.acquire("small") as model:
+        step = model.engine.backend.step
+
+        def slow(turns: Sequence[Turn]) -> list[Stepped]:
+            time.sleep(0.6)
+            return step(turns)
+
+        monkeypatch.setattr(model.engine.backend, "step", slow)
+        job = run(context, accept(context, path, SMALL))
+    assert job.state is JobState.SUCCEEDED

@@ -3,19 +3,29 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from service.errors import StoreUnavailable
 from service.jobs.memory import MemoryStore
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.conftest import free_ports
+from tests.worker.engine.judge import make_picture_model
+from worker.engine import engine as engine_module
+from worker.engine import pace as pace_module
+from worker.engine.backends.torch import TorchBackend
+from worker.engine.engine import Engine
+from worker.engine.stream import Stream
 from worker.job.context import WorkerContext, open_context
 from worker.offline.local import LocalQueue
 from worker.process import health as health_module
@@ -76,13 +86,83 @@ def test_hearing_nothing_from_a_broker_that_is_away_is_no_trouble_of_ours(contex
     assert health.trouble() is None
 
 
+class Slow(nn.Module):
+    """A network that takes a fifth of a second for each tile, or its time."""
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        super().__init__()
+        self.inner = make_picture_model("srresnet", blocks=1).generator
+        self.called, self.may_go_on = threading.Event(), threading.Event()
+        self.wait_s = 30 if hangs else 0.2
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        self.called.set()
+        self.may_go_on.wait(self.wait_s)
+        made: torch.Tensor = self.inner(frame)
+        return made
+
+
+def engine_of(network: Slow, device: "threading.Lock | None" = None) -> Engine:
+    model = make_picture_model("srresnet", blocks=1)
+    model.generator = network
+    return Engine(TorchBackend(model, tile_pixels_max=32 * 32), device=device)
+
+
+def health_of(context: WorkerContext, *engines: Engine) -> Health:
+    models = SimpleNamespace(engines=lambda: engines)
+    return Health(replace(context, models=cast(Any, models)))
+
+
+def troubles(health: Health, stream: Stream) -> set[str | None]:
+    """What is said while one frame runs."""
+    stream.put(np.zeros((*stream.shape, 3), np.uint8))
+    stream.end()
+    with ThreadPoolExecutor(1) as pool:
+        output = pool.submit(stream.get)
+        said = set()
+        while not output.done():
+            said.add(health.trouble())
+            time.sleep(0.02)
+        assert output.result() is not None
+    return said - {None}
+
+
+@pytest.fixture
+def _hung_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "SILENT_S_MAX", 0.5)
+
+
+@pytest.mark.usefixtures("_hung_soon")
 def test_an_engine_that_does_not_tick_is_stuck_only_while_it_has_streams(context: WorkerContext) -> None:
-    engine = SimpleNamespace(stream_count=1, last_progress=time.monotonic() - health_module.HUNG_S - 1)
-    models = SimpleNamespace(engines=lambda: [engine])
-    health = Health(replace(context, models=cast(Any, models)))
-    assert "has not ticked" in str(health.trouble())
-    engine.stream_count = 0
-    assert health.trouble() is None
+    network = Slow(hangs=True)
+    with engine_of(network) as engine:
+        health = health_of(context, engine)
+        with engine.open(32, 32) as stream:
+            stream.put(np.zeros((32, 32, 3), np.uint8))
+            assert network.called.wait(5)
+            time.sleep(0.6)
+            assert "was not heard of" in str(health.trouble())
+        network.may_go_on.set()
+        time.sleep(0.6)
+        assert health.trouble() is None
+
+
+@pytest.mark.usefixtures("_hung_soon")
+def test_a_frame_that_takes_long_is_no_hang_while_its_tiles_are_told(context: WorkerContext) -> None:
+    with engine_of(Slow()) as engine, engine.open(64, 96) as stream:
+        assert troubles(health_of(context, engine), stream) == set()
+
+
+@pytest.mark.usefixtures("_hung_soon")
+def test_an_engine_that_waits_for_its_turn_at_the_device_is_no_hang(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "IDLE_WAIT_S", 0.01)
+    device = threading.Lock()
+    with engine_of(Slow(), device) as busy, engine_of(Slow(), device) as waiting, busy.open(64, 96) as first:
+        first.put(np.zeros((64, 96, 3), np.uint8))
+        with waiting.open(32, 32) as stream:
+            assert troubles(health_of(context, busy, waiting), stream) == set()
 
 
 def test_a_draining_worker_is_alive_and_not_ready(context: WorkerContext) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_core.config import ModelConfig
+from worker.engine.pace import Pace
 from worker.frames import HighFrame, LowFrame
 
 Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the device or as it came
@@ -63,6 +64,10 @@ class Backend(Protocol):
     @property
     def tile_pixels_max(self) -> int:
         """Low-resolution pixels that one call of the generator takes; larger frames run in tiles."""
+
+    @property
+    def pace(self) -> Pace:
+        """Told of each tile: a frame may take minutes."""
 
     def start(self, frame: LowFrame, resume: Snapshot | None) -> Kept | None:
         """The state before `frame`: a clean one, or that of the snapshot; None for single-image models."""

@@ -19,6 +19,7 @@ from model_core.recurrence import HIDDEN_LEVELS
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.graph import Array, StepGraph
 from worker.engine.backends.precision import Precision
+from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, Tile, Window, scaled, tiles
 from worker.frames import HighFrame, LowFrame
 
@@ -59,6 +60,7 @@ class OpenVinoBackend:
         self.config: ModelConfig = model.config
         self.precision = precision
         self.tile_pixels_max = tile_pixels_max
+        self.pace = Pace()
         # Two more than G sees: enlarging a tile's flow or frame goes wrong at the tile's own border.
         self._halo = min(self.config.receptive_radius, HALO_MAX) + 2
         # Threads that are bound to cores wait for whatever else runs on these.
@@ -87,12 +89,12 @@ class OpenVinoBackend:
         if self.config.recurrent:
             hidden = np.empty((height, width, self.config.hidden), np.float32)
             state = _State(turn.frame, np.empty(picture.shape, np.float32), hidden)
-        is_finite = [
-            self._fill(tile, picture, state, turn)
-            for tile in tiles(height, width, halo=self._halo, tile_pixels_max=self.tile_pixels_max)
-        ]
+        is_finite = True
+        for tile in tiles(height, width, halo=self._halo, tile_pixels_max=self.tile_pixels_max):
+            with self.pace.call(turn.frame[tile.seen].size // 3):
+                is_finite &= self._fill(tile, picture, state, turn)
         state, levels = _rounded(state, picture) if turn.keeps_state else (state, None)
-        return Stepped(state, picture if all(is_finite) else None, levels)
+        return Stepped(state, picture if is_finite else None, levels)
 
     def _fill(self, tile: Tile, picture: HighFrame, state: _State | None, turn: Turn) -> bool:
         """Run G on a tile, into its place in the picture and in the new state; whether that is finite."""

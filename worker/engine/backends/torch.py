@@ -7,7 +7,6 @@ pinned memory on CUDA.
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.precision import Precision
+from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, generate_in_tiles
 from worker.frames import HighFrame, LowFrame
 
@@ -61,12 +61,7 @@ class TorchBackend:
         self.name = f"torch-{self._device.type}"
         self.precision = precision
         self.tile_pixels_max = tile_pixels_max
-        self._generate_in_tiles = partial(
-            generate_in_tiles,
-            self._model.generate,
-            halo=min(self.config.receptive_radius, HALO_MAX),
-            tile_pixels_max=tile_pixels_max,
-        )
+        self.pace = Pace()
 
     @torch.inference_mode()
     def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
@@ -140,6 +135,21 @@ class TorchBackend:
             return parts[0]
         highs, hiddens = zip(*parts, strict=True)
         return torch.cat(highs), torch.cat(hiddens)
+
+    def _generate_in_tiles(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if self._device.type == "cuda" and inputs.shape[-2] * inputs.shape[-1] <= self.tile_pixels_max:
+            return self._model.generate(inputs)  # to wait for it here would leave the device idle
+        halo = min(self.config.receptive_radius, HALO_MAX)
+        return generate_in_tiles(self._call, inputs, halo=halo, tile_pixels_max=self.tile_pixels_max)
+
+    def _call(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """G on one tile, and the pace told when it is there."""
+        count, _, height, width = inputs.shape
+        with self.pace.call(count * height * width):
+            made = self._model.generate(inputs)
+            if self._device.type == "cuda":
+                torch.cuda.current_stream(self._device).synchronize()
+            return made
 
     def _rows(self, height: int, width: int) -> int:
         """Frames of that size in one call of G."""
