@@ -5,7 +5,7 @@ Not here: what the keys mean (service/jobs/keys.py). All trouble but a missing o
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -16,6 +16,13 @@ CHUNK_BYTES = 1024 * 1024  # one read or write; large enough that the call costs
 
 _KEY = re.compile(r"(?!\.)[A-Za-z0-9._-]+(/(?!\.)[A-Za-z0-9._-]+)*")
 _KEY_LENGTH_MAX = 512
+
+
+OnChunk = Callable[[], object]  # called as the bytes of a large object come by, at least once a CHUNK_BYTES
+
+
+def nothing() -> None:
+    """For callers that need not hear how far it is."""
 
 
 class NotFound(FaultError):  # a caller that can expect it catches it
@@ -54,8 +61,8 @@ class Storage(Protocol):
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write only where nothing is; of many callers at once exactly one gets True."""
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Write or replace an object with a file's bytes."""
+    def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
+        """Write or replace an object with a file's bytes; nothing is left if `on_chunk` raises."""
 
     def writer(self, key: str) -> Writer:
         """For bytes that come by and by, such as an upload. One thread at a time."""
@@ -74,7 +81,7 @@ class Storage(Protocol):
         The answer there carries the media type and the disposition (Content-Type, Content-Disposition).
         """
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
         """Copy the object to a file, which appears whole or not at all. Raises NotFound."""
 
     def stat(self, key: str) -> int:
@@ -99,6 +106,16 @@ class Storage(Protocol):
 
     def ping(self) -> None:
         """Return when the storage takes a write."""
+
+
+def chunks_of(path: Path, on_chunk: OnChunk = nothing) -> Iterator[bytes]:
+    """A file's bytes; `on_chunk` is called before each read."""
+    with path.open("rb") as file:
+        while True:
+            on_chunk()
+            if not (chunk := file.read(CHUNK_BYTES)):
+                return
+            yield chunk
 
 
 def check_key(key: str) -> str:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, Self
 
 from service import metrics
 from service.errors import StorageFull, StorageUnavailable
-from service.objects.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+from service.objects.base import CHUNK_BYTES, NotFound, OnChunk, check_key, check_prefix, chunks_of, nothing
 
 # Beside the objects, because a rename is only atomic within one file system. No key begins with a dot.
 _ASIDE = ".aside"
@@ -43,8 +43,8 @@ class FileStorage:
             writer.write(data)
             return writer.commit_if_absent()
 
-    def put_file(self, key: str, path: Path) -> None:
-        self.put(key, _chunks_of(path))
+    def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
+        self.put(key, chunks_of(path, on_chunk))
 
     def writer(self, key: str) -> "FileWriter":
         return FileWriter(key, self._path(key), self._aside)
@@ -63,12 +63,13 @@ class FileStorage:
     ) -> str | None:
         return None
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with _working(key):
-                shutil.copyfile(self._path(key), aside)
+                with aside.open("xb") as file:
+                    file.writelines(chunks_of(self._path(key), on_chunk))
                 aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -203,12 +204,6 @@ def _in_folder(path: Path, place: Callable[[], object]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def _chunks_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
 
 
 def _read_range(key: str, file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:

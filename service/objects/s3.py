@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from service.errors import StorageUnavailable
-from service.objects.base import CHUNK_BYTES, NotFound, check_key, check_prefix
+from service.objects.base import CHUNK_BYTES, NotFound, OnChunk, check_key, check_prefix, chunks_of, nothing
 from service.objects.s3_errors import code_of, unavailable, working
 from service.objects.s3_writer import S3Writer
 
@@ -102,11 +102,8 @@ class S3Storage:
                 return True
         raise StorageUnavailable(f"The storage could not decide whether {key!r} exists.")
 
-    def put_file(self, key: str, path: Path) -> None:
-        with self.writer(key) as writer, path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                writer.write(chunk)
-            writer.commit()
+    def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
+        self.put(key, chunks_of(path, on_chunk))
 
     def writer(self, key: str) -> S3Writer:
         return S3Writer(self._client, self._bucket, check_key(key))
@@ -139,12 +136,13 @@ class S3Storage:
                 ExpiresIn=life_s,
             )
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("xb") as file:
                 for chunk in self.open(key):
+                    on_chunk()
                     file.write(chunk)
             aside.replace(path)
         finally:

@@ -4,6 +4,8 @@ The parts and states are deleted only when the job has succeeded: until then ano
 """
 
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,12 +39,12 @@ def assemble(context: WorkerContext, held: Held) -> None:
         parts = _fetch_parts(context, held, found.plan, Path(folder))
         extension = found.plan.container
         target = Path(folder) / f"result.{extension}"
-        with held.timed("assemble"):
+        with held.timed("assemble"), held.trusting(_writing_below(Path(folder))):
             details = _join(context, held, found, parts, target)
         held.check()
         result_key = keys.result_key(job_id, held.lease.fence, extension)
         with held.timed("upload"):
-            patiently(context.storage.put_file, result_key, target)
+            patiently(context.storage.put_file, result_key, target, on_chunk=held.proceed)
         steps = context.store.steps(job_id).values()
         report = describe(
             found,
@@ -50,6 +52,7 @@ def assemble(context: WorkerContext, held: Held) -> None:
             attempts=sum(step.attempts for step in steps),
             seconds=[*(step.seconds for step in steps), held.stages.take()],
             wall_s=context.store.now() - found.job.created_at,
+            on_chunk=held.proceed,
         )
         report |= details
         notices = [*found.plan.notices, *read_notices(context, job_id), *report.get("notices", [])]
@@ -69,8 +72,7 @@ def _fetch_parts(context: WorkerContext, held: Held, plan: Plan, folder: Path) -
             raise LeaseLost("the job has ended")
         assert record.part_key is not None, "assembly is runnable only when every part is there"
         paths.append(folder / f"{segment.index:06d}.part")
-        context.storage.fetch(record.part_key, paths[-1])
-        held.advance(0)
+        context.storage.fetch(record.part_key, paths[-1], on_chunk=held.proceed)
     return paths
 
 
@@ -82,7 +84,7 @@ def _join(
     container: Container = "mkv" if plan.container == "mkv" else "mp4"
     options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
     timeline = Timeline.from_json(plan.timeline)
-    with context.inputs.open(found.job.id) as path:
+    with context.inputs.open(found.job.id, on_chunk=held.proceed) as path:
         joined = join.assemble(
             parts,
             source_path=path,
@@ -92,7 +94,7 @@ def _join(
             container=container,
             out=target,
             is_trimmed=options.start is not None or options.duration is not None,
-            on_packet=lambda: held.advance(0),
+            on_packet=held.proceed,
         )
     return {
         "frames_out": joined.frame_count,
@@ -104,3 +106,23 @@ def _join(
         "timestamp_difference_s": float(joined.difference_s_max),
         **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
     }
+
+
+def _writing_below(folder: Path) -> Callable[[], bool]:
+    """Whether a file there changed since it was asked last.
+
+    FFmpeg moves an mp4 within itself when it closes it, so that its index comes first: without a word, and on
+    a slow disk for minutes.
+    """
+    seen: set[tuple[str, int, int]] = set()
+
+    def changed() -> bool:
+        nonlocal seen
+        before, seen = seen, set()
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):  # given its name meanwhile
+                stat = path.stat()
+                seen.add((path.name, stat.st_mtime_ns, stat.st_size))
+        return seen != before
+
+    return changed

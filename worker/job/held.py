@@ -80,13 +80,21 @@ class Held:
     def advance(self, frame_count: int = 1) -> None:
         """Note that so many more frames are done; raises LeaseLost or GivenBack when the step must stop."""
         self.frames_done += frame_count
-        self._progress_at = time.monotonic()
+        self.tell()
         self.check()
 
     def advance_now(self, frame_count: int = 1) -> None:
         """The same, shown at once and not with the next renewal; for a step that may end before that."""
         self.advance(frame_count)
         self.confirm()
+
+    def proceed(self) -> None:
+        """Note progress in what has no frames; raises LeaseLost or GivenBack when the step must stop."""
+        self.advance(0)
+
+    def tell(self) -> None:
+        """Note progress in what is worth ending even when the step must stop."""
+        self._progress_at = time.monotonic()
 
     @contextmanager
     def trusting(self, goes_on: Callable[[], bool]) -> Iterator[None]:

@@ -12,8 +12,9 @@ from typing import Final
 
 from service import metrics
 from service.jobs.keys import input_key
-from service.objects.base import Storage
+from service.objects.base import OnChunk, Storage, nothing
 
+WAIT_S: Final = 0.5  # how often a step that waits for another's fetching says so
 BYTES_MAX: Final = 8 * 1024**3  # four of the largest uploads; what is in use may go beyond
 
 
@@ -30,18 +31,21 @@ class InputCache:
         self._ended: set[str] = set()
 
     @contextmanager
-    def open(self, job_id: str) -> Iterator[Path]:
-        """The upload's path, valid inside the block. Raises NotFound when the job's input is gone."""
+    def open(self, job_id: str, *, on_chunk: OnChunk = nothing) -> Iterator[Path]:
+        """The upload's path, valid inside the block. Raises NotFound when the job's input is gone.
+
+        on_chunk   called again and again while it is fetched, here or by another step; may raise
+        """
         path = self._folder / job_id
         with self._lock:
             self._users[job_id] = self._users.get(job_id, 0) + 1
             self._users.move_to_end(job_id)
             fetching = self._fetching.setdefault(job_id, threading.Lock())
         try:
-            with fetching:
+            with _locked(fetching, on_chunk):
                 if not path.exists():
                     with metrics.STAGE_SECONDS.labels("download").time():
-                        self._storage.fetch(input_key(job_id), path)
+                        self._storage.fetch(input_key(job_id), path, on_chunk=on_chunk)
             yield path
         finally:
             with self._lock:
@@ -74,3 +78,13 @@ class InputCache:
     def _size(self, job_id: str) -> int:
         path = self._folder / job_id
         return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _locked(lock: threading.Lock, on_wait: OnChunk) -> Iterator[None]:
+    while not lock.acquire(timeout=WAIT_S):
+        on_wait()
+    try:
+        yield
+    finally:
+        lock.release()

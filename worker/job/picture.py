@@ -42,7 +42,7 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
     job.options.check_fit(job.kind)
     found = manifest.load(context.storage, job.id)
     with held.timed("plan"):
-        low = _read(context, job)
+        low = _read(context, held, job)
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
@@ -84,8 +84,8 @@ def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str
     return job.options.model or context.settings.default_image_model, None
 
 
-def _read(context: WorkerContext, job: Job) -> Picture:
-    with context.inputs.open(job.id) as path:
+def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
+    with context.inputs.open(job.id, on_chunk=held.proceed) as path:
         low = images.read_image(path, pixels_max=context.settings.pixels_max)
     height, width = low.rgb.shape[:2]
     scale = job.options.scale
@@ -138,13 +138,14 @@ def _conclude(
     job = _enter(held, job, JobEvent.ASSEMBLY_STARTED)
     result_key = keys.result_key(job.id, held.lease.fence, suffix_of(plan.container).removeprefix("."))
     with held.timed("upload"):
-        patiently(context.storage.put_file, result_key, path)
+        patiently(context.storage.put_file, result_key, path, on_chunk=held.proceed)
     report = describe(
         found,
         path,
         attempts=held.lease.attempt,
         seconds=[held.stages.take()],
         wall_s=context.store.now() - job.created_at,
+        on_chunk=held.proceed,
     )
     report |= {"frames_out": 1, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
     held.confirm()

@@ -46,7 +46,7 @@ def plan(context: WorkerContext, held: Held) -> None:
 
 def _make(context: WorkerContext, held: Held, found: Manifest) -> Plan:
     found.job.options.check_fit(found.job.kind)
-    with context.inputs.open(found.job.id) as path, held.timed("plan"):
+    with context.inputs.open(found.job.id, on_chunk=held.proceed) as path, held.timed("plan"):
         return _plan(context, held, path, found.job.options)
 
 
@@ -83,7 +83,7 @@ def _plan(context: WorkerContext, held: Held, path: Path, options: Options) -> P
     container, reasons = choose_container(source, wanted, codec=encoding.codec)
 
     def on_frame(frame_count: int) -> None:
-        held.advance(0)
+        held.proceed()
         if frame_count > settings.frames_max:
             message = f"the video has more than {settings.frames_max} frames"
             raise TooLong(message, field="frames", value=settings.frames_max)

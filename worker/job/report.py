@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from service.jobs.manifest import Manifest
+from service.objects.base import OnChunk, chunks_of
 
 
 def describe(
@@ -16,17 +17,20 @@ def describe(
     attempts: int,
     seconds: Iterable[Mapping[str, float]],
     wall_s: float,
+    on_chunk: OnChunk,
 ) -> dict[str, Any]:
     """The part of a job's report that pictures and videos share.
 
     found     with the plan that the result was made by
     attempts  how often steps were begun
     seconds   by stage, of each step
+    on_chunk  called again and again while the result is read
     """
     plan = found.plan
     assert plan is not None
-    with result.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for chunk in chunks_of(result, on_chunk):
+        digest.update(chunk)
     return {
         "model": plan.model,
         "version": plan.version,
@@ -36,7 +40,7 @@ def describe(
         "segments": len(plan.segments),
         "attempts": attempts,
         "input_sha256": found.job.sha256,
-        "result_sha256": sha256,
+        "result_sha256": digest.hexdigest(),
         "result_bytes": result.stat().st_size,
         "seconds_by_stage": _seconds_by_stage(seconds),
         "wall_s": round(wall_s, 3),

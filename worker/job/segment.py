@@ -54,7 +54,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
     resume = load_state(context, found.job.id, chain[0])
     with (
-        context.inputs.open(found.job.id) as path,
+        context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
         model.engine.open(source.height, source.width, state=resume) as stream,
     ):
         repeats = reused(timeline)
@@ -117,7 +117,7 @@ class _ChainWork:
                 store_state(self._context, state_key, self._state)
             part_key = keys.part_key(job_id, segment.index, fence)
             with held.timed("upload"):
-                patiently(self._context.storage.put_file, part_key, part)
+                patiently(self._context.storage.put_file, part_key, part, on_chunk=held.tell)
             # The other two threads are ahead of this one: what they did counts where it was noticed.
             held.stages.add(self._feeder.stages.take())
             held.stages.add({"generator": self._stream.take_busy_s()})

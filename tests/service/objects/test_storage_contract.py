@@ -52,6 +52,28 @@ def test_files_go_in_and_come_out_unchanged(storage, folder, tmp_path):
     assert [path.name for path in (tmp_path / "new-folder").iterdir()] == ["out"]
 
 
+def raises(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+def test_large_files_are_told_of_on_their_way_and_can_be_stopped(storage, folder, tmp_path):
+    (tmp_path / "in").write_bytes(bytes(9 * MIB + 1))
+    for work in (storage.put_file, storage.fetch):
+        told = []
+        work(f"{folder}/object", tmp_path / "in", on_chunk=lambda told=told: told.append(1))
+        assert len(told) >= 9
+    for work, key, path in (
+        (storage.put_file, f"{folder}/other", tmp_path / "in"),
+        (storage.fetch, f"{folder}/object", tmp_path / "out"),
+    ):
+        calls = [UploadTruncated("enough")] + [None] * 4
+        with pytest.raises(UploadTruncated):
+            work(key, path, on_chunk=lambda calls=calls: raises(calls.pop()))
+    assert not storage.exists(f"{folder}/other")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "objects"] == ["in"]
+
+
 @pytest.mark.parametrize("chunks", [0, 1, 7])
 def test_interrupted_put_leaves_nothing(storage, folder, chunks):
     with pytest.raises(UploadTruncated):

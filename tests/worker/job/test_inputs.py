@@ -1,11 +1,14 @@
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.jobs.keys import input_key
-from service.objects.base import NotFound
+from service.objects.base import NotFound, OnChunk
 from service.objects.files import FileStorage
+from worker.job import inputs
 from worker.job.inputs import InputCache
 
 
@@ -79,3 +82,28 @@ def test_a_missing_input_is_told_and_leaves_nothing(storage: FileStorage, folder
     with pytest.raises(NotFound), cache.open("z"):
         pass
     assert cached(folder) == set()
+
+
+def test_a_step_that_waits_for_anothers_fetching_shows_that_it_goes_on(
+    storage: FileStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "WAIT_S", 0.01)
+    waited = threading.Event()
+    fetch = storage.fetch
+
+    def slow(key: str, path: Path, *, on_chunk: OnChunk) -> None:
+        assert waited.wait(10)
+        fetch(key, path, on_chunk=on_chunk)
+
+    monkeypatch.setattr(storage, "fetch", slow)
+    cache = InputCache(storage, folder)
+
+    def first() -> None:
+        with cache.open("a", on_chunk=waited.set):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(first)
+        with cache.open("a", on_chunk=waited.set) as path:
+            assert path.exists()
+        fetching.result()

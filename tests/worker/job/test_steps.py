@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import FinishedPart
-from service.objects.base import NotFound
+from service.objects.base import NotFound, OnChunk
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
@@ -335,11 +336,11 @@ def test_a_storage_that_is_away_for_a_while_costs_nothing(
 ) -> None:
     put_file, failures = context.storage.put_file, [2]
 
-    def flaky(key: str, path: Path) -> None:
+    def flaky(key: str, path: Path, *, on_chunk: OnChunk) -> None:
         if failures[0]:
             failures[0] -= 1
             raise StorageUnavailable("away")
-        put_file(key, path)
+        put_file(key, path, on_chunk=on_chunk)
 
     job_id = accept(context, clip)
     monkeypatch.setattr(context.storage, "put_file", flaky)
@@ -348,7 +349,50 @@ def test_a_storage_that_is_away_for_a_while_costs_nothing(
     assert job.report["attempts"] == 2 + FRAMES // SEGMENT
 
 
-def away(*_: object) -> None:
+def in_bits(work: Callable[..., Any], on_bit: Callable[[], object]) -> Callable[..., Any]:
+    """The same, but slow, and told of on the way."""
+
+    def slow(*args: Any, **options: Any) -> Any:
+        for _ in range(12):
+            time.sleep(0.12)
+            options.get("on_chunk", on_bit)()
+        return work(*args, **options)
+
+    return slow
+
+
+def test_what_takes_long_beside_the_frames_shows_that_it_goes_on(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 55 GB, that is to fetch the parts, to put the result's index first, to upload and to hash it."""
+    job_id = accept(context, clip, Options(model="small"))
+    fetch_parts = assemble._fetch_parts
+
+    def write() -> None:
+        for folder in context.scratch.iterdir():
+            with (folder / "result").open("ab") as file:
+                file.write(b"more")
+
+    def begin(*args: Any) -> list[Path]:
+        """All before is done: from now on everything is slow."""
+        monkeypatch.setattr(held_module, "STALL_S", 1.0)
+        for owner, name in (
+            (context.storage, "put_file"),
+            (assemble, "describe"),
+            (assemble.join, "assemble"),
+        ):
+            monkeypatch.setattr(owner, name, in_bits(getattr(owner, name), write))
+        with monkeypatch.context() as patch:
+            patch.setattr(context.storage, "fetch", in_bits(context.storage.fetch, write))
+            return fetch_parts(*args)
+
+    monkeypatch.setattr(assemble, "_fetch_parts", begin)
+    job = run(context, job_id)
+    assert job.report is not None
+    assert job.report["attempts"] == 2 + FRAMES // SEGMENT
+
+
+def away(*_: object, **__: object) -> None:
     raise StorageUnavailable("away")
 
 
