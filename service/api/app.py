@@ -20,6 +20,7 @@ from service.api import events, health, jobs, models, previews, problems, result
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.metering import Metering
+from service.api.openapi import describe, operation_id
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
@@ -59,6 +60,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         version=health.VERSION,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=operation_id,
     )
     app.state.services = services
     app.add_middleware(Metering)
@@ -66,6 +68,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     for module in (uploads, jobs, events, previews, results, models, health):
         app.include_router(module.router)
     app.add_api_route("/", lambda: FileResponse(_PAGE), include_in_schema=False)
+    describe(app)
     return app
 
 

@@ -32,8 +32,19 @@ RETRY_MS = 1000  # what a browser waits before it connects again
             "description": "One `job` event at each change and at least once a second; ends with the job.",
             "content": {
                 "text/event-stream": {
-                    "schema": {"type": "string"},
-                    "example": 'event: job\ndata: {"id": "...", "state": "running", "progress": {...}}\n\n',
+                    "schema": {
+                        "type": "object",
+                        "description": "One event: `data` is the job, as `GET /jobs/{id}` gives it.",
+                        "required": ["event", "data"],
+                        "properties": {
+                            "event": {"const": "job"},
+                            "data": {
+                                "type": "string",
+                                "contentMediaType": "application/json",
+                                "contentSchema": {"$ref": "#/components/schemas/JobView"},
+                            },
+                        },
+                    }
                 }
             },
         },

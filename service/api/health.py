@@ -32,12 +32,12 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz", summary="Is the process alive?")
-async def healthz() -> Health:
+async def check_health() -> Health:
     return Health()
 
 
 @router.get("/readyz", summary="Can it take work?", responses={503: {"model": Readiness}})
-async def readyz(response: Response, services: UsedServices) -> Readiness:
+async def check_readiness(response: Response, services: UsedServices) -> Readiness:
     """Asks the job store and the storage to take a write each; 503 while one of them does not."""
     store, storage = await asyncio.gather(_ask(services.store.ping), _ask(services.storage.ping))
     ready = store == storage == "ok"
@@ -46,8 +46,13 @@ async def readyz(response: Response, services: UsedServices) -> Readiness:
     return Readiness(ready=ready, store=store, storage=storage)
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
-async def metrics() -> Response:
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def read_metrics() -> Response:
     return Response(await in_thread(_exposition), media_type=CONTENT_TYPE_LATEST)
 
 

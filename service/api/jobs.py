@@ -3,7 +3,7 @@
 Not here: progress as a stream (events.py), the bytes of a result (results.py) or of a preview (previews.py).
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from service.formats import MediaKind
 from service.jobs import manifest
 from service.jobs.ending import clear, end, expire
 from service.jobs.model import Job, JobError, Options, is_job_id
+from service.jobs.report import Report
 from service.jobs.states import JobEvent, JobState
 
 router = APIRouter(tags=["jobs"])
@@ -78,7 +79,9 @@ class JobView(BaseModel):
     model: str | None = None
     version: str | None = Field(default=None, description="Of the model, pinned when the job was planned.")
     error: JobError | None = Field(default=None, description="Why the job failed.")
-    report: dict[str, Any] | None = Field(default=None, description="What was kept, converted and dropped.")
+    report: Report | None = Field(
+        default=None, description="What was kept, converted and dropped; whole once the job has succeeded."
+    )
     links: Links
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.jobs import find
+from service.api.openapi import BINARY
 from service.api.problems import problem_responses
 from service.errors import NoPreview, ResultExpired
 from service.jobs import keys
@@ -28,7 +29,7 @@ MEDIA_TYPE = "image/jpeg"
     responses={
         200: {
             "description": "The frame finished last, at most 1280 pixels a side.",
-            "content": {MEDIA_TYPE: {}},
+            "content": {MEDIA_TYPE: BINARY},
         },
         304: {"description": "Unchanged since the ETag in If-None-Match."},
         **problem_responses(404, 410, 503),

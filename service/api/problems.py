@@ -9,12 +9,13 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -70,12 +71,35 @@ class RangeNotSatisfiable(InputError):
 class Problem(BaseModel):
     """An error, as RFC 9457 has it, with the option at fault and what was sent."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "/problems/invalid_option",
+                "title": "Invalid option",
+                "status": 422,
+                "detail": "scale: input should be 2 or 4",
+                "field": "scale",
+                "value": "3",
+            }
+        }
+    )
+
     type: str = Field(description="A path that explains this problem; stable, so programs may compare it.")
     title: str = Field(description="The problem in a few words, the same for every occurrence.")
     status: int
     detail: str = Field(description="What happened this time, for a person.")
     field: str | None = Field(default=None, description="The option or field at fault.")
     value: Any = Field(default=None, description="The offending value, shortened if it is long.")
+
+
+class Explanation(BaseModel):
+    """What a problem means, whenever it occurs."""
+
+    type: str
+    title: str
+    status: int
+    explanation: str
+    retry: bool = Field(description="Whether the same request may succeed later.")
 
 
 def install(app: FastAPI) -> None:
@@ -85,21 +109,26 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(Exception, _on_fault)
     app.add_api_route(
-        "/problems/{code}", explain, methods=["GET"], tags=["service"], summary="Explain a problem"
+        "/problems/{code}",
+        explain_problem,
+        methods=["GET"],
+        tags=["service"],
+        summary="Explain a problem",
+        responses=problem_responses(404),
     )
 
 
-def explain(code: str) -> dict[str, Any]:
+def explain_problem(code: Annotated[str, PathParameter(examples=[InvalidOption.code])]) -> Explanation:
     """What the problem `/problems/{code}` means and which status it comes with."""
     for error in known_errors():
         if error.code == code:
-            return {
-                "type": f"/problems/{code}",
-                "title": _title(code),
-                "status": error.http_status,
-                "explanation": (error.__doc__ or "").strip(),
-                "retry": error.http_status == HTTPStatus.SERVICE_UNAVAILABLE,
-            }
+            return Explanation(
+                type=f"/problems/{code}",
+                title=_title(code),
+                status=error.http_status,
+                explanation=(error.__doc__ or "").strip(),
+                retry=error.http_status == HTTPStatus.SERVICE_UNAVAILABLE,
+            )
     raise NotFound(f"no problem is called {code!r}", field="code", value=code)
 
 
@@ -114,11 +143,8 @@ def known_errors() -> Iterator[type[UpscaleError]]:
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer these statuses, for OpenAPI."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content, "model": None}
-        for status in statuses
-    }
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}  # openapi.py puts it there
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem_response(

@@ -13,9 +13,10 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.jobs import find
+from service.api.openapi import BINARY
 from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
-from service.formats import media_type_of
+from service.formats import FORMATS, media_type_of, suffix_of
 from service.jobs.model import Job
 from service.jobs.states import JobState
 from service.objects.base import NotFound
@@ -23,6 +24,7 @@ from service.objects.base import NotFound
 router = APIRouter(tags=["jobs"])
 
 LINK_LIFE_S = 900  # to begin a download in, not to end it; a later one asks us again
+_CONTENT = {media_type_of(suffix_of(each)): BINARY for formats in FORMATS.values() for each in formats}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # an object of 19 digits is none of ours
 
 
@@ -31,8 +33,8 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # an object of 19 dig
     summary="Download the result",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "The file.", "content": {"application/octet-stream": {}}},
-        206: {"description": "The range that was asked for."},
+        200: {"description": "The file.", "content": _CONTENT},
+        206: {"description": "The range that was asked for.", "content": _CONTENT},
         307: {"description": "The file is at Location, an address that holds for some minutes."},
         304: {"description": "Unchanged since the ETag in If-None-Match."},
         **problem_responses(404, 409, 410, 416, 503),

@@ -9,7 +9,9 @@ Not here: reading the form (intake/reading.py).
 """
 
 import logging
+import re
 from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -36,18 +38,33 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 
 IDEMPOTENCY_KEY_CHARS_MAX = 200
+IDEMPOTENCY_KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"  # HTTP drops spaces around a value, and knows only ASCII
 DISK_BYTES_KEPT = 256 * 1024**2  # for parts and results of the jobs that are there, and for the store
 LENGTH_DIGITS_MAX = 20
 STORE_USED_MAX = 0.9  # of its memory; in a full one the queue takes no messages, and jobs would stand still
 
 
 def _form_schema() -> dict[str, object]:
-    described = {
-        name: {key: value for key, value in schema.items() if key not in {"title", "default"}}
-        for name, schema in Options.model_json_schema()["properties"].items()
+    file = {
+        "type": "string",
+        "format": "binary",
+        "minLength": 1,
+        "description": "The video or picture.",
     }
-    file = {"type": "string", "format": "binary", "description": "The video or picture."}
-    return {"type": "object", "required": ["file"], "properties": {"file": file, **described}}
+    options = Options.model_json_schema()["properties"]
+    return {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {"file": file} | {name: _field_schema(schema) for name, schema in options.items()},
+    }
+
+
+def _field_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of an option as a field of a form, which has no null: who wants the default leaves the field out."""
+    (given,) = (each for each in schema.get("anyOf", [schema]) if each.get("type") != "null")
+    field = {**given, "description": schema["description"]}
+    return {name: value for name, value in field.items() if name not in {"title", "default"}}
 
 
 _OPENAPI = {
@@ -56,7 +73,11 @@ _OPENAPI = {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+            "schema": {
+                "type": "string",
+                "maxLength": IDEMPOTENCY_KEY_CHARS_MAX,
+                "pattern": IDEMPOTENCY_KEY_PATTERN,
+            },
             "description": "Any unique text. The same key with the same upload gives the same job, so that a "
             "client may repeat a request whose answer it never got.",
             "example": "7b0f5c1e-holiday",
@@ -64,18 +85,7 @@ _OPENAPI = {
     ],
     "requestBody": {
         "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": _form_schema(),
-                "examples": {
-                    "a video": {"summary": "Four times larger", "value": {"file": "clip.mp4"}},
-                    "a picture": {
-                        "summary": "Twice as large, as PNG",
-                        "value": {"file": "photo.jpg", "scale": 2, "format": "png"},
-                    },
-                },
-            }
-        },
+        "content": {"multipart/form-data": {"schema": _form_schema()}},
     },
 }
 
@@ -170,9 +180,11 @@ def _take_back(services: Services, job_id: str) -> None:
 
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
+    if key is not None and not (
+        len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, key)
+    ):
         raise InvalidOption(
-            f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters",
+            f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters",
             field="Idempotency-Key",
             value=key,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.jobs.report import Report
 from tests.integration.conftest import MODEL
 from tests.integration.running import Running
 from tests.worker.media.clips import Sound, make_clip
@@ -61,6 +62,7 @@ def test_the_report_says_what_was_done(service: Running, clip: Path) -> None:
     assert {"plan", *on_the_way, "assemble"} == set(report["seconds_by_stage"])
     assert all(report["seconds_by_stage"].values())
     assert [stream["is_same"] for stream in report["copied"]] == [True]
+    assert report.keys() <= Report.__annotations__.keys(), "say in service/jobs/report.py what is new"
 
 
 def test_the_command_line_gives_the_same_frames_as_the_service(

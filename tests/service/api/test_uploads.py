@@ -515,5 +515,5 @@ def test_openapi_describes_the_form(service: Service) -> None:
     schema = service.ask("GET", "/openapi.json").json()
     body = schema["paths"]["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert set(body["schema"]["properties"]) == {"file", *Options.model_fields}
-    assert body["examples"]
+    assert "null" not in str(body), "a form has none"
     json.dumps(schema)
