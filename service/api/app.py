@@ -19,7 +19,9 @@ from service import log
 from service.api import events, health, jobs, models, previews, problems, results, uploads
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
-from service.api.metering import Metering
+from service.api.middleware.metering import Metering
+from service.api.middleware.request_ids import RequestIds
+from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
@@ -61,9 +63,12 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         description=_DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
+        servers=[{"url": PREFIX}],
+        root_path_in_servers=False,
     )
     app.state.services = services
-    app.add_middleware(Metering)
+    for middleware in (Versions, Metering, RequestIds):  # the last is passed first
+        app.add_middleware(middleware)
     problems.install(app)
     for module in (uploads, jobs, events, previews, results, models, health):
         app.include_router(module.router)

@@ -46,6 +46,16 @@ def services_of(request: Request) -> Services:
 UsedServices = Annotated[Services, Depends(services_of)]
 
 
+def _root_of(request: Request) -> str:
+    root = request.scope.get("root_path", "")
+    assert isinstance(root, str)
+    return root
+
+
+# The path that all of ours begin with as this client knows them: of its version of the API, behind its proxy.
+UsedRoot = Annotated[str, Depends(_root_of)]
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run what blocks (the store, the storage, hashing) off the event loop."""
     return await to_thread.run_sync(partial(function, *args, **kwargs))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.jobs import find, view
 from service.api.problems import problem_responses
 from service.errors import StoreUnavailable, UnknownJob
@@ -51,21 +51,23 @@ RETRY_MS = 1000  # what a browser waits before it connects again
         **problem_responses(404, 503),
     },
 )
-async def follow_job(job_id: str, services: UsedServices) -> StreamingResponse:
+async def follow_job(job_id: str, services: UsedServices, root: UsedRoot) -> StreamingResponse:
     job = await in_thread(find, services, job_id)  # an unknown job is a 404, not an empty stream
     services.followers.require_one()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_placed_events(services, job), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        _placed_events(services, job, root), media_type="text/event-stream", headers=headers
+    )
 
 
-async def _placed_events(services: Services, job: Job) -> AsyncIterator[str]:
+async def _placed_events(services: Services, job: Job, root: str) -> AsyncIterator[str]:
     """The place is taken by what certainly gives it back: a response that is never sent would not."""
     with services.followers.one():
-        async for event in _events(services, job):
+        async for event in _events(services, job, root):
             yield event
 
 
-async def _events(services: Services, job: Job) -> AsyncIterator[str]:
+async def _events(services: Services, job: Job, root: str) -> AsyncIterator[str]:
     """Ends at the terminal state, or with the server. A client that leaves cancels it at the next await."""
     loop = asyncio.get_running_loop()
     yield f"retry: {RETRY_MS}\n\n"
@@ -74,7 +76,7 @@ async def _events(services: Services, job: Job) -> AsyncIterator[str]:
     while True:
         if job != shown or loop.time() - shown_at >= REPEAT_S:
             shown, shown_at = job, loop.time()
-            yield f"event: job\ndata: {view(job).model_dump_json()}\n\n"
+            yield f"event: job\ndata: {view(job, root).model_dump_json()}\n\n"
         if job.state.is_terminal or services.stopping.is_set():
             return
         await asyncio.sleep(POLL_S)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.problems import problem_responses
 from service.errors import UnknownJob
 from service.formats import MediaKind
@@ -90,14 +90,14 @@ class JobPage(BaseModel):
     next: str | None = Field(description="Cursor of the next page; null after the last.")
 
 
-def view(job: Job) -> JobView:
+def view(job: Job, root: str) -> JobView:
     ratio = None
     if job.state is JobState.SUCCEEDED:
         ratio = 1.0
     elif job.frames_total:
         ratio = round(min(1.0, job.frames_done / job.frames_total), 4)
     has_frames = job.state is JobState.SUCCEEDED or job.frames_done > 0
-    here = f"/jobs/{job.id}"
+    here = f"{root}/jobs/{job.id}"
     return JobView(
         **job.model_dump(exclude={"frames_done", "frames_total", "result_key", "options", "error"}),
         options=job.options,
@@ -115,31 +115,32 @@ def view(job: Job) -> JobView:
 @router.get("/jobs", summary="List jobs, newest first", responses=problem_responses(422, 503))
 async def list_jobs(
     services: UsedServices,
+    root: UsedRoot,
     limit: Annotated[int, Query(ge=1, le=PAGE_JOBS_MAX)] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> JobPage:
     jobs, following = await in_thread(services.store.list, limit, cursor)
-    return JobPage(jobs=[view(job) for job in jobs], next=following)
+    return JobPage(jobs=[view(job, root) for job in jobs], next=following)
 
 
 @router.get("/jobs/{job_id}", summary="Look at a job", responses=problem_responses(404, 503))
-async def get_job(job_id: str, response: Response, services: UsedServices) -> JobView:
+async def get_job(job_id: str, response: Response, services: UsedServices, root: UsedRoot) -> JobView:
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
     job = await in_thread(find, services, job_id)
     if not job.state.is_terminal:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
-    return view(job)
+    return view(job, root)
 
 
 @router.delete(
     "/jobs/{job_id}", summary="Cancel a job, or delete its result", responses=problem_responses(404, 503)
 )
-async def delete_job(job_id: str, services: UsedServices) -> JobView:
+async def delete_job(job_id: str, services: UsedServices, root: UsedRoot) -> JobView:
     """An unfinished job is cancelled and frees the device at its next frame; a finished one loses its files.
 
     Deleting twice is harmless; the record of the job stays until its time is over.
     """
-    return view(await in_thread(_withdraw, services, job_id))
+    return view(await in_thread(_withdraw, services, job_id), root)
 
 
 def find(services: Services, job_id: str) -> Job:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from service.api.middleware import request_ids
 from service.errors import InputError, InvalidOption, UpscaleError
 
 log = logging.getLogger(__name__)
@@ -219,9 +220,12 @@ async def _on_invalid_request(_request: Request, error: Exception) -> Response:
     return problem_response(InvalidOption.code, 422, first["msg"], field=field, value=first.get("input"))
 
 
-async def _on_fault(_request: Request, error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, extra={"code": UpscaleError.code})
-    return problem_response(UpscaleError.code, 500, "Something broke in the service.")
+async def _on_fault(request: Request, error: Exception) -> Response:
+    """Runs outside of all middleware, so the request's id is not yet in the log's lines and in the answer."""
+    request_id = request.scope["request_id"]
+    log.error("request_failed", exc_info=error, extra={"code": UpscaleError.code, "request": request_id})
+    headers = {request_ids.HEADER: request_id}
+    return problem_response(UpscaleError.code, 500, "Something broke in the service.", headers=headers)
 
 
 def _title(code: str) -> str:

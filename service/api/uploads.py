@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service import metrics
-from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.intake import reading as intake
 from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
@@ -100,7 +100,7 @@ _OPENAPI = {
         **problem_responses(400, 409, 413, 415, 422, 503, 507),
     },
 )
-async def upscale(request: Request, response: Response, services: UsedServices) -> JobView:
+async def upscale(request: Request, response: Response, services: UsedServices, root: UsedRoot) -> JobView:
     """Send the file and the options as one form; options may come before or after the file.
 
     The answer comes as soon as the job is safe. Poll its address, or listen to its events, until it has
@@ -123,9 +123,10 @@ async def upscale(request: Request, response: Response, services: UsedServices) 
             check_model=services.catalogue.require,
         )
         recorded = await in_thread(_record, services, job_id, received, idempotency_key)
-    response.headers["Location"] = f"/jobs/{recorded.id}"
+    shown = view(recorded, root)
+    response.headers["Location"] = shown.links.self
     response.headers["Retry-After"] = str(POLL_AFTER_S)
-    return view(recorded)
+    return shown
 
 
 def _record(services: Services, job_id: str, received: intake.Received, idempotency_key: str | None) -> Job:

@@ -1,14 +1,17 @@
 """Stores and storages over the real servers of tests/conftest.py, empty for each test."""
 
 import contextlib
+import io
+import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 from pydantic import SecretStr
 
 from service.jobs.redis import RedisStore
+from service.log import configure
 from service.objects.s3 import S3Storage
 
 
@@ -55,3 +58,21 @@ def connect(s3_server, **more: str) -> S3Storage:
 def folder() -> str:
     """A prefix no other test writes under."""
     return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def lines() -> Iterator[Callable[[str], Callable[[], list[str]]]]:
+    """Configures logging for the test and puts back what was there; gives the lines written so far."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()  # else ours would close them, and pytest needs its own again
+    stream = io.StringIO()
+
+    def start(log_format):
+        configure(log_format, stream)
+        return lambda: stream.getvalue().splitlines()
+
+    yield start
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)

@@ -5,28 +5,7 @@ import json
 import logging
 import threading
 
-import pytest
-
-from service.log import bind, configure
-
-
-@pytest.fixture
-def lines():
-    """Configures logging for the test and puts back what was there; gives the lines written so far."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers.clear()  # else ours would close them, and pytest needs its own again
-    stream = io.StringIO()
-
-    def start(log_format):
-        configure(log_format, stream)
-        return lambda: stream.getvalue().splitlines()
-
-    yield start
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-
+from service.log import bind
 
 log = logging.getLogger("service.test")
 

@@ -277,3 +277,48 @@ def test_every_problem_is_explained_where_its_type_points(service: Service) -> N
     for error in known_errors():
         page = service.ask("GET", f"/problems/{error.code}").json()
         assert page["explanation"], error.code
+
+
+# Every request
+
+
+def test_a_request_has_the_id_that_its_sender_gave_it_or_one_of_ours(service: Service) -> None:
+    assert (
+        service.ask("GET", "/healthz", headers={"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    )
+    ours = [service.ask("GET", path).headers["x-request-id"] for path in ("/healthz", "/nowhere", "/jobs/a")]
+    assert len(set(ours)) == 3
+    replaced = service.ask("GET", "/healthz", headers={"X-Request-Id": "two words"}).headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", replaced)
+
+
+def test_lines_logged_for_a_request_carry_its_id(
+    service: Service, monkeypatch: pytest.MonkeyPatch, lines
+) -> None:
+    written = lines("json")
+
+    def broken(_limit: int, _cursor: str | None) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(service.store, "list", broken)
+    file = {"file": ("a.mp4", CLIP)}
+    assert service.ask("POST", "/upscale", files=file, headers={"X-Request-Id": "up"}).status_code == 202
+    fault = service.ask("GET", "/jobs", headers={"X-Request-Id": "down"})
+    assert (fault.status_code, fault.headers["x-request-id"]) == (500, "down")
+    requests = {line["event"]: line.get("request") for line in map(json.loads, written())}
+    assert (requests["job_accepted"], requests["request_failed"]) == ("up", "down")
+
+
+def test_every_route_is_at_v1_too_and_its_links_stay_there(service: Service) -> None:
+    posted = service.ask("POST", "/v1/upscale", files={"file": ("a.mp4", CLIP)})
+    job = posted.json()
+    assert posted.headers["location"] == job["links"]["self"] == f"/v1/jobs/{job['id']}"
+    (listed,) = service.ask("GET", "/v1/jobs").json()["jobs"]
+    assert listed["links"]["events"] == f"/v1/jobs/{job['id']}/events"
+    assert service.ask("GET", posted.headers["location"]).json()["id"] == job["id"]
+    assert service.ask("GET", f"/jobs/{job['id']}").json()["links"]["self"] == f"/jobs/{job['id']}"
+    assert service.ask("GET", "/v2/jobs").status_code == 404
+    assert service.ask("PUT", "/v1/jobs").headers["allow"] == "GET"
+    document = service.ask("GET", "/v1/openapi.json").json()
+    assert document == service.ask("GET", "/openapi.json").json()
+    assert document["servers"] == [{"url": "/v1"}]

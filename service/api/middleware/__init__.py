@@ -1,0 +1,1 @@
+"""What every request passes before its route, and its answer after: ASGI, so that streams stay streams."""
