@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 WAIT_S: Final = 60.0  # a restart of store or storage takes less; beyond it the step is handed out again
 RENEW_S: Final = 0.5  # how often progress is shown and a cancellation noticed
+HAND_BACK_S: Final = (
+    5.0  # for a step to end by itself when its worker drains: a few frames, or a part's upload
+)
 STALL_S: Final = 300.0  # a step that shows no progress for so long is stuck: it loses its lease
 
 
@@ -46,10 +49,11 @@ class GivenBack(Exception):
 class Held:
     """`with Held(...) as held`: call `advance` for each frame; it raises when the step must stop.
 
-    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends. A
+    A step that raises GivenBack is free for others at once; a failed one keeps its lease until that ends.
+    When the worker drains, a step that waits is woken, and the lease of one that stays busy is given back. A
     holder that can't renew stops when the lease is over by its own clock, as someone else may have the step.
 
-    on_stop   called once, from the renewing thread, so that a step that waits elsewhere wakes up
+    on_stop   called from the renewing thread, maybe twice, so that a step that waits elsewhere wakes up
     """
 
     def __init__(
@@ -161,7 +165,14 @@ class Held:
                 patiently(self._store.release, self.lease)
 
     def _renew(self) -> None:
+        drains_until: float | None = None
         while not self._ended.wait(RENEW_S):
+            if self._draining.is_set():
+                if drains_until is None:
+                    drains_until = time.monotonic() + HAND_BACK_S
+                    self.on_stop()
+                elif time.monotonic() > drains_until and self._hand_over():
+                    return
             if self._goes_on():
                 self._progress_at = time.monotonic()
             stalled = time.monotonic() - self._progress_at > STALL_S
@@ -182,6 +193,18 @@ class Held:
                 self._expired.set()  # for good: whoever waits is told to stop now
             self.on_stop()
             return
+
+    def _hand_over(self) -> bool:
+        """Give the lease back though the step is busy, in an encoder say, which finds that out at its end."""
+        with self._asking:
+            if not self._ended.is_set():
+                try:
+                    self._store.release(self.lease)
+                except StoreUnavailable:
+                    return False
+                self._lost.set()
+                log.info("step_handed_over", extra=self._fields)
+        return True
 
     def _renew_once(self) -> bool:
         sent_at = time.monotonic()

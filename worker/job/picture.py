@@ -21,9 +21,10 @@ from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job
 from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
+from worker.engine.stream import StreamClosed
 from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext
-from worker.job.held import Held, patiently, within
+from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.report import describe
 from worker.media.writing import images
 from worker.media.writing.images import Picture
@@ -121,10 +122,16 @@ def _enlarged(held: Held, engine: Engine, low: Picture, scale: int) -> Picture:
 def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:
     """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
     with engine.open(*low.shape[:2]) as stream:
-        stream.put(low)
-        stream.end()
-        with held.trusting(lambda: engine.advances(stream)):
-            high = stream.get()
+        held.on_stop = stream.close
+        held.check()  # or what was told to stop before would wait for the frame
+        try:
+            stream.put(low)
+            stream.end()
+            with held.trusting(lambda: engine.advances(stream)):
+                high = stream.get()
+        except StreamClosed:
+            held.check()
+            raise LeaseLost("the engine was closed") from None
     assert high is not None, "one frame in, one frame out"
     return high
 

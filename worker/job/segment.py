@@ -72,6 +72,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
         )
         with feeder:
             held.on_stop = stream.close
+            held.check()  # or what was told to stop before would wait for a frame
             work.run(held, chain[0], has_successor=len(chain) > 1)
             for segment in chain[1:]:
                 with _next_held(context, held, segment, stream) as successor:

@@ -90,6 +90,33 @@ def test_a_drained_step_is_given_back_at_once(store: MemoryStore, lease: Lease) 
     assert again.attempt == 1  # being drained is not the job's fault
 
 
+def test_a_step_that_waits_is_woken_when_its_worker_drains(store: MemoryStore, lease: Lease) -> None:
+    draining, woken = threading.Event(), threading.Event()
+    with pytest.raises(GivenBack), Held(store, lease, draining=draining, on_stop=woken.set) as held:  # noqa: PT012
+        draining.set()
+        assert woken.wait(5)
+        held.check()
+
+
+def test_a_step_that_is_busy_when_its_worker_drains_is_handed_over(
+    store: MemoryStore, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder may be busy with one frame for longer than a worker is given to end."""
+    monkeypatch.setattr(held_module, "HAND_BACK_S", 0.05)
+    draining = threading.Event()
+    with Held(store, lease, draining=draining) as held:
+        draining.set()
+        eventually(lambda: store.steps(lease.job_id)[lease.step].owner is None)
+        again = store.acquire(lease.job_id, lease.step, "other")
+        assert again is not None
+        assert again.attempt == 1
+        with pytest.raises(LeaseLost):
+            held.finish(part_key="late")
+        with pytest.raises(LeaseLost):
+            held.check()
+    assert store.renew(again)  # whoever has it now keeps it
+
+
 def test_a_failed_step_keeps_its_lease_until_that_runs_out(store: MemoryStore, lease: Lease) -> None:
     with pytest.raises(ValueError, match="broken"), Held(store, lease, draining=threading.Event()):
         raise ValueError("broken")
