@@ -1,4 +1,4 @@
-"""GET and DELETE of jobs: what a client sees of one, a page of them, and how it withdraws one.
+"""Jobs: what a client sees of one, a page of them, and how it cancels or deletes one.
 
 Not here: progress as a stream (events.py), the bytes of a result (results.py) or of a preview (previews.py).
 """
@@ -13,7 +13,7 @@ from service.api.problems import problem_responses
 from service.errors import UnknownJob
 from service.formats import MediaKind
 from service.jobs import manifest
-from service.jobs.ending import clear, end, expire
+from service.jobs.ending import clear, end, erase
 from service.jobs.model import Job, JobError, Options, is_job_id
 from service.jobs.report import Report
 from service.jobs.states import JobEvent, JobState
@@ -132,15 +132,21 @@ async def get_job(job_id: str, response: Response, services: UsedServices, root:
     return view(job, root)
 
 
-@router.delete(
-    "/jobs/{job_id}", summary="Cancel a job, or delete its result", responses=problem_responses(404, 503)
-)
-async def delete_job(job_id: str, services: UsedServices, root: UsedRoot) -> JobView:
-    """An unfinished job is cancelled and frees the device at its next frame; a finished one loses its files.
+@router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=problem_responses(404, 503))
+async def cancel_job(job_id: str, services: UsedServices, root: UsedRoot) -> JobView:
+    """It frees the device at its next frame, its files go and its record stays; one that is over stays so."""
+    return view(await in_thread(_cancel, services, job_id), root)
 
-    Deleting twice is harmless; the record of the job stays until its time is over.
-    """
-    return view(await in_thread(_withdraw, services, job_id), root)
+
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    summary="Delete a job with all its files",
+    responses=problem_responses(404, 503),
+)
+async def delete_job(job_id: str, services: UsedServices) -> None:
+    """No trace of it is left; one that is not over is cancelled first."""
+    await in_thread(_erase, services, job_id)
 
 
 def find(services: Services, job_id: str) -> Job:
@@ -153,13 +159,14 @@ def find(services: Services, job_id: str) -> Job:
         return manifest.load(services.storage, job_id).standing()
 
 
-def _withdraw(services: Services, job_id: str) -> Job:
+def _cancel(services: Services, job_id: str) -> Job:
     """A job that ends in another way in this very moment keeps that end, and its result."""
-    store, storage = services.store, services.storage
     job = find(services, job_id)
     if not job.state.is_terminal:
-        return end(store, storage, job, JobEvent.CANCEL)
-    if job.state is JobState.SUCCEEDED:
-        return expire(store, storage, job)
-    clear(storage, job)  # an earlier DELETE may have failed half-way
+        return end(services.store, services.storage, job, JobEvent.CANCEL)
+    clear(services.storage, job)  # an earlier try may have failed half-way
     return job
+
+
+def _erase(services: Services, job_id: str) -> None:
+    erase(services.store, services.storage, find(services, job_id))

@@ -24,10 +24,15 @@ def end(store: JobStore, storage: Storage, job: Job, event: JobEvent, **changes:
     return conclude(store, storage, manifest.settle_end(storage, ended))
 
 
-def expire(store: JobStore, storage: Storage, job: Job) -> Job:
-    """Remove the result of a job that succeeded, and keep its record."""
-    expired = job.after(JobEvent.EXPIRE, at=store.now(), result_key=None)
-    return conclude(store, storage, manifest.settle_expiry(storage, expired))
+def erase(store: JobStore, storage: Storage, job: Job) -> None:
+    """Remove all trace of the job; one that goes on is cancelled first, so that its worker stops.
+
+    Can be asked for again when something failed half-way.
+    """
+    if not job.state.is_terminal:
+        end(store, storage, job, JobEvent.CANCEL)
+    manifest.forget(storage, job.id)
+    store.delete(job.id)
 
 
 def conclude(store: JobStore, storage: Storage, recorded: Manifest) -> Job:

@@ -114,16 +114,6 @@ def settle_end(storage: Storage, job: Job) -> Manifest:
     return ended if storage.put_if_absent(keys.ended_key(job.id), _encoded(ended)) else load(storage, job.id)
 
 
-def settle_expiry(storage: Storage, job: Job) -> Manifest:
-    """Record that a result is gone: the one change an end may see, and always the same."""
-    try:
-        expired = load(storage, job.id).model_copy(update={"job": job})
-    except UnknownJob:
-        return Manifest(job=job)
-    storage.put(keys.ended_key(job.id), _encoded(expired))
-    return expired
-
-
 def load(storage: Storage, job_id: str) -> Manifest:
     """Raises UnknownJob when there is none."""
     for key in (keys.ended_key(job_id), keys.planned_key(job_id), keys.manifest_key(job_id)):

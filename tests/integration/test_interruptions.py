@@ -75,7 +75,7 @@ def test_ctrl_c_in_mid_job_and_a_new_start_end_the_job_well(tmp_path: Path, clip
 def test_cancelling_frees_the_device_at_once(own_service: Running, clip: Path) -> None:
     job_id = own_service.post(clip, **LOSSLESS)
     begun(own_service, job_id, 20)
-    own_service.http.delete(f"/jobs/{job_id}").raise_for_status()
+    own_service.http.post(f"/jobs/{job_id}/cancel").raise_for_status()
     frames_done = own_service.finished(job_id)["progress"]["frames_done"]
     assert own_service.job(job_id)["state"] == "cancelled"
     time.sleep(2)

@@ -1,4 +1,4 @@
-"""Looking at jobs, following them, withdrawing them."""
+"""Looking at jobs, following them, cancelling and deleting them."""
 
 import asyncio
 import contextlib
@@ -89,6 +89,7 @@ def test_a_page_has_a_bounded_size(service: Service, limit: str) -> None:
     [
         ("GET", ""),
         ("DELETE", ""),
+        ("POST", "/cancel"),
         ("GET", "/result"),
         ("HEAD", "/result"),
         ("GET", "/preview"),
@@ -103,47 +104,65 @@ def test_an_unknown_job_is_404(service: Service, method: str, path: str) -> None
         assert (answer.json()["type"], answer.json()["value"]) == ("/problems/unknown_job", "nobody")
 
 
-# Withdrawing
+# Cancelling and deleting
 
 
-def test_deleting_an_unfinished_job_cancels_it_for_good(service: Service) -> None:
+def test_cancelling_ends_an_unfinished_job_for_good(service: Service) -> None:
     stored_job(service.store, service.storage, "a")
     begin(service.store, "a")
     lease = service.store.acquire("a", segment_step(0), "worker")
     assert lease is not None
 
-    assert service.ask("DELETE", "/jobs/a").json()["state"] == "cancelled"
+    for _ in range(2):
+        assert service.ask("POST", "/jobs/a/cancel").json()["state"] == "cancelled"
 
     assert service.store.renew(lease) is False  # so the worker stops at its next frame
     assert manifest.load(service.storage, "a").job.state is JobState.CANCELLED  # and a rebuild knows
 
 
-def test_deleting_a_finished_job_removes_its_files_but_not_its_record(service: Service) -> None:
+def test_cancelling_a_finished_job_leaves_it_its_result(service: Service) -> None:
     stored_job(service.store, service.storage, "a")
     begin(service.store, "a")
     succeed(service.store, service.storage, "a", b"large")
-
-    assert service.ask("DELETE", "/jobs/a").json()["state"] == "expired"
-
-    assert service.objects() == [keys.ended_key("a"), keys.manifest_key("a")]
-    assert service.ask("GET", "/jobs/a").json()["state"] == "expired"
-    assert service.ask("GET", "/jobs/a/result").status_code == 410
-    assert manifest.load(service.storage, "a").job.state is JobState.EXPIRED
+    answer = service.ask("POST", "/jobs/a/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+    assert service.ask("GET", "/jobs/a/result").content == b"large"
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_deleting_twice_is_harmless(service: Service, finished: bool) -> None:
+def test_deleting_a_job_leaves_no_trace_of_it(service: Service, finished: bool) -> None:
     stored_job(service.store, service.storage, "a")
     begin(service.store, "a")
+    lease = service.store.acquire("a", segment_step(0), "worker")
+    assert lease is not None
     if finished:
         succeed(service.store, service.storage, "a", b"large")
-    first, second = (service.ask("DELETE", "/jobs/a") for _ in range(2))
-    assert second.status_code == 200
-    assert second.json()["state"] == first.json()["state"]
+
+    answer = service.ask("DELETE", "/jobs/a")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert service.objects() == []
+    assert service.store.renew(lease) is False
+    assert service.ask("GET", "/jobs").json()["jobs"] == []
+    for method in ("GET", "DELETE"):
+        assert service.ask(method, "/jobs/a").status_code == 404
+
+
+def test_deleting_goes_on_where_it_failed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored_job(service.store, service.storage, "a")
+    with monkeypatch.context() as patched:
+
+        def away(_job_id: str) -> None:
+            raise StoreUnavailable("restarting")
+
+        patched.setattr(service.store, "delete", away)
+        assert service.ask("DELETE", "/jobs/a").status_code == 503
+    assert service.ask("DELETE", "/jobs/a").status_code == 204
+    assert service.ask("GET", "/jobs/a").status_code == 404
 
 
 @pytest.mark.parametrize("event", [JobEvent.FAIL, JobEvent.SUCCEED])
-def test_a_job_that_ends_while_it_is_withdrawn_keeps_that_end_and_its_result(
+def test_a_job_that_ends_while_it_is_cancelled_keeps_that_end_and_its_result(
     service: Service, monkeypatch: pytest.MonkeyPatch, event: JobEvent
 ) -> None:
     stored_job(service.store, service.storage, "a")
@@ -159,7 +178,7 @@ def test_a_job_that_ends_while_it_is_withdrawn_keeps_that_end_and_its_result(
         return now()
 
     monkeypatch.setattr(service.store, "now", ends_first)
-    answer = service.ask("DELETE", "/jobs/a")
+    answer = service.ask("POST", "/jobs/a/cancel")
     state = "failed" if event is JobEvent.FAIL else "succeeded"
     assert (answer.status_code, answer.json()["state"]) == (200, state)
     assert manifest.load(service.storage, "a").job.state == state
@@ -171,25 +190,30 @@ def test_a_cancelled_upload_is_gone_at_once(service: Service) -> None:
     stored_job(service.store, service.storage, "a")
     begin(service.store, "a")
     service.storage.put(keys.part_key("a", 0, 1), b"part")
-    service.ask("DELETE", "/jobs/a")
+    service.ask("POST", "/jobs/a/cancel")
     assert service.objects() == [keys.ended_key("a"), keys.manifest_key("a")]
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_many_who_delete_one_job_at_once_all_hear_the_same(
-    service: Service, server: str, finished: bool
-) -> None:
+def test_many_who_cancel_one_job_at_once_all_hear_the_same(service: Service, server: str) -> None:
     for _ in range(5):
         job_id = new_job_id()
         stored_job(service.store, service.storage, job_id)
         begin(service.store, job_id)
-        if finished:
-            succeed(service.store, service.storage, job_id, b"large")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _, i=job_id: httpx.post(f"{server}/jobs/{i}/cancel"), range(8)))
+        assert {(answer.status_code, answer.json()["state"]) for answer in answers} == {(200, "cancelled")}
+
+
+def test_many_who_delete_one_job_at_once_hear_that_it_is_gone(service: Service, server: str) -> None:
+    for _ in range(5):
+        job_id = new_job_id()
+        stored_job(service.store, service.storage, job_id)
+        begin(service.store, job_id)
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _, i=job_id: httpx.delete(f"{server}/jobs/{i}"), range(8)))
-        assert {answer.status_code for answer in answers} == {200}
-        assert {answer.json()["state"] for answer in answers} == {"expired" if finished else "cancelled"}
-        service.storage.delete_prefix(keys.job_prefix(job_id))
+        assert {answer.status_code for answer in answers} <= {204, 404}
+        assert httpx.get(f"{server}/jobs/{job_id}").status_code == 404
+        assert service.objects() == []
 
 
 # Lost by the store
@@ -213,7 +237,7 @@ def test_a_job_that_the_store_forgot_answers_from_its_manifest(service: Service)
     assert [event["state"] for event in events_of(service.ask("GET", f"/jobs/{done}/events"))] == [
         "succeeded"
     ]
-    assert service.ask("DELETE", f"/jobs/{waiting}").json()["state"] == "cancelled"
+    assert service.ask("POST", f"/jobs/{waiting}/cancel").json()["state"] == "cancelled"
     assert service.store.get(waiting).state is JobState.CANCELLED
 
 

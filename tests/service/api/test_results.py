@@ -181,7 +181,7 @@ def test_what_is_not_there_is_a_problem_and_no_redirect(public: tuple[Service, s
     service, job_id = public
     stored_job(service.store, service.storage, "unfinished")
     assert service.ask("GET", "/jobs/unfinished/result").status_code == 409
-    service.ask("DELETE", f"/jobs/{job_id}")
+    service.store.transition(job_id, JobEvent.EXPIRE, result_key=None)
     assert service.ask("GET", f"/jobs/{job_id}/result").status_code == 410
 
 
