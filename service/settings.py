@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     # Where we listen and how we speak
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    host_names: str = Field(
+        default="",
+        description="Names with a dot, separated by commas, by which clients may call the API, such as "
+        "upscaled.example.com; localhost, other names without a dot and addresses in numbers go without.",
+    )
     api_processes: int = Field(
         default=1, gt=0, description="Processes that answer requests on the API's port."
     )
@@ -137,6 +142,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "human"] = Field(
         default="auto", description="Form of log lines; auto is human on a terminal and JSON elsewhere."
     )
+
+    @property
+    def host_name_list(self) -> tuple[str, ...]:
+        return tuple(name.strip().lower() for name in self.host_names.split(",") if name.strip())
 
     @property
     def objects_dir(self) -> Path:

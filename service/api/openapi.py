@@ -14,7 +14,7 @@ from service.api.problems import Problem, problem_responses
 
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 
-_ANYWHERE = (HTTPStatus.INTERNAL_SERVER_ERROR,)  # statuses that every route may answer
+_ANYWHERE = (HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR)  # statuses that every route may answer
 _GUESSED = "HTTPValidationError"  # FastAPI's own form of a 422, which we never send
 
 

@@ -69,6 +69,20 @@ class RangeNotSatisfiable(InputError):
         self.headers = {"Content-Range": f"bytes */{size_bytes}"}
 
 
+class ForeignHost(InputError):
+    """The server was called by a name that its operator did not give it: another site may be behind it."""
+
+    code = "foreign_host"
+    http_status = 403
+
+
+class ForeignOrigin(InputError):
+    """A page of another site sent this through a browser."""
+
+    code = "foreign_origin"
+    http_status = 403
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 has it, with the option at fault and what was sent."""
 
@@ -174,6 +188,10 @@ def problem_response(
 
 async def _on_upscale_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, UpscaleError)
+    return problem_of(error)
+
+
+def problem_of(error: UpscaleError) -> Response:
     detail = str(error)
     if not error.public:
         log.error("request_failed", exc_info=error, extra={"code": error.code})

@@ -322,3 +322,49 @@ def test_every_route_is_at_v1_too_and_its_links_stay_there(service: Service) -> 
     document = service.ask("GET", "/v1/openapi.json").json()
     assert document == service.ask("GET", "/openapi.json").json()
     assert document["servers"] == [{"url": "/v1"}]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("192.168.1.7", 200),
+        ("api", 200),
+        ("Upscaled.Example.com:443", 200),
+        ("evil.example.com", 403),
+        ("127.0.0.1.nip.io", 403),
+        ("localhost.", 403),
+    ],
+)
+def test_the_service_answers_to_names_that_nobody_else_can_own(
+    service: Service, host: str, status: int
+) -> None:
+    service.settings = service.settings.model_copy(update={"host_names": "upscaled.example.com, b.example"})
+    answer = service.ask("GET", "/jobs", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 403:
+        assert (answer.json()["type"], answer.json()["value"]) == ("/problems/foreign_host", host)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 202),
+        ("http://127.0.0.1:8000", 202),
+        ("https://upscaled.example.com", 202),  # whose proxy calls us by another name
+        ("http://127.0.0.1:9000", 403),
+        ("https://evil.example.com", 403),
+        ("null", 403),
+    ],
+)
+def test_no_page_of_another_site_can_post(service: Service, origin: str | None, status: int) -> None:
+    service.settings = service.settings.model_copy(update={"host_names": "upscaled.example.com"})
+    headers = {"Host": "127.0.0.1:8000"} | ({"Origin": origin} if origin else {})
+    answer = service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert (answer.json()["type"], answer.json()["value"]) == ("/problems/foreign_origin", origin)
+        assert service.objects() == []
+    assert service.ask("GET", "/jobs", headers=headers).status_code == 200
