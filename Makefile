@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # PyPI's torch carries CUDA. TORCH_INDEX=https://download.pytorch.org/whl/cpu takes a tenth of the download.
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-CODE := service worker model_core training tests $(wildcard benchmarks scripts)
+CODE := service worker model_core training client tests $(wildcard benchmarks scripts)
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test check lint types imports format bench docs clean

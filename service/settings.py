@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "UPSCALED_"
+OF_CLIENTS = frozenset({"UPSCALED_KEY"})  # what upscaled_client reads from the same environment
 SECRETS_DIR = Path("/run/secrets")  # where containers find them; not having it is no mistake
 
 
@@ -164,7 +165,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unknown_environment(self) -> Self:
-        known = {ENVIRONMENT_PREFIX + name.upper() for name in type(self).model_fields}
+        known = {ENVIRONMENT_PREFIX + name.upper() for name in type(self).model_fields} | OF_CLIENTS
         unknown = sorted(
             name
             for name in os.environ

@@ -1,0 +1,160 @@
+"""AsyncClient: the same as Client, for programs that wait for many things at once (asyncio or trio).
+
+What is said to the server stands in flows.py; here requests are sent and time is waited for.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx
+
+from upscaled_client.client import SERVER, connection
+from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
+from upscaled_client.errors import Unreachable
+from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
+from upscaled_client.patience import PATIENCE_S, Patience
+from upscaled_client.records import Job, JobPage, Model
+from upscaled_client.submitting import new_key, submit
+
+
+class AsyncClient:
+    """`async with AsyncClient(server) as client`; every method does what Client's of that name does.
+
+    Disks are read and written on the thread of the event loop, a piece at a time.
+    """
+
+    def __init__(
+        self, server: str = SERVER, *, key: str | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
+        try:
+            self._http = httpx.AsyncClient(**connection(server, key))
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{server}: {error}") from error
+        self._flows = Flows(self._http, Patience(patience_s))
+
+    async def submit(
+        self,
+        source: Path,
+        target: Path,
+        options: Mapping[str, object] | None = None,
+        *,
+        on_sent: OnBytes = ignore,
+        on_job: OnJob = ignore,
+    ) -> Job:
+        flow = submit(self._flows, source, target, options or {}, on_sent=on_sent, on_job=on_job)
+        return await self._run(flow)
+
+    async def upload(
+        self,
+        source: Path,
+        options: Mapping[str, object] | None = None,
+        *,
+        key: str | None = None,
+        on_sent: OnBytes = ignore,
+    ) -> Job:
+        flow = self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent)
+        return await self._run(flow)
+
+    async def job(self, job_id: str) -> Job:
+        return await self._run(self._flows.job(job_id))
+
+    async def jobs(self, *, limit: int = 20, cursor: str | None = None) -> JobPage:
+        return await self._run(self._flows.jobs(limit=limit, cursor=cursor))
+
+    async def wait(self, job_id: str, on_job: OnJob = ignore) -> Job:
+        return await self._run(self._flows.wait(job_id, on_job))
+
+    def events(self, job_id: str) -> AsyncGenerator[Job]:
+        return self._iterate(self._flows.events(job_id), [])
+
+    async def download(self, job: Job, target: Path, on_received: OnBytes = ignore) -> None:
+        await self._run(self._flows.download(job, target, on_received))
+
+    async def cancel(self, job_id: str) -> Job:
+        return await self._run(self._flows.cancel(job_id))
+
+    async def delete(self, job_id: str) -> None:
+        await self._run(self._flows.delete(job_id))
+
+    async def models(self) -> tuple[Model, ...]:
+        return await self._run(self._flows.models())
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[T]) -> T:
+        result: list[T] = []
+        async with aclosing(self._iterate(flow, result)) as steps:
+            async for _ in steps:
+                pass
+        return result[0]
+
+    async def _iterate(self, flow: Flow[T], result: list[T]) -> AsyncGenerator[Job]:
+        """Do what the flow asks for; what it has for the caller comes out, and its result goes into a list,
+        as a generator that is awaited returns none."""
+        doing = _Doing(self._http)
+        try:
+            effect = next(flow)
+            while True:
+                if isinstance(effect, Give):
+                    yield effect.job
+                try:
+                    came = await doing.do(effect)
+                except httpx.TransportError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(came)
+        except StopIteration as end:
+            result.append(end.value)
+        finally:
+            flow.close()
+            await doing.open_none()
+
+
+class _Doing:
+    """Effects of one flow, with the answer that it has open."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def do(self, effect: Effect) -> object:
+        match effect:
+            case Send(request):
+                return await self._http.send(request)
+            case Open(request):
+                return await self._open(request)
+            case Next():
+                return None if self._chunks is None else await anext(self._chunks, None)
+            case Pause(seconds):
+                await anyio.sleep(seconds)
+            case Aside(work):
+                await anyio.to_thread.run_sync(work)
+        return None
+
+    async def _open(self, request: httpx.Request) -> httpx.Response:
+        await self.open_none()
+        self._answer = await self._http.send(request, stream=True)
+        if self._answer.is_error:
+            await self._answer.aread()
+        else:
+            self._chunks = self._answer.aiter_raw()
+        return self._answer
+
+    async def open_none(self) -> None:
+        if self._answer is not None:
+            with anyio.CancelScope(shield=True):  # also where we are being cancelled
+                await self._answer.aclose()

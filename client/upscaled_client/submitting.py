@@ -1,0 +1,107 @@
+"""Submit: from a file to its enlarged one, whatever breaks off on the way, this program included.
+
+What was begun is noted beside the result that it will have (`.NAME.upscaled`) until that is there. Whoever
+submits the same again goes on with the job that is noted, and neither sends nor computes anything twice.
+"""
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from upscaled_client.effects import Flow
+from upscaled_client.errors import JobFailed, Refused, ResultDamaged
+from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
+from upscaled_client.records import Job, Record
+
+
+class Note(Record):
+    """What was begun: `asked` tells whether it is the same again."""
+
+    asked: dict[str, str]
+    key: str  # of the upload
+    job_id: str | None = None  # once it was accepted
+
+
+def new_key() -> str:
+    return uuid.uuid4().hex
+
+
+def note_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.upscaled")
+
+
+def submit(
+    flows: Flows,
+    source: Path,
+    target: Path,
+    options: Mapping[str, object],
+    *,
+    on_sent: OnBytes = ignore,
+    on_job: OnJob = ignore,
+) -> Flow[Job]:
+    """The finished job, when its result is in `target`."""
+    path = note_path(target)
+    asked = _asked(flows.server, source, options)
+    note = _noted(path, asked)
+    try:
+        job = None if note is None or note.job_id is None else (yield from _standing(flows, note.job_id))
+        if job is None:
+            note = note if note is not None and note.job_id is None else Note(asked=asked, key=new_key())
+            _write(path, note)
+            job = yield from flows.upload(source, options, key=note.key, on_sent=on_sent)
+            _write(path, note.model_copy(update={"job_id": job.id}))
+        on_job(job)
+        if not job.is_over:
+            job = yield from flows.wait(job.id, on_job)
+        yield from flows.download(job, target)
+    except (Refused, JobFailed, ResultDamaged):
+        path.unlink(missing_ok=True)  # going on would only meet the same again
+        raise
+    path.unlink(missing_ok=True)
+    return job
+
+
+def _standing(flows: Flows, job_id: str) -> Flow[Job | None]:
+    """The job, if it may still give a result."""
+    try:
+        job = yield from flows.job(job_id)
+    except Refused as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
+        return None
+    return None if job.is_over and job.state != "succeeded" else job
+
+
+def _asked(server: str, source: Path, options: Mapping[str, object]) -> dict[str, str]:
+    seen = source.stat()
+    return {
+        "server": server,
+        "source": str(source.resolve()),
+        "source_bytes": str(seen.st_size),
+        "source_changed_ns": str(seen.st_mtime_ns),
+        **{f"option {name}": str(value) for name, value in options.items() if value is not None},
+    }
+
+
+def _noted(path: Path, asked: Mapping[str, str]) -> Note | None:
+    try:
+        note = Note.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return note if note.asked == asked else None
+
+
+def _write(path: Path, note: Note) -> None:
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        with aside.open("x") as file:
+            file.write(note.model_dump_json())
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
