@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = parsed.run(parsed)
     except UsageError as error:
         return _fail(str(error), 2)
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "stopped", 130)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         return 1

@@ -1,22 +1,12 @@
-"""The commands of the service: `serve`, `submit`, `models list`."""
+"""The commands of the service: `serve`, `models list`, and `submit`, which submitting.py has."""
 
 import argparse
 import os
 from pathlib import Path
 
-from service.command.arguments import (
-    CommandFailed,
-    Commands,
-    UsageError,
-    add_options,
-    check_files,
-    read_options,
-    show_notices,
-    shown_progress,
-)
+from service.command import submitting
+from service.command.arguments import CommandFailed, Commands, UsageError
 from service.settings import Settings
-
-SERVER = "http://127.0.0.1:8000"
 
 
 def add(commands: Commands) -> None:
@@ -27,12 +17,7 @@ def add(commands: Commands) -> None:
         "--data", type=Path, metavar="FOLDER", help="where everything is kept (default data)"
     )
 
-    command = commands.add("submit", _submit, help="upscale one file on a server")
-    command.add_argument("source", metavar="IN", type=Path)
-    command.add_argument("-o", "--output", dest="target", metavar="OUT", type=Path, required=True)
-    add_options(command)
-    command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
-
+    submitting.add(commands)
     commands.add("models list", _list, help="what the storage offers")
 
 
@@ -55,23 +40,6 @@ def _port_of_environment() -> int | None:
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise UsageError(f"PORT must be a port number, not {text!r}")
     return int(text)
-
-
-def _submit(parsed: argparse.Namespace) -> int:
-    options = read_options(parsed)
-    check_files(parsed)
-    from service.client import SubmitError, submit  # noqa: PLC0415 - httpx, only here
-
-    sent = {name: str(value) for name, value in options.model_dump(exclude_unset=True).items()}
-    try:
-        with shown_progress(parsed.source.name) as on_progress:
-            job = submit(
-                parsed.source, parsed.target, server=parsed.server, options=sent, on_progress=on_progress
-            )
-    except SubmitError as error:
-        raise CommandFailed(str(error)) from error
-    show_notices(job.get("report") or {})
-    return 0
 
 
 def _list(_parsed: argparse.Namespace) -> int:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service import client
 from service.command.main import main
-from service.jobs.model import Options
 from tests.service.api.samples import CLIP
+from upscaled_client import patience
 
 
 @pytest.fixture
@@ -77,35 +76,11 @@ def test_a_setting_nobody_declared_is_refused(
 def test_a_server_that_is_away_is_one_line_and_status_1(
     clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "FIRST_PATIENCE_S", 0.0)
+    monkeypatch.setattr(patience, "FIRST_PATIENCE_S", 0.0)
     assert main(["submit", str(clip), "-o", "large.mp4", "--server", "http://127.0.0.1:1"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("upscaled: http://127.0.0.1:1")
     assert error.count("\n") == 1
-
-
-def test_only_what_was_given_is_sent_with_the_format_of_the_results_name(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: dict[str, object] = {}
-
-    def submit(_source: Path, _target: Path, **how: object) -> dict[str, object]:
-        sent.update(how)
-        return {}
-
-    monkeypatch.setattr(client, "submit", submit)
-    assert main(["submit", str(clip), "-o", "large.mkv", "--scale", "2", "--start", "1.5"]) == 0
-    assert sent["options"] == {"scale": "2", "format": "mkv", "start": "1.5"}
-    assert Options.model_validate({**sent["options"], "scale": 2}).start == 1.5  # type: ignore[dict-item]
-
-
-def test_the_notices_of_a_report_are_shown(
-    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = {"notices": ["the subtitles were dropped"]}
-    monkeypatch.setattr(client, "submit", lambda *_files, **_how: {"report": report})
-    main(["submit", str(clip), "-o", "large.mp4"])
-    assert capsys.readouterr().err == "upscaled: note: the subtitles were dropped\n"
 
 
 def test_the_command_line_loads_neither_torch_nor_the_server_until_asked() -> None:

@@ -1,0 +1,188 @@
+"""The command `submit`: a file, or a folder with all that is in it, through a server.
+
+Here are names, bars and words; what is said to the server is said by upscaled_client (client/).
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from service.command.arguments import (
+    CommandFailed,
+    Commands,
+    UsageError,
+    add_options,
+    check_files,
+    read_options,
+)
+from service.formats import CONTAINERS, HOLDS, VIDEO_ONLY, format_of
+from service.jobs.model import Options
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from upscaled_client import AsyncClient, Job
+
+SERVER: Final = "http://127.0.0.1:8000"
+AT_ONCE: Final = 4  # files of a folder: some are sent or fetched while others are worked on
+# What a server reads and does not write becomes another format; of a video one that holds all it carries.
+BECOMES: Final = {".gif": ".png", ".mov": ".mkv", ".webm": ".mkv", ".avi": ".mkv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    source: Path
+    target: Path
+    name: str  # for people
+    fields: dict[str, object]  # sent beside the file
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """By name of the task."""
+
+    failed: dict[str, str] = field(default_factory=dict)  # why
+    going_on: dict[str, str] = field(default_factory=dict)  # the job's id; also after we stopped
+    notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+def add(commands: Commands) -> None:
+    command = commands.add("submit", _submit, help="upscale a file, or all of a folder, on a server")
+    command.add_argument("source", metavar="IN", type=Path)
+    command.add_argument("-o", "--output", dest="target", metavar="OUT", type=Path, required=True)
+    add_options(command)
+    command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
+
+
+def _submit(parsed: argparse.Namespace) -> int:
+    is_folder = parsed.source.is_dir()
+    options = read_options(parsed, takes_format=not is_folder)
+    if is_folder:
+        tasks = tasks_of(parsed.source, parsed.target, options)
+    else:
+        check_files(parsed)
+        fields = options.model_dump(exclude_unset=True)
+        tasks = [Task(parsed.source, parsed.target, parsed.source.name, fields)]
+    outcome = Outcome()
+    try:
+        asyncio.run(_run_all(tasks, parsed.server, outcome))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(how_to_go_on(outcome)) from None
+    for name, notice in outcome.notices:
+        print(f"upscaled: note: {f'{name}: ' if is_folder else ''}{notice}", file=sys.stderr)
+    if not outcome.failed:
+        return 0
+    if not is_folder:
+        raise CommandFailed(*outcome.failed.values())
+    for name, reason in outcome.failed.items():
+        print(f"upscaled: {name}: {reason}", file=sys.stderr)
+    raise CommandFailed(
+        f"{len(outcome.failed)} of {len(tasks)} files failed; the same command tries them again"
+    )
+
+
+def tasks_of(source: Path, target: Path, options: Options) -> list[Task]:
+    """The media below a folder that are not done yet, each with its place below the other.
+
+    Done is what has a result that is not older. Hidden files and folders are passed over.
+    Raises UsageError where there are none, or two would become one.
+    """
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target}: the results would lie among the inputs")
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: is no folder")
+    tasks: dict[Path, Task] = {}
+    for path in sorted(source.rglob("*")):
+        inside = path.relative_to(source)
+        suffix = _suffix_of_result(path.suffix, options)
+        if suffix is None or any(part.startswith(".") for part in inside.parts) or not path.is_file():
+            continue
+        place = inside.with_suffix(suffix)
+        task = Task(path, target / place, str(inside), _fields(suffix, options))
+        if (other := tasks.setdefault(task.target, task)) is not task:
+            raise UsageError(f"{other.name} and {task.name} would both become {place}")
+    if not tasks:
+        raise UsageError(f"{source}: holds no picture and no video")
+    return [task for task in tasks.values() if not _is_done(task)]
+
+
+def how_to_go_on(outcome: Outcome) -> str:
+    """After Ctrl-C."""
+    if not outcome.going_on:
+        return "stopped; the same command begins anew"
+    jobs = ", ".join(outcome.going_on.values())
+    return f"stopped, but on the server it goes on: the same command waits for it and fetches it ({jobs})"
+
+
+def _suffix_of_result(suffix: str, options: Options) -> str | None:
+    """None for what is no medium."""
+    suffix = BECOMES.get(suffix.lower(), suffix)
+    wanted = format_of(suffix)
+    if wanted in CONTAINERS and options.codec is not None and options.codec not in HOLDS[wanted]:
+        return ".mkv"
+    return None if wanted is None else suffix
+
+
+def _fields(suffix: str, options: Options) -> dict[str, object]:
+    """A folder may hold both kinds: pictures don't get what is for videos."""
+    given = {**options.model_dump(exclude_unset=True), "format": format_of(suffix)}
+    if given["format"] not in CONTAINERS:
+        given = {name: value for name, value in given.items() if name not in VIDEO_ONLY}
+    return given
+
+
+def _is_done(task: Task) -> bool:
+    return task.target.exists() and task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns
+
+
+async def _run_all(tasks: Sequence[Task], server: str, outcome: Outcome) -> None:
+    from upscaled_client import AsyncClient, UpscaledError  # noqa: PLC0415 - httpx, only here
+
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def run(task: Task) -> None:
+        async with free:
+            try:
+                await _run_one(client, task, outcome)
+            except (UpscaledError, OSError) as error:
+                outcome.failed[task.name] = str(error)
+            outcome.going_on.pop(task.name, None)
+
+    try:
+        client = AsyncClient(server)
+    except (UpscaledError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    async with client, asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(run(task))
+
+
+async def _run_one(client: "AsyncClient", task: Task, outcome: Outcome) -> None:
+    task.target.parent.mkdir(parents=True, exist_ok=True)
+    with _bar(task.name) as bar:
+
+        def show_sent(done: int, total: int) -> None:
+            bar.set_postfix_str(f"sending {done * 100 // max(total, 1)} %")
+
+        def show_job(job: "Job") -> None:
+            outcome.going_on[task.name] = job.id
+            bar.set_postfix_str(job.state)
+            bar.total = job.progress.frames_total
+            bar.update(job.progress.frames_done - bar.n)
+
+        job = await client.submit(task.source, task.target, task.fields, on_sent=show_sent, on_job=show_job)
+    outcome.notices.extend((task.name, notice) for notice in (job.report or {}).get("notices", ()))
+
+
+@contextmanager
+def _bar(name: str) -> "Iterator[tqdm[Any]]":
+    """On standard error; frames in all are known only after planning."""
+    from tqdm import tqdm  # noqa: PLC0415 - the API does without
+
+    with tqdm(desc=name, unit="frame", disable=None) as bar:
+        yield bar
