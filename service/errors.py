@@ -204,6 +204,10 @@ class DeviceLost(TransientError):
     code = "device_lost"
 
 
+class DeviceGone(DeviceLost):
+    """The device takes no work from this process any more: only a new process can have it."""
+
+
 class FaultError(UpscaleError):
     """Our own fault: the owner sees a fixed text, the details go to the log."""
 

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Literal, Self
 
 from model_core.config import SCALE
-from service.errors import DeviceLost, OutputInvalid
-from worker.engine.backends.base import Backend, Snapshot, Turn
+from service.errors import DeviceGone, DeviceLost, FrameTooLarge, OutputInvalid, UpscaleError
+from worker.engine.backends.base import Backend, Flow, Snapshot, Stepped, Turn
+from worker.engine.fitting import Fitting
 from worker.engine.scheduler import Decision, Shape, decide
 from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
 from worker.frames import LowFrame
@@ -33,7 +34,8 @@ Stage = Literal["flow", "generator"]
 class _Tick:
     """What a decision means in frames: gathered under the lock, run without it."""
 
-    flows: list[tuple[LowFrame, Waiting]]  # the frame before, and the frame
+    shape: Shape
+    flows: list[tuple[Stream, LowFrame, Waiting]]  # with the frame before
     step: list[tuple[Stream, Waiting, LowFrame | None]]  # with the frame that follows
 
 
@@ -63,7 +65,8 @@ class Engine:
             raise ValueError(f"each must be 1 or more: {batch_max=} {queue_frames=} {lookahead=}")
         self.backend = backend
         self._pace = backend.pace
-        self._batch_max, self._queue_frames, self._lookahead = batch_max, queue_frames, lookahead
+        self._fitting = Fitting(backend, batch_max=batch_max)
+        self._queue_frames, self._lookahead = queue_frames, lookahead
         self._device = device or threading.Lock()
         self._on_batch, self._on_stage = on_batch, on_stage
         self._lock = threading.Lock()  # guards all below, and every stream's queues
@@ -155,7 +158,8 @@ class Engine:
             self._drop_all(StreamClosed("the engine was closed"))
         except Exception as error:  # whatever it is, those who wait for a stream must hear of it
             log.exception("engine_failed")
-            failure = DeviceLost(f"the engine failed: {type(error).__name__}: {error}")
+            kind = DeviceLost if self.backend.answers() else DeviceGone
+            failure = kind(f"the engine failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
             self._drop_all(failure)
 
@@ -179,15 +183,11 @@ class Engine:
                         key
                     ).state = None  # the caller may keep the stream, not the device's memory
                 slots = [stream.slot() for stream in self._streams.values()]
-                decision = decide(slots, batch_max=self._batch_max_of, lookahead=self._lookahead)
+                decision = decide(slots, batch_max=self._fitting.batch_max, lookahead=self._lookahead)
                 if decision is not None:
                     return self._gather(decision)
                 self._work.wait(IDLE_WAIT_S)
             return None
-
-    def _batch_max_of(self, shape: Shape) -> int:
-        height, width = shape
-        return max(1, min(self._batch_max, self.backend.tile_pixels_max // (height * width)))
 
     def _gather(self, decision: Decision) -> _Tick:
         for key in decision.passed_over:
@@ -198,39 +198,68 @@ class Engine:
         flows = [(self._streams[flow.key], flow.index) for flow in decision.flows]
         advancing = [self._streams[key] for key in decision.step]
         return _Tick(
-            flows=[(stream.frame_before(index), stream.waiting(index)) for stream, index in flows],
+            shape=advancing[0].shape,
+            flows=[(stream, stream.frame_before(index), stream.waiting(index)) for stream, index in flows],
             step=[(stream, stream.waiting(0), stream.frame_after(0)) for stream in advancing],
         )
 
     def _run_tick(self, tick: _Tick) -> None:
         started = time.monotonic()
         if tick.flows:
-            previous, wanted = zip(*tick.flows, strict=True)
-            with self._pace.call(_pixels(wanted)):
-                flows = self.backend.flows(previous, [each.frame for each in wanted])
-            for waiting, flow in zip(wanted, flows, strict=True):
-                waiting.flow, waiting.needs_flow = flow, False
+            flows = self._fitting.run(self._flows, tick.flows, tick.shape)
+            for (stream, _, waiting), flow in zip(tick.flows, flows, strict=True):
+                if isinstance(flow, FrameTooLarge):
+                    self._fail(stream, flow)
+                else:
+                    waiting.flow, waiting.needs_flow = flow, False
             self._report_stage("flow", time.monotonic() - started)
             started = time.monotonic()
-        for stream, waiting, _ in tick.step:
-            if stream.state is None:
-                stream.state = self.backend.start(waiting.frame, stream.resume)
-        turns = [
-            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
-            for stream, waiting, ahead in tick.step
-        ]
-        with self._pace.call(_pixels(turns)):
-            results = self.backend.step(turns)
+        advancing = [part for part in tick.step if self._has_begun(*part)]
+        if not advancing:
+            return
+        results = self._fitting.run(self._step, advancing, tick.shape)
         seconds = time.monotonic() - started
         self._report_stage("generator", seconds)
-        with self._lock:
-            for (stream, _, _), result in zip(tick.step, results, strict=True):
-                if result.output is None:
-                    stream.fail(OutputInvalid("the network's output is not finite"))
-                else:
+        for (stream, _, _), result in zip(advancing, results, strict=True):
+            if isinstance(result, FrameTooLarge):
+                self._fail(stream, result)
+            elif result.output is None:
+                self._fail(stream, OutputInvalid("the network's output is not finite"))
+            else:
+                with self._lock:
                     stream.deliver(result, seconds / len(results))
         if self._on_batch is not None:
-            self._on_batch(len(tick.step))
+            self._on_batch(len(advancing))
+
+    def _flows(self, wanted: Sequence[tuple[Stream, LowFrame, Waiting]]) -> list[Flow]:
+        previous = [before for _, before, _ in wanted]
+        frames = [waiting.frame for _, _, waiting in wanted]
+        with self._pace.call(_pixels(frames)):
+            return self.backend.flows(previous, frames)
+
+    def _has_begun(self, stream: Stream, waiting: Waiting, _ahead: LowFrame | None) -> bool:
+        """Give the stream its first state, if it has none; False where it is broken or that does not fit."""
+        if stream.state is None and not stream.is_broken:
+            [state] = self._fitting.run(
+                lambda _: [self.backend.start(waiting.frame, stream.resume)], [stream], stream.shape
+            )
+            if isinstance(state, FrameTooLarge):
+                self._fail(stream, state)
+            else:
+                stream.state = state
+        return not stream.is_broken
+
+    def _step(self, advancing: Sequence[tuple[Stream, Waiting, LowFrame | None]]) -> list[Stepped]:
+        turns = [
+            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
+            for stream, waiting, ahead in advancing
+        ]
+        with self._pace.call(_pixels([turn.frame for turn in turns])):
+            return self.backend.step(turns)
+
+    def _fail(self, stream: Stream, error: UpscaleError) -> None:
+        with self._lock:
+            stream.fail(error)
 
     def _report_stage(self, stage: Stage, seconds: float) -> None:
         if self._on_stage is not None:
@@ -246,6 +275,5 @@ class Engine:
             self._streams.clear()
 
 
-def _pixels(frames: Sequence[Waiting] | Sequence[Turn]) -> int:
-    """Of all of them, which have one shape."""
-    return len(frames) * (frames[0].frame.size // 3)
+def _pixels(frames: Sequence[LowFrame]) -> int:
+    return sum(frame.size // 3 for frame in frames)

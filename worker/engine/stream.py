@@ -149,6 +149,11 @@ class Stream:
         return self._error is not None or (self._ended and not self._waiting)
 
     @property
+    def is_broken(self) -> bool:
+        """It failed or was closed: what the engine still makes of it is of no use."""
+        return self._error is not None
+
+    @property
     def _runnable(self) -> int:
         """Frames that can run: where the model looks ahead, the last one to come waits for the next."""
         held_back = self._config.looks_ahead and not self._ended

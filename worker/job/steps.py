@@ -13,6 +13,7 @@ from typing import Final
 
 from service import metrics
 from service.errors import (
+    DeviceGone,
     FaultError,
     IllegalTransition,
     InputError,
@@ -81,7 +82,7 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
 def _work(context: WorkerContext, held: Held) -> bool:
     """Do the step's work; whether that was the whole job.
 
-    A storage that is away for everyone, or a full disk, is no attempt of this job's, however often.
+    A storage that is away for everyone, a full disk or a lost device is no attempt of this job's.
     """
     try:
         _leave_what_is_over(context, held)
@@ -95,6 +96,12 @@ def _work(context: WorkerContext, held: Held) -> bool:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise GivenBack("the disk is full") from error
+    except DeviceGone as error:
+        # Whatever else this process has begun will find the same, and costs no job an attempt either.
+        log.critical("device_gone", extra={"reason": str(error)})
+        context.device_gone.set()
+        context.draining.set()
+        raise GivenBack("the device is gone") from error
     except StorageUnavailable as error:
         try:
             context.storage.ping()

@@ -17,12 +17,13 @@ import torch
 from model_core import checkpoint, known_answer
 from model_core.checkpoint import Checkpoint, CheckpointError
 from model_core.model import Model
-from service.errors import CheckpointInvalid
+from service.errors import CheckpointInvalid, DeviceGone
 from service.objects import published
 from service.objects.base import NotFound, Storage
 from worker.engine.backends.base import Backend, Flow, Turn
 from worker.engine.backends.making import Choice, Maker, Runtime
 from worker.engine.backends.precision import Precision
+from worker.engine.device import answers
 from worker.engine.engine import Engine, Stage
 
 # On the test picture: int8 of the shipped models is .3 from float32, a wrong channel order some 40.
@@ -71,7 +72,7 @@ class Loader:
     def load(self, name: str, version: str, runtime: Runtime | None) -> Loaded:
         """An engine of its own for this version, in that runtime or in the one that suits this machine.
 
-        Raises CheckpointInvalid for what doesn't pass the gate, StorageUnavailable
+        Raises CheckpointInvalid for what doesn't pass the gate, StorageUnavailable, DeviceGone
         """
         try:
             found = self._fetch(name, version)
@@ -81,6 +82,10 @@ class Loader:
             check_runtime(backend, found.model)
         except (CheckpointError, NotFound, ValueError) as error:
             raise CheckpointInvalid(f"model {name} {version}: {error}", field="model", value=name) from error
+        except RuntimeError as error:
+            if answers(self._device.torch_device):
+                raise
+            raise DeviceGone(f"model {name} {version} could not be loaded: {error}") from error
         engine = Engine(
             backend,
             batch_max=self._device.batch_max,

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from model_core import checkpoint
 from model_core.config import ModelConfig
-from service.errors import CheckpointInvalid, StorageUnavailable, UnknownModel
+from service.errors import CheckpointInvalid, DeviceGone, StorageUnavailable, UnknownModel
 from service.objects import published
 from service.objects.base import InvalidKey, NotFound, Storage
 from service.settings import Settings
@@ -254,7 +254,7 @@ class Registry:
                 if self._current[name] == version or time.monotonic() < refused_at + REFUSED_RETRY_S:
                     return
             self._adopt(name, version)
-        except (NotFound, ValueError, StorageUnavailable, CheckpointInvalid) as error:
+        except (NotFound, ValueError, StorageUnavailable, CheckpointInvalid, DeviceGone) as error:
             log.warning("model_kept", extra={"model": name, "reason": str(error)})
 
     def _adopt_first(self, name: str) -> str:

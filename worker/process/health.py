@@ -18,11 +18,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.errors import TransientError
 from worker.job.context import WorkerContext
+from worker.job.held import HAND_BACK_S
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
 DEAF_S: Final = 45.0  # messages wait, a thread is free, and no step began for so long
+GIVE_BACK_S: Final = HAND_BACK_S + 5.0  # as every step that is drained, and the store's answer
 EXIT_STUCK: Final = 70  # EX_SOFTWARE
 
 
@@ -72,11 +74,20 @@ class Health:
         return self.trouble()
 
     def watch(self) -> None:
-        """End the process when it is stuck; for a thread of its own."""
+        """End the process when it is stuck, or when its device is gone; for a thread of its own."""
         while not self._context.draining.wait(LOOK_S):
             if reason := self.trouble():
                 log.critical("worker_stuck", extra={"reason": reason})
                 os._exit(EXIT_STUCK)  # a hung thread cannot be joined
+        if self._context.device_gone.is_set():
+            self._wait_for_steps()
+            os._exit(EXIT_STUCK)  # nor can one that waits for such a device
+
+    def _wait_for_steps(self) -> None:
+        """Until every step has given its work back, or should have."""
+        deadline = time.monotonic() + GIVE_BACK_S
+        while self._working and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _messages_wait(self) -> bool:
         try:

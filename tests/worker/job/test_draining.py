@@ -72,3 +72,28 @@ def test_what_waits_for_an_engine_in_a_long_tick_is_handed_back(
 
 def is_free(context: WorkerContext, job_id: str, name: str) -> bool:
     return context.store.steps(job_id)[name].owner is None
+
+
+def test_a_lost_device_costs_no_job_an_attempt_and_empties_the_worker(
+    context: WorkerContext, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The context of CUDA is gone: one job meets it, and all others of this process would."""
+    Image.new("RGB", (32, 24)).save(tmp_path / "picture.png")
+    jobs = [(planned(context, clip), "segment/0") for _ in range(2)]
+    jobs.append((accept(context, tmp_path / "picture.png", Options(model="small")), "plan"))
+    with context.models.acquire("small") as model:
+
+        def lost(_: object) -> None:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+        monkeypatch.setattr(model.engine.backend, "step", lost)
+        monkeypatch.setattr(model.engine.backend, "answers", lambda: False)
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            for job_id, name in jobs:
+                pool.submit(steps.run, context, job_id, name)
+    assert context.device_gone.is_set()
+    assert context.draining.is_set()
+    for job_id, name in jobs:
+        lease = context.store.acquire(job_id, name, "another worker")
+        assert lease is not None
+        assert lease.attempt == 1

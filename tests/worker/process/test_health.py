@@ -198,3 +198,29 @@ def test_a_stuck_process_ends_itself(context: WorkerContext, monkeypatch: pytest
     threading.Thread(target=health.watch, daemon=True).start()
     assert ended.wait(5)
     assert status == [health_module.EXIT_STUCK]
+
+
+def test_a_process_whose_device_is_gone_ends_once_its_work_is_given_back(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(health_module.os, "_exit", lambda _: ended.set())
+    health = Health(context)
+    watch = threading.Thread(target=health.watch, daemon=True)
+    with health.working():
+        watch.start()
+        context.device_gone.set()
+        context.draining.set()
+        assert not ended.wait(0.3)
+    assert ended.wait(5)
+    watch.join(5)
+
+
+def test_a_drained_process_is_left_to_end_by_itself(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(health_module.os, "_exit", lambda _: ended.set())
+    context.draining.set()
+    Health(context).watch()
+    assert not ended.is_set()

@@ -61,13 +61,16 @@ class Backend(Protocol):
     @property
     def precision(self) -> str: ...
 
-    @property
-    def tile_pixels_max(self) -> int:
-        """Low-resolution pixels that one call of the generator takes; larger frames run in tiles."""
+    tile_pixels_max: int
+    """Low-resolution pixels that one call of the generator takes; larger frames run in tiles. Lowered by the
+    engine where memory runs out."""
 
     @property
     def pace(self) -> Pace:
         """Told of each tile: a frame may take minutes."""
+
+    def answers(self) -> bool:
+        """Whether the device still takes work from this process."""
 
     def start(self, frame: LowFrame, resume: Snapshot | None) -> Kept | None:
         """The state before `frame`: a clean one, or that of the snapshot; None for single-image models."""

@@ -66,6 +66,9 @@ class OpenVinoBackend:
         # Threads that are bound to cores wait for whatever else runs on these.
         self._graph = StepGraph(model, properties={**PRECISIONS[precision], "ENABLE_CPU_PINNING": False})
 
+    def answers(self) -> bool:
+        return True
+
     def start(self, frame: LowFrame, resume: Snapshot | None) -> _State | None:
         if not self.config.recurrent:
             return None

@@ -21,6 +21,7 @@ from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.precision import Precision
+from worker.engine.device import answers
 from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, generate_in_tiles
 from worker.frames import HighFrame, LowFrame
@@ -62,6 +63,9 @@ class TorchBackend:
         self.precision = precision
         self.tile_pixels_max = tile_pixels_max
         self.pace = Pace()
+
+    def answers(self) -> bool:
+        return answers(self._device)
 
     @torch.inference_mode()
     def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
