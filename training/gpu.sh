@@ -4,16 +4,16 @@
 # Trains on a bare machine for at most SECONDS, from the source tree, with torch, numpy, OpenCV and safetensors alone;
 # nothing is installed and nothing is fetched. Takes in: this tree, PACK (a file that `python -m training pack` wrote;
 # by default pack.npz beside this tree's README; with --perceptual it holds VGG16 for the presets that need it) and,
-# to go on with a training, UPSCALED_RUN/state. Leaves state, curves and log under UPSCALED_RUN (by default
+# to go on with a training, RUN_FOLDER/state. Leaves state, curves and log under RUN_FOLDER (by default
 # runs/PRESET). Where OUT is set, what a training needs to go on elsewhere is copied there: at most eight files of
-# 15 MiB, to be laid over UPSCALED_RUN. OUT itself is never read: whoever sets it may empty it between calls.
+# 15 MiB, to be laid over RUN_FOLDER. OUT itself is never read: whoever sets it may empty it between calls.
 # teco_lite and real_lite begin from the frvsr-lite of this tree, others from nothing, unless --init says otherwise.
 set -euo pipefail
 
 seconds=${1:?SECONDS} preset=${2:?PRESET}
 shift 2
 cd "$(dirname "$0")/.."
-run=${UPSCALED_RUN:-runs/$preset} pack=${PACK:-pack.npz} python=${PYTHON:-python}
+run=${RUN_FOLDER:-runs/$preset} pack=${PACK:-pack.npz} python=${PYTHON:-python}
 mkdir -p "$run"
 
 copy_out() {

@@ -18,7 +18,7 @@ def call(out: Path, run: Path, pack: Path, *, steps: int) -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     environment = os.environ | {
-        "OUT": str(out), "UPSCALED_RUN": str(run), "PACK": str(pack), "PYTHON": sys.executable
+        "OUT": str(out), "RUN_FOLDER": str(run), "PACK": str(pack), "PYTHON": sys.executable
     }  # fmt: skip
     command = ["bash", "training/gpu.sh", "300", "trunk", *SMALL, "--iterations", str(steps)]
     subprocess.run([*command, "--precision", "fp32"], cwd=ROOT, env=environment, check=True)
