@@ -13,6 +13,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from service import log
@@ -32,7 +33,7 @@ from service.objects.open import open_storage
 from service.queue import Queue, open_queue
 from service.settings import Settings
 
-_PAGE = Path(__file__).with_name("page.html")
+_PAGE = Path(__file__).with_name("static")
 _SWEEPER_STOP_S_MAX = 5.0  # one that waits for the storage must not hold up the shutdown
 
 _DESCRIPTION = """\
@@ -74,9 +75,23 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     problems.install(app)
     for module in (uploads, jobs, events, previews, results, models, health):
         app.include_router(module.router)
-    app.add_api_route("/", lambda: FileResponse(_PAGE), include_in_schema=False)
+    _add_page(app, settings)
     describe(app)
     return app
+
+
+def _add_page(app: FastAPI, settings: Settings) -> None:
+    """The page for people at `/`. It may load its own files, and results from where they are sent from."""
+    media = " ".join(["'self'", "blob:", *([settings.s3_public_url] if settings.s3_public_url else [])])
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+        f"form-action 'self'; frame-ancestors 'none'; img-src {media}; media-src {media}"
+    )
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
+    app.add_api_route(
+        "/", lambda: FileResponse(_PAGE / "index.html", headers=headers), include_in_schema=False
+    )
+    app.mount("/page", StaticFiles(directory=_PAGE))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Progress(BaseModel):
 class Links(BaseModel):
     self: str
     events: str
+    input: str | None = Field(default=None, description="What was uploaded, while it is kept.")
     preview: str | None = Field(default=None, description="Set once a frame is finished.")
     result: str | None = Field(default=None, description="Set once there is a result.")
 
@@ -60,6 +61,7 @@ class JobView(BaseModel):
                 "links": {
                     "self": f"/jobs/{_EXAMPLE_ID}",
                     "events": f"/jobs/{_EXAMPLE_ID}/events",
+                    "input": f"/jobs/{_EXAMPLE_ID}/input",
                     "preview": f"/jobs/{_EXAMPLE_ID}/preview",
                 },
             }
@@ -106,6 +108,7 @@ def view(job: Job, root: str) -> JobView:
         links=Links(
             self=here,
             events=f"{here}/events",
+            input=None if job.state in (JobState.CANCELLED, JobState.EXPIRED) else f"{here}/input",
             preview=f"{here}/preview" if has_frames and job.state is not JobState.EXPIRED else None,
             result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
         ),

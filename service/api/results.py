@@ -1,10 +1,12 @@
-"""GET and HEAD /jobs/{id}/result: the bytes, whole or a range (RFC 9110), so that a download can go on.
+"""GET and HEAD of a job's result and its upload: whole or a range (RFC 9110), so that a download can go on.
 
 Where clients reach the storage themselves they are sent there, and the bytes never pass through this process.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
@@ -17,7 +19,7 @@ from service.api.openapi import BINARY
 from service.api.problems import RangeNotSatisfiable, problem_responses
 from service.errors import JobNotFinished, ResultExpired
 from service.formats import FORMATS, media_type_of, suffix_of
-from service.jobs.model import Job
+from service.jobs import keys
 from service.jobs.states import JobState
 from service.objects.base import NotFound
 
@@ -25,30 +27,55 @@ router = APIRouter(tags=["jobs"])
 
 LINK_LIFE_S = 900  # to begin a download in, not to end it; a later one asks us again
 _CONTENT = {media_type_of(suffix_of(each)): BINARY for formats in FORMATS.values() for each in formats}
+_CONTENT |= {media_type_of(""): BINARY}  # an upload may have any name
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # an object of 19 digits is none of ours
+
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The file.", "content": _CONTENT},
+    206: {"description": "The range that was asked for.", "content": _CONTENT},
+    307: {"description": "The file is at Location, an address that holds for some minutes."},
+    304: {"description": "Unchanged since the ETag in If-None-Match."},
+}
 
 
 @router.get(
     "/jobs/{job_id}/result",
     summary="Download the result",
     response_class=StreamingResponse,
-    responses={
-        200: {"description": "The file.", "content": _CONTENT},
-        206: {"description": "The range that was asked for.", "content": _CONTENT},
-        307: {"description": "The file is at Location, an address that holds for some minutes."},
-        304: {"description": "Unchanged since the ETag in If-None-Match."},
-        **problem_responses(404, 409, 410, 416, 503),
-    },
+    responses={**_ANSWERS, **problem_responses(404, 409, 410, 416, 503)},
 )
 @router.head("/jobs/{job_id}/result", include_in_schema=False)
 async def get_result(job_id: str, request: Request, services: UsedServices) -> Response:
-    job, key, size_bytes = await in_thread(_find, services, job_id)
-    suffix = PurePath(key).suffix
-    media_type = media_type_of(suffix)
-    disposition = _disposition(job, suffix)
-    etag = f'"{job.id}"'  # a job has one result and it never changes
+    return await _send(request, services, await in_thread(_result, services, job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/input",
+    summary="Download what was uploaded",
+    response_class=StreamingResponse,
+    responses={**_ANSWERS, **problem_responses(404, 410, 416, 503)},
+)
+@router.head("/jobs/{job_id}/input", include_in_schema=False)
+async def get_input(job_id: str, request: Request, services: UsedServices) -> Response:
+    """It stays as long as the result, to be compared with it."""
+    return await _send(request, services, await in_thread(_input, services, job_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An object that never changes; `name` is what it is saved under."""
+
+    key: str
+    size_bytes: int
+    name: str
+    etag: str
+
+
+async def _send(request: Request, services: Services, file: _File) -> Response:
+    media_type, disposition = media_type_of(PurePath(file.name).suffix.lower()), _disposition(file.name)
     headers = {
-        "ETag": etag,
+        "ETag": file.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=3600, immutable",
         "Content-Disposition": disposition,
@@ -56,11 +83,11 @@ async def get_result(job_id: str, request: Request, services: UsedServices) -> R
         # What we made from a stranger's file must never run as a page of ours.
         "X-Content-Type-Options": "nosniff",
     }
-    if names(request.headers.get("if-none-match"), etag):
+    if names(request.headers.get("if-none-match"), file.etag):
         return Response(status_code=304, headers=headers)
     link = await in_thread(
         services.storage.link,
-        key,
+        file.key,
         method="HEAD" if request.method == "HEAD" else "GET",
         life_s=LINK_LIFE_S,
         media_type=media_type,
@@ -69,21 +96,21 @@ async def get_result(job_id: str, request: Request, services: UsedServices) -> R
     if link is not None:  # whoever has the address has the file, so nobody may keep it
         return RedirectResponse(link, status_code=307, headers={"Cache-Control": "no-store"})
     wanted = None
-    if request.headers.get("if-range", etag) == etag:
-        wanted = _range(request.headers.get("range", ""), size_bytes)
-    start, stop = wanted or (0, size_bytes)
+    if request.headers.get("if-range", file.etag) == file.etag:
+        wanted = _range(request.headers.get("range", ""), file.size_bytes)
+    start, stop = wanted or (0, file.size_bytes)
     headers["Content-Length"] = str(stop - start)
     if wanted is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size_bytes}"
     status = 200 if wanted is None else 206
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    chunks = await in_thread(services.storage.open, key, start, stop)
+    chunks = await in_thread(services.storage.open, file.key, start, stop)
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 
-def _find(services: Services, job_id: str) -> tuple[Job, str, int]:
-    """The job, the key of its result and its size; raises what fits when there is none."""
+def _result(services: Services, job_id: str) -> _File:
+    """Raises what fits when there is none."""
     job = find(services, job_id)
     expired = ResultExpired("the result was removed", field="id", value=job_id)
     if job.state is JobState.EXPIRED:
@@ -91,10 +118,25 @@ def _find(services: Services, job_id: str) -> tuple[Job, str, int]:
     if job.state is not JobState.SUCCEEDED or job.result_key is None:
         reason = f": {job.error.message}" if job.error else ""
         raise JobNotFinished(f"the job is {job.state.value}{reason}", field="state", value=job.state.value)
+    suffix = PurePath(job.result_key).suffix
     try:
-        return job, job.result_key, services.storage.stat(job.result_key)
+        return _File(
+            key=job.result_key,
+            size_bytes=services.storage.stat(job.result_key),
+            name=f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}{suffix}",
+            etag=f'"{job.id}"',  # a job has one result
+        )
     except NotFound as gone:  # between its removal and the note of it
         raise expired from gone
+
+
+def _input(services: Services, job_id: str) -> _File:
+    job = find(services, job_id)
+    key = keys.input_key(job.id)
+    try:
+        return _File(key, services.storage.stat(key), name=job.filename or "upload", etag=f'"{job.sha256}"')
+    except NotFound as gone:
+        raise ResultExpired("the upload was removed", field="id", value=job_id) from gone
 
 
 def _range(header: str, size_bytes: int) -> tuple[int, int] | None:
@@ -114,8 +156,7 @@ def _range(header: str, size_bytes: int) -> tuple[int, int] | None:
     return start, stop
 
 
-def _disposition(job: Job, suffix: str) -> str:
-    """The upload's name with the scale behind it, in both spellings of RFC 6266."""
-    name = f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}{suffix}"
+def _disposition(name: str) -> str:
+    """In both spellings of RFC 6266."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -36,6 +36,7 @@ def test_an_unfinished_job_shows_its_progress_and_when_to_look_again(service: Se
     assert job["progress"] == {"frames_done": 4, "frames_total": 10, "ratio": 0.4}
     assert job["links"] == {
         "self": "/jobs/a",
+        "input": "/jobs/a/input",
         "events": "/jobs/a/events",
         "preview": "/jobs/a/preview",
         "result": None,

@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/result: whole, in ranges, and never before it is there."""
+"""GET of a job's result: whole, in ranges, never before it is there; and of its upload."""
 
 import httpx
 import pytest
@@ -126,6 +126,23 @@ def test_a_result_whose_time_is_over_is_410(finished: Service) -> None:
 def test_a_result_that_was_just_removed_is_410(finished: Service) -> None:
     finished.storage.delete(keys.result_key("a", 1, "mp4"))
     assert get(finished).status_code == 410
+
+
+def test_the_upload_comes_back_as_it_was(finished: Service) -> None:
+    finished.storage.put(keys.input_key("a"), b"what was filmed")
+    assert finished.ask("GET", "/jobs/a").json()["links"]["input"] == "/jobs/a/input"
+    whole = finished.ask("GET", "/jobs/a/input")
+    assert (whole.status_code, whole.content) == (200, b"what was filmed")
+    assert 'filename="H_hle.mov"' in whole.headers["content-disposition"]
+    part = finished.ask("GET", "/jobs/a/input", headers={"Range": "bytes=5-7"})
+    assert (part.status_code, part.content) == (206, b"was")
+
+
+def test_an_upload_that_was_removed_is_410(finished: Service) -> None:
+    finished.store.transition("a", JobEvent.EXPIRE)
+    assert finished.ask("GET", "/jobs/a").json()["links"]["input"] is None
+    finished.storage.delete(keys.input_key("a"))
+    assert finished.ask("GET", "/jobs/a/input").json()["type"] == "/problems/result_expired"
 
 
 def test_a_large_result_comes_through_a_real_server(finished: Service, server: str) -> None:

@@ -139,6 +139,13 @@ def test_the_root_is_a_page_for_people(service: Service) -> None:
     answer = service.ask("GET", "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+
+
+def test_the_page_may_show_results_that_lie_in_the_storage(service: Service) -> None:
+    service.settings = service.settings.model_copy(update={"s3_public_url": "https://results.example:9000"})
+    policy = service.ask("GET", "/").headers["content-security-policy"]
+    assert "img-src 'self' blob: https://results.example:9000; " in policy
 
 
 def test_the_page_offers_what_the_options_take(service: Service) -> None:
@@ -157,7 +164,7 @@ def test_the_page_offers_what_the_options_take(service: Service) -> None:
 
 
 def test_the_page_knows_which_states_are_not_over(service: Service) -> None:
-    (listed,) = re.findall(r"const isOver = !(\[.*?\])", service.ask("GET", "/").text)
+    (listed,) = re.findall(r"const isOver = state => !(\[.*?\])", service.ask("GET", "/page/words.js").text)
     assert set(json.loads(listed)) == {state for state in JobState if not state.is_terminal}
 
 
