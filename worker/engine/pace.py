@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-SILENT_S_MAX: Final = (
-    120.0  # whatever the call: making a graph for a new size, or reading memory back from a disk
-)
-SLOWER_MAX: Final = (
-    10  # times slower than the call before, pixel for pixel, when others come to the same machine
-)
+# Whatever the call: making a graph for a new size, or reading memory back from a disk.
+SILENT_S_MAX: Final = 120.0
+# Times slower than the call before, pixel for pixel, when others come to the same machine.
+SLOWER_MAX: Final = 10
 PIXELS_MIN: Final = 256  # a call of fewer takes as long
 
 
@@ -24,10 +22,8 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._heard = (
-            clock(),
-            0,
-        )  # when, and the pixels in hand since; one value, so that none reads half of it
+        # When, and the pixels in hand since; one value, so that none reads half of it.
+        self._heard = (clock(), 0)
         self._pixel_s = 0.0
 
     def tell(self) -> None:
