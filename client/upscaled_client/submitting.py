@@ -30,8 +30,10 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def note_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.upscaled")
+def begun(target: Path) -> str | None:
+    """Id of the job that goes on with or without us, if one was accepted for this result."""
+    note = _read(_path(target))
+    return None if note is None else note.job_id
 
 
 def submit(
@@ -44,9 +46,11 @@ def submit(
     on_job: OnJob = ignore,
 ) -> Flow[Job]:
     """The finished job, when its result is in `target`."""
-    path = note_path(target)
+    path = _path(target)
     asked = _asked(flows.server, source, options)
-    note = _noted(path, asked)
+    note = _read(path)
+    if note is not None and note.asked != asked:
+        note = None
     try:
         job = None if note is None or note.job_id is None else (yield from _standing(flows, note.job_id))
         if job is None:
@@ -87,12 +91,15 @@ def _asked(server: str, source: Path, options: Mapping[str, object]) -> dict[str
     }
 
 
-def _noted(path: Path, asked: Mapping[str, str]) -> Note | None:
+def _path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.upscaled")
+
+
+def _read(path: Path) -> Note | None:
     try:
-        note = Note.model_validate_json(path.read_bytes())
+        return Note.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return note if note.asked == asked else None
 
 
 def _write(path: Path, note: Note) -> None:

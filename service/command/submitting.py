@@ -47,7 +47,6 @@ class Outcome:
     """By name of the task."""
 
     failed: dict[str, str] = field(default_factory=dict)  # why
-    going_on: dict[str, str] = field(default_factory=dict)  # the job's id; also after we stopped
     notices: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -72,7 +71,7 @@ def _submit(parsed: argparse.Namespace) -> int:
     try:
         asyncio.run(_run_all(tasks, parsed.server, outcome))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(how_to_go_on(outcome)) from None
+        raise KeyboardInterrupt(how_to_go_on(tasks)) from None
     for name, notice in outcome.notices:
         print(f"upscaled: note: {f'{name}: ' if is_folder else ''}{notice}", file=sys.stderr)
     if not outcome.failed:
@@ -111,11 +110,13 @@ def tasks_of(source: Path, target: Path, options: Options) -> list[Task]:
     return [task for task in tasks.values() if not _is_done(task)]
 
 
-def how_to_go_on(outcome: Outcome) -> str:
+def how_to_go_on(tasks: Sequence[Task]) -> str:
     """After Ctrl-C."""
-    if not outcome.going_on:
+    from upscaled_client.submitting import begun  # noqa: PLC0415 - httpx, only here
+
+    jobs = ", ".join(job_id for task in tasks if (job_id := begun(task.target)))
+    if not jobs:
         return "stopped; the same command begins anew"
-    jobs = ", ".join(outcome.going_on.values())
     return f"stopped, but on the server it goes on: the same command waits for it and fetches it ({jobs})"
 
 
@@ -151,7 +152,6 @@ async def _run_all(tasks: Sequence[Task], server: str, outcome: Outcome) -> None
                 await _run_one(client, task, outcome)
             except (UpscaledError, OSError) as error:
                 outcome.failed[task.name] = str(error)
-            outcome.going_on.pop(task.name, None)
 
     try:
         client = AsyncClient(server)
@@ -170,7 +170,6 @@ async def _run_one(client: "AsyncClient", task: Task, outcome: Outcome) -> None:
             bar.set_postfix_str(f"sending {done * 100 // max(total, 1)} %")
 
         def show_job(job: "Job") -> None:
-            outcome.going_on[task.name] = job.id
             bar.set_postfix_str(job.state)
             bar.total = job.progress.frames_total
             bar.update(job.progress.frames_done - bar.n)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -201,3 +202,23 @@ def test_ctrl_c_before_anything_was_accepted_promises_nothing(source: Path, tmp_
     command = started(source, "-o", tmp_path / "large.mp4", "--server", "http://127.0.0.1:1")
     eventually((tmp_path / ".large.mp4.upscaled").exists)
     assert stopped(command) == (130, "upscaled: stopped; the same command begins anew\n")
+
+
+def test_ctrl_c_while_the_server_is_away_does_not_forget_what_it_has(
+    service: Service, source: Path, tmp_path: Path
+) -> None:
+    given = (source, "-o", tmp_path / "large.mp4", "--server")
+    counting = Counting(service.app)
+    front = running(counting)
+    with front as server:
+        command = started(*given, server)
+        eventually(lambda: any(path.startswith("GET /v1/jobs/") for path in counting.asked))
+        stopped(command)
+    [job] = jobs_of(service)
+    with socket.create_server(("127.0.0.1", front.port)) as silent:  # takes connections and says nothing
+        command = started(*given, server)
+        with silent.accept()[0]:
+            status, error = stopped(command)
+    assert status == 130
+    assert "on the server it goes on" in error
+    assert job.id in error
