@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -314,3 +315,32 @@ def test_a_picture_may_take_longer_than_a_step_may_stand_still(
         monkeypatch.setattr(model.engine.backend, "step", slow)
         job = run(context, accept(context, path, SMALL))
     assert job.state is JobState.SUCCEEDED
+
+
+def alpha_through(context: WorkerContext, folder: Path, alpha: np.ndarray, **options: Any) -> np.ndarray:
+    """The transparency of the result for that of the input; the colours are noise."""
+    rgb = np.random.default_rng(0).integers(0, 256, (*alpha.shape, 3), np.uint8)
+    Image.fromarray(np.dstack([rgb, alpha])).save(folder / "alpha.png")
+    job = run(context, accept(context, folder / "alpha.png", Options(model="small", **options)))
+    with Image.open(io.BytesIO(result_of(context, job))) as image:
+        assert image.mode == "RGBA"
+        return np.asarray(image)[..., 3]
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_of_even_transparency_keeps_it_to_its_borders(
+    context: WorkerContext, tmp_path: Path, level: int, scale: int
+) -> None:
+    """Guards against a network that draws on it: opaque pictures came back at 250 along their borders."""
+    alpha = alpha_through(context, tmp_path, np.full((24, 32), level, np.uint8), scale=scale)
+    assert alpha.shape == (24 * scale, 32 * scale)
+    assert set(np.unique(alpha)) == {level}
+
+
+def test_transparency_is_enlarged_by_bicubic(context: WorkerContext, tmp_path: Path) -> None:
+    low = np.zeros((24, 32), np.uint8)
+    low[8:16, 8:24] = 255
+    alpha = alpha_through(context, tmp_path, low)
+    wanted = cv2.resize(low, (128, 96), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(alpha, wanted)
