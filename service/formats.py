@@ -5,18 +5,26 @@ result written (worker/media).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from service.errors import InvalidOption
 
 MediaKind = Literal["video", "image"]  # of an input; its result is of the same
-Scale = Literal[2, 4]
+Scale = Literal[2, 3, 4]
+Size = Literal["1080p", "1440p", "4k", "8k"]
 Codec = Literal["h264", "hevc", "ffv1"]
 Container = Literal["mp4", "mkv"]
 PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
 Format = Literal[Container, PictureFormat]
 
 SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
+SIZES: Final[Mapping[Size, tuple[int, int]]] = {  # the screens that these names stand for, lying
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "4k": (3840, 2160),
+    "8k": (7680, 4320),
+}
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 FORMATS: Final[Mapping[MediaKind, tuple[Format, ...]]] = {
@@ -24,6 +32,17 @@ FORMATS: Final[Mapping[MediaKind, tuple[Format, ...]]] = {
     "image": get_args(PictureFormat),
 }
 PICTURES: Final = frozenset({*FORMATS["image"], "gif"})  # that are read; a still GIF becomes a PNG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeWanted:
+    """How large a result shall be: so many times its input, or as large as fits what else is given."""
+
+    scale: Scale = 4
+    size: Size | None = None
+    width: int | None = None  # of what a viewer sees: upright, and with square pixels
+    height: int | None = None
+
 
 CODEC_DEFAULT: Final[Codec] = "h264"  # plays everywhere
 HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {

@@ -123,7 +123,7 @@ def _result(services: Services, job_id: str) -> _File:
         return _File(
             key=job.result_key,
             size_bytes=services.storage.stat(job.result_key),
-            name=f"{PurePath(job.filename).stem or 'upload'}_x{job.options.scale}{suffix}",
+            name=f"{PurePath(job.filename).stem or 'upload'}_{job.options.label}{suffix}",
             etag=f'"{job.id}"',  # a job has one result
         )
     except NotFound as gone:  # between its removal and the note of it

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.formats import CODECS, FORMATS, SCALES, Format, format_of
+from service.formats import CODECS, FORMATS, SCALES, SIZES, Format, format_of
 from service.jobs.model import Options
 
 GROUPS = {"models": "list the models, or import published weights"}
@@ -56,6 +56,9 @@ class Commands:
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of a job, but the format, which the result's name tells."""
     command.add_argument("--scale", type=int, choices=SCALES, help=_help("scale"))
+    command.add_argument("--size", choices=SIZES, help=_help("size"))
+    command.add_argument("--width", type=int, metavar="PIXELS", help=_help("width"))
+    command.add_argument("--height", type=int, metavar="PIXELS", help=_help("height"))
     command.add_argument("--model", metavar="NAME", help=_help("model"))
     command.add_argument("--codec", choices=CODECS, help=_help("codec"))
     command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))

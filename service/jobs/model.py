@@ -14,7 +14,18 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.errors import InvalidOption, UpscaleError
-from service.formats import CONTAINERS, FORMATS, VIDEO_ONLY, Codec, Format, MediaKind, Scale, check_held
+from service.formats import (
+    CONTAINERS,
+    FORMATS,
+    VIDEO_ONLY,
+    Codec,
+    Format,
+    MediaKind,
+    Scale,
+    Size,
+    SizeWanted,
+    check_held,
+)
 from service.jobs.states import JobEvent, JobState, advance
 
 _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
@@ -39,7 +50,20 @@ class Options(Record):
     API and commands describe and check the options by what stands here and in service/formats.py.
     """
 
-    scale: Scale = Field(default=4, description="2 or 4 times as wide and high; default 4.")
+    scale: Scale = Field(default=4, description="2, 3 or 4 times as wide and high; default 4.")
+    size: Size | None = Field(
+        default=None, description="As large as fits a screen of that name, instead of a scale."
+    )
+    # Of what a viewer sees: upright, and with square pixels.
+    width: int | None = Field(
+        default=None, ge=16, le=65_536, description="In pixels, instead of a scale; the height follows."
+    )
+    height: int | None = Field(
+        default=None,
+        ge=16,
+        le=65_536,
+        description="In pixels, instead of a scale; the width follows. With both, as large as fits both.",
+    )
     model: str | None = Field(
         default=None,
         min_length=1,
@@ -65,6 +89,7 @@ class Options(Record):
 
         what   the input in words, where it is no single file
         """
+        self._check_one_size(kind)
         what = what or {"video": "a video", "image": "a picture"}[kind]
         if kind == "image":
             for name in VIDEO_ONLY:
@@ -76,6 +101,36 @@ class Options(Record):
             raise InvalidOption(f"{what} can't become {self.format}", field="format", value=self.format)
         if self.codec is not None and self.format in CONTAINERS:
             check_held(self.codec, self.format)
+
+    def _check_one_size(self, kind: MediaKind) -> None:
+        sides = {"width": self.width, "height": self.height}
+        asked = [name for name in ("size", *sides) if getattr(self, name) is not None]
+        if asked and self.scale != type(self).model_fields["scale"].default:
+            raise InvalidOption(
+                f"scale and {asked[0]} both say how large; send one", field="scale", value=self.scale
+            )
+        if self.size is not None and len(asked) > 1:
+            raise InvalidOption(
+                f"size and {asked[1]} both say how large; send one", field="size", value=self.size
+            )
+        for name, pixels in sides.items():
+            if kind == "video" and pixels is not None and pixels % 2:
+                message = f"a video's {name} must be even, {pixels} is not"
+                raise InvalidOption(message, field=name, value=pixels)
+
+    @property
+    def size_wanted(self) -> SizeWanted:
+        return SizeWanted(scale=self.scale, size=self.size, width=self.width, height=self.height)
+
+    @property
+    def label(self) -> str:
+        """How large, in few characters, for the name of a result."""
+        if self.size is not None:
+            return self.size
+        sides = "".join(
+            f"{side}{pixels}" for side, pixels in (("w", self.width), ("h", self.height)) if pixels
+        )
+        return sides or f"x{self.scale}"
 
 
 class JobError(Record):

@@ -63,7 +63,10 @@ REFUSED: dict[str, tuple[Callable[[Path], bytes], dict[str, str], int, str]] = {
     "not media": (lambda _: b"just some text, nothing to see" * 9, {}, 415, "not_media"),
     "giant picture": (lambda _: png_that_declares(100_000, 100_000), {}, 422, "frame_too_large"),
     "unknown model": (clip, {"model": "esrgan-9000"}, 422, "unknown_model"),
-    "unknown scale": (clip, {"scale": "3"}, 422, "invalid_option"),
+    "unknown scale": (clip, {"scale": "5"}, 422, "invalid_option"),
+    "unknown size": (clip, {"size": "16k"}, 422, "invalid_option"),
+    "no height": (clip, {"height": "0"}, 422, "invalid_option"),
+    "an odd height of a video": (clip, {"height": "135"}, 422, "invalid_option"),
     "unknown codec": (clip, {"codec": "av1"}, 422, "invalid_option"),
     "unknown option": (clip, {"sharpness": "11"}, 422, "invalid_option"),
 }
@@ -82,6 +85,8 @@ FAILED: dict[str, tuple[Callable[[Path], bytes], str, dict[str, str], str]] = {
     "animation": (animation, "a.gif", {}, "unsupported_media"),
     "start after the end": (clip, "clip.mp4", {"start": "60"}, "invalid_option"),
     "a picture with a codec": (lambda _: _png(), "a.png", {"codec": "h264"}, "invalid_option"),
+    "a video too small for the size": (clip, "clip.mp4", {"size": "1080p"}, "invalid_option"),
+    "a picture too small for the width": (lambda _: _png(), "a.png", {"width": "33"}, "invalid_option"),
     "a video as a picture": (clip, "clip.mp4", {"format": "png"}, "invalid_option"),
 }
 

@@ -6,6 +6,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def frames_of(path: Path) -> np.ndarray:
     return np.stack(list(decode(path, source, timeline, 0, timeline.frame_count)))
 
 
-@pytest.mark.parametrize("scale", [4, 2])
+@pytest.mark.parametrize("scale", [4, 3, 2])
 @pytest.mark.parametrize("model", ["bicubic", MODEL])
 def test_a_clip_comes_back_larger_frame_for_frame_with_its_sound(
     service: Running, clip: Path, tmp_path: Path, model: str, scale: int
@@ -51,6 +52,36 @@ def test_a_clip_comes_back_larger_frame_for_frame_with_its_sound(
     report = verify(clip, result, scale=scale)
     assert report["problems"] == []
     assert frames_of(result).shape == (40, 64 * scale, 96 * scale, 3)
+
+
+@pytest.mark.parametrize(("options", "shape"), [({"height": 144}, (144, 216)), ({"width": 300}, (200, 300))])
+def test_a_clip_becomes_as_large_as_was_asked(
+    service: Running, clip: Path, tmp_path: Path, options: dict[str, int], shape: tuple[int, int]
+) -> None:
+    """Here and on the command line alike, and true to what four times would have been."""
+    result = service.result(
+        service.post(clip, model="bicubic", codec="ffv1", format="mkv", **options), tmp_path
+    )
+    assert verify(clip, result)["problems"] == []
+    frames = frames_of(result)
+    assert frames.shape == (40, *shape, 3)
+    here = tmp_path / "here.mkv"
+    command = [sys.executable, "-m", "service.command", "upscale", str(clip), str(here), "--model", "bicubic"]
+    run([*command, "--codec", "ffv1", *(f"--{name}={value}" for name, value in options.items())])
+    assert np.array_equal(frames_of(here), frames)
+    low = frames_of(clip)
+    again = np.stack([cv2.resize(frame, low.shape[2:0:-1], interpolation=cv2.INTER_AREA) for frame in frames])
+    assert np.abs(again.astype(int) - low).mean() < 6
+
+
+def test_a_picture_becomes_as_large_as_was_asked(service: Running, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    Image.new("RGBA", (600, 400), (200, 10, 10, 128)).save(path)
+    job_id = service.post(path, model=MODEL, size="1080p")
+    result = service.result(job_id, tmp_path)
+    assert result.name.endswith("in_1080p.png")
+    with Image.open(result) as image:
+        assert (image.size, image.mode) == ((1620, 1080), "RGBA")
 
 
 def test_the_report_says_what_was_done(service: Running, clip: Path) -> None:

@@ -21,11 +21,13 @@ from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job
 from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
+from worker.engine.reducing import reduced
 from worker.engine.stream import StreamClosed
-from worker.frames import HighFrame, LowFrame, Planes
+from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext
 from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.report import describe
+from worker.media.sizes import target_size
 from worker.media.writing import images
 from worker.media.writing.images import Picture
 from worker.models.registry import Served
@@ -48,7 +50,7 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
         plan = _plan(low, job, model)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
         with held.timed("wait"):
-            high = _enlarged(held, model.engine, low, job.options.scale)
+            high = _enlarged(held, model.engine, low, _target_size(low, job))
     metrics.FRAMES.inc()
     held.advance_now()
     path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
@@ -60,15 +62,6 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
     finally:
         path.unlink(missing_ok=True)
     context.inputs.forget(job.id)
-
-
-def reduced(high: Planes, scale: int) -> Planes:
-    """(4h, 4w, 3) or (4h, 4w) as it is for a scale of 4, or its mean over 2x2 pixels for a scale of 2."""
-    if scale == SCALE:
-        return high
-    height, width = high.shape[:2]
-    half = cv2.resize(high, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(half, dtype=np.uint8)
 
 
 def _enter(held: Held, job: Job, event: JobEvent, **changes: object) -> Job:
@@ -88,10 +81,13 @@ def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str
 def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
     with context.inputs.open(job.id, on_chunk=held.proceed) as path:
         low = images.read_image(path, pixels_max=context.settings.pixels_max)
-    height, width = low.rgb.shape[:2]
-    scale = job.options.scale
-    images.check_output(job.options.format or low.format, width * scale, height * scale)
+    images.check_output(job.options.format or low.format, *_target_size(low, job))
     return low
+
+
+def _target_size(low: Picture, job: Job) -> tuple[int, int]:
+    height, width = low.rgb.shape[:2]
+    return target_size((width, height), job.options.size_wanted)
 
 
 def _plan(low: Picture, job: Job, model: Served) -> Plan:
@@ -109,14 +105,14 @@ def _plan(low: Picture, job: Job, model: Served) -> Plan:
     )
 
 
-def _enlarged(held: Held, engine: Engine, low: Picture, scale: int) -> Picture:
+def _enlarged(held: Held, engine: Engine, low: Picture, size: tuple[int, int]) -> Picture:
     """Its colours by the network, its transparency by bicubic: a network would draw on what is even."""
-    rgb = reduced(_enlarge(held, engine, low.rgb), scale)
+    rgb = reduced(_enlarge(held, engine, low.rgb), size)
     if low.alpha is None:
         return low.with_pixels(rgb, None)
     height, width = low.alpha.shape
     alpha = cv2.resize(low.alpha, (width * SCALE, height * SCALE), interpolation=cv2.INTER_CUBIC)
-    return low.with_pixels(rgb, reduced(np.asarray(alpha, dtype=np.uint8), scale))
+    return low.with_pixels(rgb, reduced(np.asarray(alpha, dtype=np.uint8), size))
 
 
 def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:

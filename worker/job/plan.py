@@ -22,6 +22,7 @@ from worker.media.colour import encodable
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
+from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
 from worker.media.writing.encode import Encoding
 
@@ -123,10 +124,17 @@ def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
 
 def _encoding(source: Source, options: Options) -> Encoding:
     codec = options.codec or CODEC_DEFAULT
+    width, height = target_size(
+        (source.width, source.height),
+        options.size_wanted,
+        sar=source.sar,
+        rotation=source.rotation,
+        is_even=codec != "ffv1",
+    )
     return Encoding(
         codec=codec,
-        width=source.width * options.scale,
-        height=source.height * options.scale,
+        width=width,
+        height=height,
         colour=encodable(source.colour),
         quality=None if options.quality is None or codec == "ffv1" else _rate_factor(options.quality),
         sar=source.sar,

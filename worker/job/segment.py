@@ -18,13 +18,13 @@ from service.jobs.manifest import Manifest, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
 from worker.engine.engine import Engine
+from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame
 from worker.job.context import WorkerContext
 from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
 from worker.job.held import Held, LeaseLost, patiently
-from worker.job.picture import reduced
 from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
 from worker.job.reuse import last_computed, reused
@@ -134,7 +134,7 @@ class _ChainWork:
             if self._high is None or index not in self._repeats:
                 self._high = self._next_output(held)
             with held.timed("convert"):
-                written = reduced(self._high, self._found.job.options.scale)
+                written = reduced(self._high, (self._encoding.width, self._encoding.height))
                 frame = encoder.convert(written)
             with held.timed("encode"):
                 encoder.encode(frame)

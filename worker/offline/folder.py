@@ -14,11 +14,12 @@ from service.errors import UnsupportedMedia
 from service.jobs.model import Options
 from service.objects.files import FileStorage
 from service.settings import Settings
+from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame
 from worker.job.feeder import Feeder
-from worker.job.picture import reduced
 from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
+from worker.media.sizes import target_size
 from worker.models.lending import lend
 from worker.models.registry import Registry
 
@@ -39,6 +40,7 @@ def upscale_folder(
         storage, name = FileStorage(settings.objects_dir), options.model or settings.default_video_model
         lend(name, storage)
         first = next(read_frames(found, 0, 1, pixels_max=settings.pixels_max))
+        size = target_size((first.rgb.shape[1], first.rgb.shape[0]), options.size_wanted)
         with (
             Registry(storage, settings) as models,
             models.acquire(name) as model,
@@ -46,7 +48,7 @@ def upscale_folder(
             Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
         ):
             for frames_done in range(found.frame_count):
-                high = reduced(_next_output(stream, feeder), options.scale)
+                high = reduced(_next_output(stream, feeder), size)
                 writer.write(replace(first, rgb=high))
                 on_progress(frames_done + 1, found.frame_count)
             return {

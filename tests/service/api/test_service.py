@@ -13,7 +13,7 @@ from service.api import health
 from service.api.catalogue import Catalogue
 from service.api.problems import known_errors
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
-from service.formats import CODECS, SCALES
+from service.formats import CODECS, SCALES, SIZES
 from service.jobs.model import Options
 from service.jobs.states import JobState
 from service.objects import published as models
@@ -157,6 +157,7 @@ def test_the_page_offers_what_the_options_take(service: Service) -> None:
         return {value or text for value, text in found}
 
     assert offered("scale") == set(map(str, SCALES))
+    assert offered("size") == {"by scale", *SIZES}
     assert offered("codec") == {"default", *CODECS}
     bounds = options["quality"]["anyOf"][0]
     assert f'min="{bounds["minimum"]}" max="{bounds["maximum"]}"' in page

@@ -83,8 +83,14 @@ REFUSED = {
     "a file too large": (CLIP + bytes(LIMIT_BYTES), {}, 413, "upload_too_large", "file"),
     "an unknown model": (CLIP, {"model": "dreamer"}, 422, "unknown_model", "model"),
     "an empty model": (CLIP, {"model": ""}, 422, "invalid_option", "model"),
-    "scale 3": (CLIP, {"scale": "3"}, 422, "invalid_option", "scale"),
+    "scale 5": (CLIP, {"scale": "5"}, 422, "invalid_option", "scale"),
     "scale as words": (CLIP, {"scale": "four"}, 422, "invalid_option", "scale"),
+    "an unknown size": (CLIP, {"size": "5k"}, 422, "invalid_option", "size"),
+    "a width as words": (CLIP, {"width": "wide"}, 422, "invalid_option", "width"),
+    "a height of 15": (png(), {"height": "15"}, 422, "invalid_option", "height"),
+    "an odd width of a video": (CLIP, {"width": "99"}, 422, "invalid_option", "width"),
+    "scale and size": (CLIP, {"scale": "2", "size": "4k"}, 422, "invalid_option", "scale"),
+    "size and height": (CLIP, {"height": "720", "size": "4k"}, 422, "invalid_option", "size"),
     "an unknown codec": (CLIP, {"codec": "theora"}, 422, "invalid_option", "codec"),
     "quality 0": (CLIP, {"quality": "0"}, 422, "invalid_option", "quality"),
     "quality 101": (CLIP, {"quality": "101"}, 422, "invalid_option", "quality"),
@@ -118,7 +124,7 @@ def test_bad_input_is_refused_by_name_and_leaves_nothing(
 
 
 def test_a_refusal_names_the_offending_value(service: Service) -> None:
-    assert post(service, scale="3").json()["value"] == "3"
+    assert post(service, scale="5").json()["value"] == "5"
     assert post(service, model="dreamer").json()["value"] == "dreamer"
     assert post(service, png_that_declares(100_000, 100_000)).json()["value"] == "100000x100000"
 

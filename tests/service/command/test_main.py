@@ -45,7 +45,7 @@ def test_wrong_arguments_are_one_line_and_status_2(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["dance"], ["upscale"], ["upscale", "a.mp4", "b.mp4", "--scale", "3"], ["submit", "a.mp4"]],
+    [[], ["dance"], ["upscale"], ["upscale", "a.mp4", "b.mp4", "--scale", "5"], ["submit", "a.mp4"]],
 )
 def test_arguments_that_cannot_be_read_show_the_usage(
     capsys: pytest.CaptureFixture[str], arguments: list[str]

@@ -54,7 +54,11 @@ def test_the_digest_of_a_request_follows_its_bytes_and_options_only():
 @pytest.mark.parametrize(
     "options",
     [
-        {"scale": 3},
+        {"scale": 5},
+        {"scale": 1},
+        {"size": "16k"},
+        {"height": 0},
+        {"width": 70_000},
         {"codec": "gif"},
         {"quality": 0},
         {"quality": 101},
@@ -79,6 +83,10 @@ def test_options_nobody_can_mean_are_refused(options):
         ("image", {"duration": 1}, "duration"),
         ("image", {"format": "mp4"}, "format"),
         ("video", {"format": "png"}, "format"),
+        ("video", {"height": 721}, "height"),
+        ("video", {"width": 721}, "width"),
+        ("image", {"scale": 2, "height": 720}, "scale"),
+        ("image", {"size": "4k", "width": 720}, "size"),
         ("video", {"format": "mp4", "codec": "ffv1"}, "format"),
     ],
 )
@@ -95,6 +103,9 @@ def test_options_that_do_not_fit_the_input_or_each_other_are_refused_by_name(kin
         ("video", {"format": "mkv", "codec": "ffv1"}),
         ("video", {"codec": "ffv1", "start": 1, "duration": 2}),
         ("video", {}),
+        ("video", {"size": "8k"}),
+        ("video", {"width": 1920, "height": 1080}),
+        ("image", {"height": 721, "scale": 4}),  # 4 is what no scale at all means
     ],
 )
 def test_options_that_fit_are_taken(kind, options):

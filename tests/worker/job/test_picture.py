@@ -186,9 +186,9 @@ def in_mid_work(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> N
     """Do something when the network is done."""
     reduced = picture.reduced
 
-    def acting(high: Any, scale: int) -> Any:
+    def acting(high: Any, size: Any) -> Any:
         act()
-        return reduced(high, scale)
+        return reduced(high, size)
 
     monkeypatch.setattr(picture, "reduced", acting)
 

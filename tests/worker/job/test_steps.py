@@ -89,10 +89,10 @@ def after_frames(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], 
     """Do something once, while the next frame after so many is being written."""
     written, reduced = itertools.count(1), segment.reduced
 
-    def counting(high: HighFrame, scale: int) -> HighFrame:
+    def counting(high: HighFrame, size: tuple[int, int]) -> HighFrame:
         if next(written) == count + 1:
             act()
-        return reduced(high, scale)
+        return reduced(high, size)
 
     monkeypatch.setattr(segment, "reduced", counting)
 

@@ -98,10 +98,11 @@ def _verify_videos(
 
 
 def _size_problems(before: tuple[int, int], after: tuple[int, int], scale: int | None) -> list[str]:
+    """Each side is rounded to a whole pixel; an odd one, as three times of an odd one, to an even one."""
     if scale is None:
-        is_right = before[0] * after[1] == before[1] * after[0]
+        is_right = abs(before[0] * after[1] - before[1] * after[0]) <= before[0] + before[1]
     else:
-        is_right = after == (before[0] * scale, before[1] * scale)
+        is_right = all(abs(b - a * scale) <= a * scale % 2 for a, b in zip(before, after, strict=True))
     return [] if is_right else [f"{before[0]}x{before[1]} became {after[0]}x{after[1]}"]
 
 
