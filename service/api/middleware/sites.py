@@ -1,8 +1,8 @@
 """Sites: a page from elsewhere must not use the browser of someone who reaches this service to talk to it.
 
-It could post to us, and by DNS rebinding (its own name, pointed at our address) also read. So who calls us by
-a name must use one that nobody else can own: without a dot, or one of `UPSCALED_HOST_NAMES`; and what a browser
-sends for a page must be for a page of ours. Addresses in numbers can't be rebound.
+It could post to us, and by DNS rebinding (its own name, pointed at our address) also read. So who calls us
+by a name must use one that nobody else can own: without a dot, or one of `UPSCALED_HOST_NAMES`; and what a
+browser sends for a page must be for a page of ours. Addresses in numbers can't be rebound.
 """
 
 from collections.abc import Collection
