@@ -9,21 +9,33 @@
 `code` is stable: it ends the `type` of a problem+json answer and stands in `job.error.code`.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class UpscaleError(Exception):
-    """Base of all: `field` names the option at fault and `value` is what was sent, where there is one."""
+    """Base of all: `field` names the option at fault and `value` is what was sent, where there is one.
+
+    `headers` are what HTTP wants beside the status.
+    """
 
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retry: ClassVar[bool] = False
     public: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, field: str | None = None, value: object = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        value: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.field = field
         self.value = value
+        self.headers = headers
 
 
 class InputError(UpscaleError):

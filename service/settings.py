@@ -129,6 +129,11 @@ class Settings(BaseSettings):
     # Where we listen and how we speak
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    auth: Literal["off", "keys"] = Field(
+        default="off",
+        description="Whom the API lets in: with off, all who reach it; with keys, who shows one that "
+        "`upscaled keys create` made.",
+    )
     host_names: str = Field(
         default="",
         description="Names with a dot, separated by commas, by which clients may call the API, such as "

@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from service import log
+from service.access.keys import Keyring
 from service.api import events, health, jobs, models, previews, problems, results, uploads
+from service.api.callers import caller_of
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.middleware.metering import Metering
@@ -25,6 +27,7 @@ from service.api.middleware.request_ids import RequestIds
 from service.api.middleware.sites import Sites
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
+from service.api.problems import problem_responses
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
@@ -44,7 +47,14 @@ Every error is `application/problem+json` with a stable `type`.
 
 def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Queue) -> FastAPI:
     catalogue = Catalogue(storage, {settings.default_video_model, settings.default_image_model})
-    services = Services(settings=settings, store=store, storage=storage, queue=queue, catalogue=catalogue)
+    services = Services(
+        settings=settings,
+        store=store,
+        storage=storage,
+        queue=queue,
+        catalogue=catalogue,
+        keyring=Keyring(storage),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -73,10 +83,13 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     for middleware in (Versions, Metering, RequestIds):  # the last is passed first
         app.add_middleware(middleware)
     problems.install(app)
-    for module in (uploads, jobs, events, previews, results, models, health):
-        app.include_router(module.router)
+    has_keys = settings.auth == "keys"
+    for module in (uploads, jobs, events, previews, results, models):
+        responses = problem_responses(401) if has_keys else None
+        app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
+    app.include_router(health.router)
     _add_page(app, settings)
-    describe(app)
+    describe(app, has_keys=has_keys)
     return app
 
 

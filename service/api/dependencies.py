@@ -9,6 +9,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from anyio import to_thread
 from fastapi import Depends, Request
 
+from service.access.keys import Keyring
 from service.api.catalogue import Catalogue
 from service.api.places import Places
 from service.jobs.store import JobStore
@@ -32,6 +33,7 @@ class Services:
     storage: Storage
     queue: Queue
     catalogue: Catalogue
+    keyring: Keyring
     uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
     followers: Places = field(default_factory=lambda: Places("jobs are being followed", FOLLOWERS_MAX))
     stopping: Event = field(default_factory=Event)  # set when the server is told to end

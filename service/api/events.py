@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from service.api.callers import UsedCaller
 from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.jobs import find, view
 from service.api.problems import problem_responses
@@ -51,8 +52,10 @@ RETRY_MS = 1000  # what a browser waits before it connects again
         **problem_responses(404, 503),
     },
 )
-async def follow_job(job_id: str, services: UsedServices, root: UsedRoot) -> StreamingResponse:
-    job = await in_thread(find, services, job_id)  # an unknown job is a 404, not an empty stream
+async def follow_job(
+    job_id: str, services: UsedServices, caller: UsedCaller, root: UsedRoot
+) -> StreamingResponse:
+    job = await in_thread(find, services, caller, job_id)  # an unknown job is a 404, not an empty stream
     services.followers.require_one()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.problems import problem_responses
 from service.errors import UnknownJob
@@ -22,6 +23,7 @@ router = APIRouter(tags=["jobs"])
 
 POLL_AFTER_S = 1  # progress is written at least once a second
 PAGE_JOBS_MAX = 100
+LOOKS_MAX = 50  # into the list of all jobs, for one page of a caller's own
 
 _EXAMPLE_ID = "06b4n2p8fgr5q3v7m1k0t9s4e2d6c8a0hjgu"
 
@@ -101,7 +103,7 @@ def view(job: Job, root: str) -> JobView:
     has_frames = job.state is JobState.SUCCEEDED or job.frames_done > 0
     here = f"{root}/jobs/{job.id}"
     return JobView(
-        **job.model_dump(exclude={"frames_done", "frames_total", "result_key", "options", "error"}),
+        **job.model_dump(exclude={"frames_done", "frames_total", "result_key", "owner", "options", "error"}),
         options=job.options,
         error=job.error,
         progress=Progress(frames_done=job.frames_done, frames_total=job.frames_total, ratio=ratio),
@@ -118,27 +120,30 @@ def view(job: Job, root: str) -> JobView:
 @router.get("/jobs", summary="List jobs, newest first", responses=problem_responses(422, 503))
 async def list_jobs(
     services: UsedServices,
+    caller: UsedCaller,
     root: UsedRoot,
     limit: Annotated[int, Query(ge=1, le=PAGE_JOBS_MAX)] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> JobPage:
-    jobs, following = await in_thread(services.store.list, limit, cursor)
+    jobs, following = await in_thread(_page, services, caller, limit, cursor)
     return JobPage(jobs=[view(job, root) for job in jobs], next=following)
 
 
 @router.get("/jobs/{job_id}", summary="Look at a job", responses=problem_responses(404, 503))
-async def get_job(job_id: str, response: Response, services: UsedServices, root: UsedRoot) -> JobView:
+async def get_job(
+    job_id: str, response: Response, services: UsedServices, caller: UsedCaller, root: UsedRoot
+) -> JobView:
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
-    job = await in_thread(find, services, job_id)
+    job = await in_thread(find, services, caller, job_id)
     if not job.state.is_terminal:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
     return view(job, root)
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=problem_responses(404, 503))
-async def cancel_job(job_id: str, services: UsedServices, root: UsedRoot) -> JobView:
+async def cancel_job(job_id: str, services: UsedServices, caller: UsedCaller, root: UsedRoot) -> JobView:
     """It frees the device at its next frame, its files go and its record stays; one that is over stays so."""
-    return view(await in_thread(_cancel, services, job_id), root)
+    return view(await in_thread(_cancel, services, caller, job_id), root)
 
 
 @router.delete(
@@ -147,29 +152,44 @@ async def cancel_job(job_id: str, services: UsedServices, root: UsedRoot) -> Job
     summary="Delete a job with all its files",
     responses=problem_responses(404, 503),
 )
-async def delete_job(job_id: str, services: UsedServices) -> None:
+async def delete_job(job_id: str, services: UsedServices, caller: UsedCaller) -> None:
     """No trace of it is left; one that is not over is cancelled first."""
-    await in_thread(_erase, services, job_id)
+    await in_thread(_erase, services, caller, job_id)
 
 
-def find(services: Services, job_id: str) -> Job:
-    """The job as the store has it; one that the store lost as its manifest has it. Raises UnknownJob."""
+def find(services: Services, caller: Caller, job_id: str) -> Job:
+    """The job as the store has it; one that the store lost as its manifest has it.
+
+    Raises UnknownJob, also for a job that is not the caller's.
+    """
     try:
-        return services.store.get(job_id)
+        job = services.store.get(job_id)
     except UnknownJob:
         if not is_job_id(job_id):
             raise
-        return manifest.load(services.storage, job_id).standing()
+        job = manifest.load(services.storage, job_id).standing()
+    return caller.require(job)
 
 
-def _cancel(services: Services, job_id: str) -> Job:
+def _page(services: Services, caller: Caller, limit: int, cursor: str | None) -> tuple[list[Job], str | None]:
+    """Jobs of the caller. Many of others in between make a page short that is not the last."""
+    found: list[Job] = []
+    for _ in range(LOOKS_MAX):
+        jobs, cursor = services.store.list(limit - len(found), cursor)
+        found += [job for job in jobs if caller.may_use(job)]
+        if len(found) == limit or cursor is None:
+            break
+    return found, cursor
+
+
+def _cancel(services: Services, caller: Caller, job_id: str) -> Job:
     """A job that ends in another way in this very moment keeps that end, and its result."""
-    job = find(services, job_id)
+    job = find(services, caller, job_id)
     if not job.state.is_terminal:
         return end(services.store, services.storage, job, JobEvent.CANCEL)
     clear(services.storage, job)  # an earlier try may have failed half-way
     return job
 
 
-def _erase(services: Services, job_id: str) -> None:
-    erase(services.store, services.storage, find(services, job_id))
+def _erase(services: Services, caller: Caller, job_id: str) -> None:
+    erase(services.store, services.storage, find(services, caller, job_id))

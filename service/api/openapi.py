@@ -18,13 +18,13 @@ _ANYWHERE = (HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR)  # statuses
 _GUESSED = "HTTPValidationError"  # FastAPI's own form of a 422, which we never send
 
 
-def describe(app: FastAPI) -> None:
-    """Let the document of `app` tell how we answer."""
+def describe(app: FastAPI, *, has_keys: bool) -> None:
+    """Let the document of `app` tell how we answer, and whether for a key."""
     found = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _put_right(found())
+            _put_right(found(), has_keys=has_keys)
         assert app.openapi_schema is not None, "FastAPI keeps what it found"
         return app.openapi_schema
 
@@ -35,13 +35,17 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _put_right(document: dict[str, Any]) -> None:
+def _put_right(document: dict[str, Any], *, has_keys: bool) -> None:
     schemas = document["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema()
     for name in (_GUESSED, "ValidationError"):
         schemas.pop(name, None)
+    if not has_keys:
+        del document["components"]["securitySchemes"]
     for path in document["paths"].values():
         for operation in path.values():
+            if not has_keys:
+                operation.pop("security", None)
             responses = operation["responses"]
             if _GUESSED in str(responses.get("422")):
                 del responses["422"]

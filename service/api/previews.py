@@ -7,6 +7,7 @@ import hashlib
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.callers import Caller, UsedCaller
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.jobs import find
@@ -36,9 +37,9 @@ MEDIA_TYPE = "image/jpeg"
     },
 )
 @router.head("/jobs/{job_id}/preview", include_in_schema=False)
-async def get_preview(job_id: str, request: Request, services: UsedServices) -> Response:
+async def get_preview(job_id: str, request: Request, services: UsedServices, caller: UsedCaller) -> Response:
     """It is renewed every few seconds while the job runs, and stays as long as the result."""
-    content = await in_thread(_read, services, job_id)
+    content = await in_thread(_read, services, caller, job_id)
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
     if names(request.headers.get("if-none-match"), etag):
@@ -48,8 +49,8 @@ async def get_preview(job_id: str, request: Request, services: UsedServices) -> 
     return Response(body, headers=headers, media_type=MEDIA_TYPE)
 
 
-def _read(services: Services, job_id: str) -> bytes:
-    job = find(services, job_id)
+def _read(services: Services, caller: Caller, job_id: str) -> bytes:
+    job = find(services, caller, job_id)
     if job.state is JobState.EXPIRED:
         raise ResultExpired("the result and its preview were removed", field="id", value=job_id)
     try:

@@ -65,8 +65,12 @@ class RangeNotSatisfiable(InputError):
     http_status = 416
 
     def __init__(self, size_bytes: int, value: str) -> None:
-        super().__init__(f"the result has {size_bytes} bytes", field="Range", value=value)
-        self.headers = {"Content-Range": f"bytes */{size_bytes}"}
+        super().__init__(
+            f"the result has {size_bytes} bytes",
+            field="Range",
+            value=value,
+            headers={"Content-Range": f"bytes */{size_bytes}"},
+        )
 
 
 class ForeignHost(InputError):
@@ -201,9 +205,8 @@ def problem_of(error: UpscaleError) -> Response:
             if error.retry
             else "Something broke in the service."
         )
-    headers = error.headers if isinstance(error, RangeNotSatisfiable) else None
     return problem_response(
-        error.code, error.http_status, detail, field=error.field, value=error.value, headers=headers
+        error.code, error.http_status, detail, field=error.field, value=error.value, headers=error.headers
     )
 
 

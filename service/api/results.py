@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
+from service.api.callers import Caller, UsedCaller
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.jobs import find
@@ -46,8 +47,8 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     responses={**_ANSWERS, **problem_responses(404, 409, 410, 416, 503)},
 )
 @router.head("/jobs/{job_id}/result", include_in_schema=False)
-async def get_result(job_id: str, request: Request, services: UsedServices) -> Response:
-    return await _send(request, services, await in_thread(_result, services, job_id))
+async def get_result(job_id: str, request: Request, services: UsedServices, caller: UsedCaller) -> Response:
+    return await _send(request, services, await in_thread(_result, services, caller, job_id))
 
 
 @router.get(
@@ -57,9 +58,9 @@ async def get_result(job_id: str, request: Request, services: UsedServices) -> R
     responses={**_ANSWERS, **problem_responses(404, 410, 416, 503)},
 )
 @router.head("/jobs/{job_id}/input", include_in_schema=False)
-async def get_input(job_id: str, request: Request, services: UsedServices) -> Response:
+async def get_input(job_id: str, request: Request, services: UsedServices, caller: UsedCaller) -> Response:
     """It stays as long as the result, to be compared with it."""
-    return await _send(request, services, await in_thread(_input, services, job_id))
+    return await _send(request, services, await in_thread(_input, services, caller, job_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,9 @@ async def _send(request: Request, services: Services, file: _File) -> Response:
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 
-def _result(services: Services, job_id: str) -> _File:
+def _result(services: Services, caller: Caller, job_id: str) -> _File:
     """Raises what fits when there is none."""
-    job = find(services, job_id)
+    job = find(services, caller, job_id)
     expired = ResultExpired("the result was removed", field="id", value=job_id)
     if job.state is JobState.EXPIRED:
         raise expired
@@ -130,8 +131,8 @@ def _result(services: Services, job_id: str) -> _File:
         raise expired from gone
 
 
-def _input(services: Services, job_id: str) -> _File:
-    job = find(services, job_id)
+def _input(services: Services, caller: Caller, job_id: str) -> _File:
+    job = find(services, caller, job_id)
     key = keys.input_key(job.id)
     try:
         return _File(key, services.storage.stat(key), name=job.filename or "upload", etag=f'"{job.sha256}"')

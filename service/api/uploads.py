@@ -16,11 +16,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service import metrics
+from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.intake import reading as intake
 from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
 from service.errors import (
+    IdempotencyConflict,
     InvalidOption,
     QueueFull,
     StorageFull,
@@ -100,7 +102,9 @@ _OPENAPI = {
         **problem_responses(400, 409, 413, 415, 422, 503, 507),
     },
 )
-async def upscale(request: Request, response: Response, services: UsedServices, root: UsedRoot) -> JobView:
+async def upscale(
+    request: Request, response: Response, services: UsedServices, caller: UsedCaller, root: UsedRoot
+) -> JobView:
     """Send the file and the options as one form; options may come before or after the file.
 
     The answer comes as soon as the job is safe. Poll its address, or listen to its events, until it has
@@ -122,15 +126,26 @@ async def upscale(request: Request, response: Response, services: UsedServices, 
             pixels_max=services.settings.pixels_max,
             check_model=services.catalogue.require,
         )
-        recorded = await in_thread(_record, services, job_id, received, idempotency_key)
+        try:
+            recorded = await in_thread(_record, services, caller, job_id, received, idempotency_key)
+        except IdempotencyConflict as error:
+            error.value = idempotency_key  # as its sender knows it
+            raise
     shown = view(recorded, root)
     response.headers["Location"] = shown.links.self
     response.headers["Retry-After"] = str(POLL_AFTER_S)
     return shown
 
 
-def _record(services: Services, job_id: str, received: intake.Received, idempotency_key: str | None) -> Job:
+def _record(
+    services: Services,
+    caller: Caller,
+    job_id: str,
+    received: intake.Received,
+    given_key: str | None,
+) -> Job:
     """Make the job durable and return it, or the one that the same key made before."""
+    idempotency_key = caller.idempotency_key(given_key)
     try:
         now = services.store.now()
         job = Job(
@@ -140,6 +155,7 @@ def _record(services: Services, job_id: str, received: intake.Received, idempote
             filename=received.filename,
             size_bytes=received.size_bytes,
             sha256=received.sha256,
+            owner=caller.owner,
             created_at=now,
             updated_at=now,
         )

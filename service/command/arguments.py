@@ -13,7 +13,10 @@ from pydantic import ValidationError
 from service.formats import CODECS, FORMATS, SCALES, SIZES, Format, format_of
 from service.jobs.model import Options
 
-GROUPS = {"models": "list the models, or import published weights"}
+GROUPS = {
+    "keys": "make, list or revoke the keys that callers of the API show",
+    "models": "list the models, or import published weights",
+}
 
 
 class UsageError(Exception):

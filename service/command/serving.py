@@ -1,9 +1,10 @@
-"""The commands of the service: `serve`, `models list`, and `submit`, which submitting.py has."""
+"""The commands of the service: `serve`, `models list`; `submit` and those of keys have their own modules."""
 
 import argparse
 import os
 from pathlib import Path
 
+from service.access import commands as keys
 from service.command import submitting
 from service.command.arguments import CommandFailed, Commands, UsageError
 from service.settings import Settings
@@ -19,6 +20,7 @@ def add(commands: Commands) -> None:
 
     submitting.add(commands)
     commands.add("models list", _list, help="what the storage offers")
+    keys.add(commands)
 
 
 def _serve(parsed: argparse.Namespace) -> int:

@@ -162,6 +162,7 @@ class Job(Record):
     filename: str  # as the sender named it; shown, never used as a path
     size_bytes: int
     sha256: str  # of the upload, hexadecimal
+    owner: str | None = None  # id of the key that made it; None where the service asks for no keys
     created_at: float
     updated_at: float
     frames_done: int = 0  # only grows

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service.jobs import keys
+from service.access.keys import create
+from service.jobs.keys import preview_key
 from service.jobs.store import Step
 from tests.service.api.harness import ListQueue, Service, running
 from tests.service.api.samples import begin, succeed
@@ -57,12 +58,13 @@ class Worker(ListQueue):
     def enqueue(self, job_id: str, step: Step) -> None:
         store, storage = self._service.store, self._service.storage
         begin(store, job_id)
-        storage.put(keys.preview_key(job_id), b"a frame")
+        storage.put(preview_key(job_id), b"a frame")
         succeed(store, storage, job_id, b"a film")
 
 
 def test_schemathesis_finds_nothing_that_the_document_does_not_say(service: Service, tmp_path: Path) -> None:
-    service.settings = service.settings.model_copy(update={"queue_max": 1000})
+    service.settings = service.settings.model_copy(update={"queue_max": 1000, "auth": "keys"})
+    key = create(service.storage, "schemathesis")
     service.queue = Worker(service)
     environment = {
         **os.environ,
@@ -70,9 +72,10 @@ def test_schemathesis_finds_nothing_that_the_document_does_not_say(service: Serv
         "SCHEMATHESIS_HOOKS": "tests.service.api.schemathesis.hooks",
     }
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", SCHEMATHESIS / "schemathesis.toml"]
+    header = ["--header", f"Authorization: Bearer {key}"]
     with running(service.app) as address:
         ran = subprocess.run(
-            [*command, "run", "--no-color", f"{address}/openapi.json"],
+            [*command, "run", "--no-color", *header, f"{address}/openapi.json"],
             cwd=tmp_path,  # where it leaves its cache
             env=environment,
             capture_output=True,
