@@ -10,13 +10,14 @@ from typing import Final, Literal, get_args
 
 from service.errors import InvalidOption
 
-MediaKind = Literal["video", "image"]  # of an input; its result is of the same
+MediaKind = Literal["video", "image", "animation"]  # of an input; an animation may become a video
 Scale = Literal[2, 3, 4]
 Size = Literal["1080p", "1440p", "4k", "8k"]
 Codec = Literal["h264", "hevc", "ffv1"]
 Container = Literal["mp4", "mkv"]
 PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-Format = Literal[Container, PictureFormat]
+AnimationFormat = Literal["gif", "webp", "png"]  # the last is APNG
+Format = Literal[Container, PictureFormat, AnimationFormat]
 
 SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
 SIZES: Final[Mapping[Size, tuple[int, int]]] = {  # the screens that these names stand for, lying
@@ -30,8 +31,10 @@ CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 FORMATS: Final[Mapping[MediaKind, tuple[Format, ...]]] = {
     "video": CONTAINERS,
     "image": get_args(PictureFormat),
+    "animation": (*get_args(AnimationFormat), *CONTAINERS),
 }
 PICTURES: Final = frozenset({*FORMATS["image"], "gif"})  # that are read; a still GIF becomes a PNG
+ANIMATIONS: Final[tuple[AnimationFormat, ...]] = get_args(AnimationFormat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,11 @@ HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {
     "mp4": frozenset({"h264", "hevc"}),  # FFmpeg would write FFV1 there too; players don't read it
     "mkv": frozenset(CODECS),
 }
-VIDEO_ONLY: Final = ("codec", "start", "duration")  # options that a picture has no use for
+NOT_FOR: Final[Mapping[MediaKind, tuple[str, ...]]] = {  # options that a kind of input has no use for
+    "video": (),
+    "image": ("codec", "start", "duration"),
+    "animation": ("start", "duration"),
+}
 
 # What names of files end in. Of two for one format, the first is the one we write.
 _SUFFIXES: Final[Mapping[str, Format]] = {
@@ -62,6 +69,7 @@ _SUFFIXES: Final[Mapping[str, Format]] = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".bmp": "bmp",
+    ".gif": "gif",
 }
 
 

@@ -37,7 +37,7 @@ async def list_models(services: UsedServices) -> ModelList:
 def _view(entry: Entry, settings: Settings) -> ModelView:
     default_for: list[MediaKind] = []
     if entry.name == settings.default_video_model:
-        default_for.append("video")
+        default_for += ["video", "animation"]
     if entry.name == settings.default_image_model:
         default_for.append("image")
     summary = entry.card.get("summary")

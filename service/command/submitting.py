@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from service.animated import is_animated, reader_of
 from service.command.arguments import (
     CommandFailed,
     Commands,
@@ -20,7 +21,7 @@ from service.command.arguments import (
     check_files,
     read_options,
 )
-from service.formats import CONTAINERS, HOLDS, VIDEO_ONLY, format_of
+from service.formats import CONTAINERS, HOLDS, NOT_FOR, format_of
 from service.jobs.model import Options
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 SERVER: Final = "http://127.0.0.1:8000"
 AT_ONCE: Final = 4  # files of a folder: some are sent or fetched while others are worked on
 # What a server reads and does not write becomes another format; of a video one that holds all it carries.
-BECOMES: Final = {".gif": ".png", ".mov": ".mkv", ".webm": ".mkv", ".avi": ".mkv"}
+BECOMES: Final = {
+    ".gif": ".png",  # a still one
+    ".mov": ".mkv",
+    ".webm": ".mkv",
+    ".avi": ".mkv",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ def tasks_of(source: Path, target: Path, options: Options) -> list[Task]:
     tasks: dict[Path, Task] = {}
     for path in sorted(source.rglob("*")):
         inside = path.relative_to(source)
-        suffix = _suffix_of_result(path.suffix, options)
+        suffix = _suffix_of_result(path, options)
         if suffix is None or any(part.startswith(".") for part in inside.parts) or not path.is_file():
             continue
         place = inside.with_suffix(suffix)
@@ -120,20 +126,27 @@ def how_to_go_on(tasks: Sequence[Task]) -> str:
     return f"stopped, but on the server it goes on: the same command waits for it and fetches it ({jobs})"
 
 
-def _suffix_of_result(suffix: str, options: Options) -> str | None:
+def _suffix_of_result(path: Path, options: Options) -> str | None:
     """None for what is no medium."""
-    suffix = BECOMES.get(suffix.lower(), suffix)
+    suffix = path.suffix if _is_moving_gif(path) else BECOMES.get(path.suffix.lower(), path.suffix)
     wanted = format_of(suffix)
     if wanted in CONTAINERS and options.codec is not None and options.codec not in HOLDS[wanted]:
         return ".mkv"
     return None if wanted is None else suffix
 
 
+def _is_moving_gif(path: Path) -> bool:
+    if path.suffix.lower() != ".gif" or not path.is_file():
+        return False
+    with reader_of(path) as read:
+        return is_animated("gif", read)
+
+
 def _fields(suffix: str, options: Options) -> dict[str, object]:
     """A folder may hold both kinds: pictures don't get what is for videos."""
     given = {**options.model_dump(exclude_unset=True), "format": format_of(suffix)}
     if given["format"] not in CONTAINERS:
-        given = {name: value for name, value in given.items() if name not in VIDEO_ONLY}
+        given = {name: value for name, value in given.items() if name not in NOT_FOR["image"]}
     return given
 
 

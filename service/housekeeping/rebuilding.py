@@ -83,7 +83,7 @@ def restore(store: JobStore, recorded: Manifest, found: Collection[str]) -> bool
     job = recorded.standing()
     if job.state.is_terminal:
         return store.restore(job, idempotency_key=recorded.idempotency_key)
-    plan = recorded.plan if job.kind == "video" else None  # a picture starts anew
+    plan = recorded.plan if job.kind != "image" else None  # a picture starts anew
     fences = [
         keys.segment_and_fence(key)[1]
         for key in found

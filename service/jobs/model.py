@@ -17,7 +17,7 @@ from service.errors import InvalidOption, UpscaleError
 from service.formats import (
     CONTAINERS,
     FORMATS,
-    VIDEO_ONLY,
+    NOT_FOR,
     Codec,
     Format,
     MediaKind,
@@ -77,7 +77,8 @@ class Options(Record):
     quality: int | None = Field(default=None, ge=1, le=100, description="1 to 100, larger is better.")
     format: Format | None = Field(
         default=None,
-        description="Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture.",
+        description="Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture; gif,"
+        " webp, png (APNG), mp4 or mkv for an animation.",
     )
     start: float | None = Field(default=None, ge=0, description="Of a video: second to start at.")
     duration: float | None = Field(
@@ -90,11 +91,13 @@ class Options(Record):
         what   the input in words, where it is no single file
         """
         self._check_one_size(kind)
-        what = what or {"video": "a video", "image": "a picture"}[kind]
-        if kind == "image":
-            for name in VIDEO_ONLY:
-                if (value := getattr(self, name)) is not None:
-                    raise InvalidOption(f"{name} is for videos, this is {what}", field=name, value=value)
+        what = what or {"video": "a video", "image": "a picture", "animation": "an animation"}[kind]
+        for name in NOT_FOR[kind]:
+            if (value := getattr(self, name)) is not None:
+                raise InvalidOption(f"{name} is for videos, this is {what}", field=name, value=value)
+        if kind == "animation" and self.codec is not None and self.format not in CONTAINERS:
+            message = "codec is for videos; an animation becomes one by format=mp4 or mkv"
+            raise InvalidOption(message, field="codec", value=self.codec)
         if self.format is None:
             return
         if self.format not in FORMATS[kind]:

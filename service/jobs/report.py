@@ -57,6 +57,8 @@ class Report(TypedDict, total=False):
     wall_s: Annotated[float, Field(description="Seconds from the upload to the result.")]
     frames_per_s: float | None
     codec: Annotated[str, Field(description="Of a video.")]
+    plays: Annotated[int, Field(description="Of an animated picture: how often it is shown, 0 for ever.")]
+    transparent: Annotated[bool, Field(description="Of an animated picture.")]
     pixel_aspect: Annotated[str, Field(description="Of a video: a fraction, such as 16/15.")]
     rotation: Annotated[int, Field(description="Of a video: degrees.")]
     colour: Annotated[dict[str, int], Field(description="Of a video: the tags written, by FFmpeg's numbers.")]

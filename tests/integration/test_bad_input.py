@@ -47,10 +47,10 @@ def zero_frames(folder: Path) -> bytes:
     return (folder / "none.mkv").read_bytes()
 
 
-def animation(_: Path) -> bytes:
+def pages(_: Path) -> bytes:
     out = io.BytesIO()
-    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
-    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:])
+    found = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    found[0].save(out, "TIFF", save_all=True, append_images=found[1:])
     return out.getvalue()
 
 
@@ -82,7 +82,7 @@ FAILED: dict[str, tuple[Callable[[Path], bytes], str, dict[str, str], str]] = {
     "zero frames": (zero_frames, "clip.mkv", {}, "broken_media"),
     "giant video": (giant, "clip.avi", {}, "frame_too_large"),
     "ten hours": (ten_hours, "clip.mkv", {}, "too_long"),
-    "animation": (animation, "a.gif", {}, "unsupported_media"),
+    "pages": (pages, "a.tif", {}, "unsupported_media"),
     "start after the end": (clip, "clip.mp4", {"start": "60"}, "invalid_option"),
     "a picture with a codec": (lambda _: _png(), "a.png", {"codec": "h264"}, "invalid_option"),
     "a video too small for the size": (clip, "clip.mp4", {"size": "1080p"}, "invalid_option"),

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from model_core.config import SCALE
 from worker.frames import Planes
+
+
+def enlarged_alpha(alpha: Planes, size: tuple[int, int]) -> Planes:
+    """(h, w) at that width and height; by bicubic, since a network would draw on what is even."""
+    height, width = alpha.shape
+    high = cv2.resize(alpha, (width * SCALE, height * SCALE), interpolation=cv2.INTER_CUBIC)
+    return reduced(np.asarray(high, dtype=np.uint8), size)
 
 
 def reduced(high: Planes, size: tuple[int, int]) -> Planes:

@@ -12,17 +12,19 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from service import metrics
-from service.formats import Container
+from service.formats import ANIMATIONS, Container
 from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.states import JobEvent
 from service.jobs.store import segment_step
+from worker.engine.reducing import enlarged_alpha
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, LeaseLost, patiently
 from worker.job.plan import encoding_of
 from worker.job.report import describe
 from worker.job.reuse import reused
+from worker.media.animation.writing import assemble as animate
 from worker.media.types import Source, Timeline
 from worker.media.writing import join
 
@@ -81,13 +83,16 @@ def _join(
 ) -> dict[str, Any]:
     plan = found.plan
     assert plan is not None
+    if plan.container in ANIMATIONS:
+        return _animate(context, held, found, parts, target)
     container: Container = "mkv" if plan.container == "mkv" else "mp4"
     options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
     timeline = Timeline.from_json(plan.timeline)
     with context.inputs.open(found.job.id, on_chunk=held.proceed) as path:
         joined = join.assemble(
             parts,
-            source_path=path,
+            # An animation has no streams beside its picture, and FFmpeg is not to open it.
+            source_path=parts[0] if plan.kind == "animation" else path,
             source=source,
             timeline=timeline,
             encoding=encoding,
@@ -105,6 +110,37 @@ def _join(
         "colour": encoding.written_colour.to_json(),
         "timestamp_difference_s": float(joined.difference_s_max),
         **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
+    }
+
+
+def _animate(
+    context: WorkerContext, held: Held, found: Manifest, parts: list[Path], target: Path
+) -> dict[str, Any]:
+    plan = found.plan
+    assert plan is not None
+    source, timeline, encoding = (
+        Source.from_json(plan.source),
+        Timeline.from_json(plan.timeline),
+        encoding_of(found),
+    )
+    with context.inputs.open(found.job.id, on_chunk=held.proceed) as path:
+        animate(
+            parts,
+            source_path=path,
+            source=source,
+            timeline=timeline,
+            size=(encoding.width, encoding.height),
+            kind=plan.container,
+            quality=found.job.options.quality,
+            enlarge_alpha=enlarged_alpha,
+            out=target,
+            on_frame=held.proceed,
+        )
+    return {
+        "frames_out": timeline.frame_count,
+        "frames_reused": len(reused(timeline)),
+        "plays": source.plays,
+        "transparent": source.pix_fmt == "rgba",
     }
 
 

@@ -9,10 +9,6 @@ version that its predecessor pinned, and without taking the job's state back. No
 from pathlib import Path
 from typing import Final
 
-import cv2
-import numpy as np
-
-from model_core.config import SCALE
 from service import metrics
 from service.formats import suffix_of
 from service.jobs import keys, manifest
@@ -21,7 +17,7 @@ from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job
 from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
-from worker.engine.reducing import reduced
+from worker.engine.reducing import enlarged_alpha, reduced
 from worker.engine.stream import StreamClosed
 from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext
@@ -106,13 +102,9 @@ def _plan(low: Picture, job: Job, model: Served) -> Plan:
 
 
 def _enlarged(held: Held, engine: Engine, low: Picture, size: tuple[int, int]) -> Picture:
-    """Its colours by the network, its transparency by bicubic: a network would draw on what is even."""
+    """Its colours by the network, its transparency by bicubic."""
     rgb = reduced(_enlarge(held, engine, low.rgb), size)
-    if low.alpha is None:
-        return low.with_pixels(rgb, None)
-    height, width = low.alpha.shape
-    alpha = cv2.resize(low.alpha, (width * SCALE, height * SCALE), interpolation=cv2.INTER_CUBIC)
-    return low.with_pixels(rgb, reduced(np.asarray(alpha, dtype=np.uint8), size))
+    return low.with_pixels(rgb, None if low.alpha is None else enlarged_alpha(low.alpha, size))
 
 
 def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:

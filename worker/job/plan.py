@@ -5,12 +5,12 @@ places to seek to, segments, model version, backend, precision, codec and contai
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.errors import NotMedia, TooLong
-from service.formats import CODEC_DEFAULT, CONTAINERS
+from service.formats import ANIMATIONS, CODEC_DEFAULT, CONTAINERS
 from service.jobs import manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Options
@@ -18,7 +18,10 @@ from service.jobs.states import JobEvent
 from service.settings import Settings
 from worker.job.context import WorkerContext
 from worker.job.held import Held
+from worker.media.animation.reading import look_through
+from worker.media.animation.writing import check_output
 from worker.media.colour import encodable
+from worker.media.reading.container import sniff
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
@@ -47,8 +50,9 @@ def plan(context: WorkerContext, held: Held) -> None:
 
 def _make(context: WorkerContext, held: Held, found: Manifest) -> Plan:
     found.job.options.check_fit(found.job.kind)
+    look = _plan_animation if found.job.kind == "animation" else _plan_video
     with context.inputs.open(found.job.id, on_chunk=held.proceed) as path, held.timed("plan"):
-        return _plan(context, held, path, found.job.options)
+        return look(context, held, path, found.job.options)
 
 
 def cut_segments(frame_count: int, cuts: Iterable[int], *, frames_max: int) -> tuple[Segment, ...]:
@@ -73,15 +77,74 @@ def encoding_of(found: Manifest) -> Encoding:
     return _encoding(Source.from_json(found.plan.source), found.job.options)
 
 
-def _plan(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
-    settings = context.settings
-    limits = Limits(pixels_max=settings.pixels_max, duration_s_max=settings.duration_s_max)
+def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
+    limits = _limits(context.settings)
     source = probe(path, limits=limits)
     if source.kind != "video":
         raise NotMedia("the file's signature says video, its content does not", field="file")
     encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
     wanted = options.format if options.format in CONTAINERS else None
     container, reasons = choose_container(source, wanted, codec=encoding.codec)
+    timeline = scan(
+        path,
+        source,
+        limits=limits,
+        start_s=options.start,
+        duration_s=options.duration,
+        on_frame=_counting(context.settings, held),
+    )
+    return _planned(context, source, timeline, options, container=container, notices=reasons)
+
+
+def _plan_animation(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
+    kind = sniff(path)
+    container = _container_of_animation(kind, options)
+    is_video = container in CONTAINERS
+    source, timeline = look_through(
+        path,
+        kind,
+        limits=_limits(context.settings),
+        is_laid_on_white=is_video,
+        on_frame=_counting(context.settings, held),
+    )
+    encoding = _encoding(source, options)
+    notices = check_output(container, source, encoding.width, encoding.height)
+    return _planned(context, source, timeline, options, container=container, notices=notices)
+
+
+def _container_of_animation(kind: str, options: Options) -> str:
+    """The format of the result, of which the input's own is the default."""
+    return options.format or kind
+
+
+def _planned(
+    context: WorkerContext,
+    source: Source,
+    timeline: Timeline,
+    options: Options,
+    *,
+    container: str,
+    notices: Sequence[str],
+) -> Plan:
+    frames_max = _segment_frames_max(context.settings, timeline)
+    return Plan(
+        kind=source.kind,
+        source=source.to_json(),
+        timeline=timeline.to_json(),
+        segments=cut_segments(timeline.frame_count, timeline.cuts, frames_max=frames_max),
+        codec=_encoding(source, options).codec,
+        container=container,
+        notices=(*source.notices, *timeline.notices, *notices),
+        **_pin(context, options.model or context.settings.default_video_model),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(pixels_max=settings.pixels_max, duration_s_max=settings.duration_s_max)
+
+
+def _counting(settings: Settings, held: Held) -> Callable[[int], None]:
+    """What a pass over all frames tells how many there were."""
 
     def on_frame(frame_count: int) -> None:
         held.proceed()
@@ -89,26 +152,7 @@ def _plan(context: WorkerContext, held: Held, path: Path, options: Options) -> P
             message = f"the video has more than {settings.frames_max} frames"
             raise TooLong(message, field="frames", value=settings.frames_max)
 
-    timeline = scan(
-        path,
-        source,
-        limits=limits,
-        start_s=options.start,
-        duration_s=options.duration,
-        on_frame=on_frame,
-    )
-    return Plan(
-        kind="video",
-        source=source.to_json(),
-        timeline=timeline.to_json(),
-        segments=cut_segments(
-            timeline.frame_count, timeline.cuts, frames_max=_segment_frames_max(settings, timeline)
-        ),
-        codec=encoding.codec,
-        container=container,
-        notices=(*source.notices, *timeline.notices, *reasons),
-        **_pin(context, options.model or settings.default_video_model),
-    )
+    return on_frame
 
 
 def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
@@ -123,7 +167,11 @@ def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
 
 
 def _encoding(source: Source, options: Options) -> Encoding:
-    codec = options.codec or CODEC_DEFAULT
+    # The frames of an animated picture are joined from lossless parts.
+    is_picture = (
+        source.kind == "animation" and _container_of_animation(source.container, options) in ANIMATIONS
+    )
+    codec = "ffv1" if is_picture else options.codec or CODEC_DEFAULT
     width, height = target_size(
         (source.width, source.height),
         options.size_wanted,

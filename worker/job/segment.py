@@ -8,19 +8,21 @@ worker or another, gives the same frames. A frame that equals the one before is 
 
 import logging
 import secrets
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from service import metrics
 from service.errors import OutputInvalid
+from service.formats import CONTAINERS
 from service.jobs import keys, manifest
-from service.jobs.manifest import Manifest, Segment
+from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
 from worker.engine.engine import Engine
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
-from worker.frames import HighFrame
+from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext
 from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
@@ -28,7 +30,8 @@ from worker.job.held import Held, LeaseLost, patiently
 from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
 from worker.job.reuse import last_computed, reused
-from worker.media.reading.decode import decode
+from worker.media.animation import reading as animation
+from worker.media.reading import decode as video
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
 from worker.media.writing.images import Picture
@@ -60,7 +63,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
         repeats = reused(timeline)
         feeder = Feeder(
             stream,
-            decode(path, source, timeline, chain[0].frame_start, chain[-1].frame_stop),
+            _decode(path, plan, chain[0].frame_start, chain[-1].frame_stop),
             start=chain[0].frame_start,
             kept={last_computed(segment.frame_stop - 1, repeats) for segment in chain[:-1]},
             repeats=repeats,
@@ -167,6 +170,14 @@ class _ChainWork:
 
     def _is_in_engine(self) -> bool:
         return self._engine.advances(self._stream)
+
+
+def _decode(path: Path, plan: Plan, start: int, stop: int) -> Generator[LowFrame]:
+    """Frames [start, stop) for the network. Exhaust it or close it: it holds the file open."""
+    source = Source.from_json(plan.source)
+    if plan.kind == "animation":
+        return animation.decode(path, source, start, stop, is_laid_on_white=plan.container in CONTAINERS)
+    return video.decode(path, source, Timeline.from_json(plan.timeline), start, stop)
 
 
 def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:

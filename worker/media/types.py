@@ -98,6 +98,7 @@ class Source(_Json):
     subtitles: tuple[StreamInfo, ...] = ()
     others: tuple[StreamInfo, ...] = ()  # attachments, data, attached pictures, further video streams
     chapters: tuple[Chapter, ...] = ()
+    plays: int = 1  # of an animation: how often it is shown in all, 0 for ever
     tags: dict[str, str] | None = None  # of the container: title, artist, creation_time, ...
     notices: tuple[str, ...] = ()  # what the owner should know; each is a sentence
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.animated import is_animated, reader_of
 from service.formats import PICTURES, MediaKind
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
@@ -90,7 +91,7 @@ def upscale(
 
 def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     """What the API does with an upload."""
-    kind: MediaKind = "image" if sniff(source) in PICTURES else "video"
+    kind = _kind_of(source)
     with source.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     now = time.time()
@@ -107,6 +108,14 @@ def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     context.storage.put_file(keys.input_key(job.id), source)
     manifest.save(context.storage, Manifest(job=job))
     return context.store.create(job)
+
+
+def _kind_of(source: Path) -> MediaKind:
+    sniffed = sniff(source)
+    if sniffed not in PICTURES:
+        return "video"
+    with reader_of(source) as read:
+        return "animation" if is_animated(sniffed, read) else "image"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from anyio import CancelScope
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from service.animated import is_animated
 from service.api.dependencies import in_thread
 from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
 from service.api.intake.signatures import SNIFF_BYTES, Kind, picture_size, sniff
@@ -90,14 +91,15 @@ async def receive(
         form.finish()
         await in_thread(form.flush, writer)
         await in_thread(writer.commit)
-        await in_thread(_check_picture_size, storage, key, form, pixels_max)
+        kind = await in_thread(_media_kind, storage, key, form, pixels_max)
+        form.options.check_fit(kind)
     except BaseException:
         # Shielded: a server that shuts down cancels us, and must not leave half an upload.
         with CancelScope(shield=True), suppress(StorageUnavailable):
             await in_thread(writer.abort)
             await in_thread(storage.delete, key)
         raise
-    return form.received()
+    return form.received(kind)
 
 
 class _Form:
@@ -161,7 +163,6 @@ class _Form:
     def finish(self) -> None:
         if self._filename is None:
             raise EmptyUpload("the form has no file; send one in the field `file`", field="file")
-        self._chosen().check_fit(self._job_kind())
 
     def flush(self, writer: Writer) -> None:
         """Write and digest what has gathered; blocks, so it runs in a thread."""
@@ -170,21 +171,19 @@ class _Form:
         self._digest.update(data)
         writer.write(data)
 
-    def received(self) -> Received:
+    def received(self, kind: MediaKind) -> Received:
         assert self._filename is not None
         return Received(
-            kind=self._job_kind(),
+            kind=kind,
             filename=self._filename,
             size_bytes=self._size_bytes,
             sha256=self._digest.hexdigest(),
-            options=self._chosen(),
+            options=self.options,
         )
 
-    def _chosen(self) -> Options:
+    @property
+    def options(self) -> Options:
         return Options.model_validate(self._options)
-
-    def _job_kind(self) -> MediaKind:
-        return "image" if self.kind in PICTURES else "video"
 
     def _know_kind(self) -> None:
         self.kind = sniff(bytes(self._head))
@@ -235,16 +234,19 @@ def _option(name: str, raw: bytes) -> Any:
         raise InvalidOption(f"{name}: {detail[0].lower()}{detail[1:]}", field=name, value=text) from error
 
 
-def _check_picture_size(storage: Storage, key: str, form: _Form, pixels_max: int) -> None:
+def _media_kind(storage: Storage, key: str, form: _Form, pixels_max: int) -> MediaKind:
+    """What kind of job the stored file makes; refuses a picture that says it is too large."""
     if form.kind not in PICTURES:
-        return
+        return "video"
     assert form.kind is not None
-    size = picture_size(form.kind, _HeaderReader(storage, key).read)
+    read = _HeaderReader(storage, key).read
+    size = picture_size(form.kind, read)
     if size is not None and size[0] * size[1] > pixels_max:
         shown = f"{size[0]}x{size[1]}"
         raise FrameTooLarge(
             f"the picture is {shown}, more than {pixels_max} pixels", field="file", value=shown
         )
+    return "animation" if is_animated(form.kind, read) else "image"
 
 
 class _HeaderReader:

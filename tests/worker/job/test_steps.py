@@ -230,7 +230,7 @@ def test_a_plan_that_the_store_lost_stands(
     planned = manifest.load(context.storage, job_id).plan
     store = MemoryStore(lease_s=15, attempts_max=2)
     store.create(context.store.get(job_id).model_copy(update={"state": JobState.QUEUED, "frames_done": 0}))
-    monkeypatch.setattr(plan, "_plan", lambda *_: pytest.fail("planned again"))
+    monkeypatch.setattr(plan, "_make", lambda *_: pytest.fail("planned again"))
     again = replace(context, store=store)
     steps.run(again, job_id, "plan")
     assert drain_queue(again, job_id).state is JobState.SUCCEEDED

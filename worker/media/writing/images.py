@@ -63,7 +63,7 @@ def read_image(path: Path, *, pixels_max: int) -> Picture:
     sniffed = sniff(path)
     if sniffed not in PICTURES:
         raise UnsupportedMedia("a video is not a picture", field="file", value=sniffed)
-    with _damage_is_broken_media(sniffed), Image.open(path, formats=[sniffed.upper()]) as image:
+    with damage_is_broken_media(sniffed), Image.open(path, formats=[sniffed.upper()]) as image:
         _check_size(image, pixels_max)
         notices = _check_kind(image, sniffed)
         deep = _is_deep(image)
@@ -79,7 +79,7 @@ def read_image(path: Path, *, pixels_max: int) -> Picture:
     if sniffed == "gif":
         notices.append("a still GIF is written as PNG")
     return Picture(
-        rgb=rgb if alpha is None else _colour_invisible(rgb, alpha),
+        rgb=rgb if alpha is None else colour_invisible(rgb, alpha),
         alpha=alpha,
         is_grey=is_grey,
         icc=icc,
@@ -145,7 +145,7 @@ def check_output(kind: str, width: int, height: int) -> None:
 
 
 @contextmanager
-def _damage_is_broken_media(sniffed: str) -> Iterator[None]:
+def damage_is_broken_media(sniffed: str) -> Iterator[None]:
     """Pillow tells of damage by many types; these are what its readers raise on mangled files."""
     try:
         yield
@@ -223,7 +223,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return converted
 
 
-def _colour_invisible(rgb: Planes, alpha: Planes) -> Planes:
+def colour_invisible(rgb: Planes, alpha: Planes) -> Planes:
     """Give fully transparent pixels the colour of the nearest visible one.
 
     Editors leave black there, and enlarging would draw it as a dark rim around what is visible.
