@@ -52,8 +52,7 @@ class Fitting:
                 raise
             log.warning("memory_ran_out", extra={"reason": str(error), "frames": len(items)})
         # Out of the handler, whose traceback keeps what was allocated.
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         height, width = shape
         if len(items) > 1:
             self._batch_pixels_max = len(items) * height * width // 2
