@@ -79,7 +79,7 @@ export class JobCard extends HTMLElement {
 
   #size() {
     const {frames_total: frames} = this.#job.progress;
-    return [bytes(this.#job.size_bytes), ...(this.#job.kind === "video" && frames ? [`${frames} frames`] : [])].join(", ");
+    return [bytes(this.#job.size_bytes), ...(this.#job.kind !== "image" && frames ? [`${frames} frames`] : [])].join(", ");
   }
 
   #rate() {
@@ -99,7 +99,7 @@ export class JobCard extends HTMLElement {
   /** Look at most every PREVIEW_MS, and go on showing the old frame where there is no new one. */
   #preview(isLast) {
     const {kind, links} = this.#job, now = performance.now(), shown = this.#one(".shown");
-    const isDue = isLast ? this.#previewAt < Infinity : kind === "video" && now - this.#previewAt >= PREVIEW_MS;
+    const isDue = isLast ? this.#previewAt < Infinity : kind !== "image" && now - this.#previewAt >= PREVIEW_MS;
     if (!links.preview || !isDue || this.#one("before-after")) return;
     this.#previewAt = isLast ? Infinity : now;
     const next = Object.assign(new Image(), {className: "preview", alt: "The frame finished last"});
