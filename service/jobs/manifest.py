@@ -82,8 +82,14 @@ class Manifest(Record):
         """The job as far as the manifest knows: what has a plan goes on running from it."""
         if self.job.state.is_terminal:
             return self.job
-        state = JobState.QUEUED if self.plan is None else JobState.RUNNING
-        return self.job.model_copy(update={"state": state, "frames_done": 0})
+        if self.plan is None:
+            return self.job.model_copy(update={"state": JobState.QUEUED, "frames_done": 0})
+        planned = {
+            "frames_total": self.plan.frame_count,
+            "model": self.plan.model,
+            "version": self.plan.version,
+        }
+        return self.job.model_copy(update={"state": JobState.RUNNING, "frames_done": 0, **planned})
 
 
 def save(storage: Storage, manifest: Manifest) -> None:

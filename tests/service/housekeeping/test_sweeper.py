@@ -88,7 +88,8 @@ class Place:
         if plan is not None:
             self.store.set_segments(job.id, plan.segments)
             self.store.transition(job.id, JobEvent.PLANNING_STARTED)
-            self.store.transition(job.id, JobEvent.PLANNED)
+            told = {"frames_total": plan.frame_count, "model": plan.model, "version": plan.version}
+            self.store.transition(job.id, JobEvent.PLANNED, **told)
         return job.id
 
     def end(self, job_id, event, **changes):
