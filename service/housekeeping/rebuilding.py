@@ -1,4 +1,7 @@
-"""Rebuilding: the store from the manifests and the names of parts; uploads that were never accepted go."""
+"""Rebuilding: the store from the manifests and the names of parts.
+
+What nobody needs goes: uploads that were never accepted, and what late workers left behind jobs that have ended.
+"""
 
 import logging
 from collections.abc import Collection
@@ -23,7 +26,7 @@ UNACCEPTED_S: Final = 86400.0  # the slowest upload we wait for: 2 GiB at 200 kb
 
 
 def rebuild(store: JobStore, storage: Storage) -> bool:
-    """Restore jobs that have a manifest and are not in the store; drop uploads never accepted.
+    """Restore jobs that have a manifest and are not in the store; drop what is nobody's.
 
     Returns whether all went well; only then the store is complete.
     """
@@ -43,7 +46,10 @@ def rebuild(store: JobStore, storage: Storage) -> bool:
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:
     known = _known(store, job_id)
-    if known is not None and (known.state.is_terminal or keys.ended_key(job_id) not in found):
+    if known is not None and keys.ended_key(job_id) not in found:
+        return
+    if known is not None and known.state.is_terminal:
+        _clear_late(storage, known, found)
         return
     try:
         recorded = manifest.load(storage, job_id)
@@ -58,6 +64,14 @@ def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[s
         return
     metrics.SWEEPER_ACTIONS.labels("restore").inc()
     log.warning("job_restored", extra={"job": job_id, "state": store.get(job_id).state.value})
+
+
+def _clear_late(storage: Storage, job: Job, found: Collection[str]) -> None:
+    """A worker that is told of the end only when it marks its part done has stored it by then."""
+    if not all(ending.keeps(job, key) for key in found):
+        ending.clear(storage, job)
+        metrics.SWEEPER_ACTIONS.labels("clear").inc()
+        log.info("late_objects_cleared", extra={"job": job.id})
 
 
 def _discard_unaccepted(store: JobStore, storage: Storage, job_id: str) -> None:

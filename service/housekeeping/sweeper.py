@@ -5,6 +5,7 @@ election, because doing any of this twice is harmless.
     expire     results whose time is over, and what is left of jobs that failed or were cancelled as long ago
     rebuild    the store from the manifests, after it lost something
     discard    uploads that were never accepted
+    clear      what late workers left behind jobs that have ended
 
 It never touches running work: a step under a lease is not looked at. Steps are delivered again by a loop of
 their own, so that nothing the storage does, or takes its time for, holds them up.

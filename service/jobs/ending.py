@@ -5,7 +5,7 @@ succeeds, another that fails and an owner who cancels, the first to write the ma
 others are told. Start reading at `end`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
@@ -13,6 +13,8 @@ from service.jobs.model import Job
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import JobStore
 from service.objects.base import Storage
+
+_WITHOUT_FILES: Final = frozenset({JobState.CANCELLED, JobState.EXPIRED})
 
 
 def end(store: JobStore, storage: Storage, job: Job, event: JobEvent, **changes: Any) -> Job:
@@ -44,14 +46,22 @@ def conclude(store: JobStore, storage: Storage, recorded: Manifest) -> Job:
 
 def clear(storage: Storage, job: Job) -> None:
     """Remove what a job that has ended does not need: of a cancelled or expired one all but its manifest."""
-    if job.state in (JobState.CANCELLED, JobState.EXPIRED):
+    if job.state in _WITHOUT_FILES:
         for key in storage.list(keys.job_prefix(job.id)):
-            if key not in (keys.manifest_key(job.id), keys.ended_key(job.id)):
+            if not keeps(job, key):
                 storage.delete(key)
         return
     storage.delete(keys.planned_key(job.id))  # the end holds the plan too
     storage.delete_prefix(keys.parts_prefix(job.id))
     storage.delete_prefix(keys.states_prefix(job.id))
     for key in storage.list(keys.results_prefix(job.id)):
-        if key != job.result_key:
+        if not keeps(job, key):
             storage.delete(key)
+
+
+def keeps(job: Job, key: str) -> bool:
+    """Whether a job that has ended needs this object of its own; a late worker may have left others."""
+    if key in (keys.manifest_key(job.id), keys.ended_key(job.id)):
+        return True
+    files = (keys.input_key(job.id), keys.preview_key(job.id), job.result_key)
+    return job.state not in _WITHOUT_FILES and key in files

@@ -313,6 +313,27 @@ def test_a_single_lost_job_is_found_by_the_next_housekeeping(place):
     assert place.store.get(job_id).state is JobState.QUEUED
 
 
+@pytest.mark.parametrize("event", [JobEvent.CANCEL, JobEvent.FAIL, JobEvent.SUCCEED])
+def test_what_a_late_worker_left_behind_an_ended_job_goes(place, event):
+    job_id = place.accept(plan=PLAN)
+    result = keys.result_key(job_id, 2, "mp4")
+    if event is JobEvent.SUCCEED:
+        place.store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
+        place.storage.put(result, b"result")
+    changes = {"result_key": result} if event is JobEvent.SUCCEED else {}
+    end(place.store, place.storage, place.store.get(job_id), event, **changes)
+    kept = place.names()
+    for late in (
+        keys.part_key(job_id, 1, 1),
+        keys.state_key(job_id, 1, 1),
+        keys.result_key(job_id, 1, "mp4"),
+        keys.planned_key(job_id),
+    ):
+        place.storage.put(late, b"late")
+    place.sweeper.rebuild()
+    assert place.names() == kept
+
+
 def test_a_manifest_nobody_can_read_does_not_stop_the_others(place, caplog):
     broken, whole = place.accept(), place.accept()
     place.storage.put(keys.manifest_key(broken), b"{")
