@@ -27,13 +27,15 @@ from service.errors import (
     QueueFull,
     StorageFull,
     StoreFull,
+    StoreUnavailable,
     TransientError,
     UploadTooLarge,
 )
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job, Options, new_job_id
-from service.jobs.store import PLAN
+from service.jobs.states import JobEvent
+from service.jobs.store import PLAN, JobStore
 from service.queue import dispatch
 
 log = logging.getLogger(__name__)
@@ -147,6 +149,8 @@ def _record(
     """Make the job durable and return it, or the one that the same key made before."""
     idempotency_key = caller.idempotency_key(given_key)
     try:
+        if idempotency_key is not None:
+            _require_complete(services.store)
         now = services.store.now()
         job = Job(
             id=job_id,
@@ -166,12 +170,13 @@ def _record(
         raise
     try:
         recorded = services.store.create(job, idempotency_key=idempotency_key)
+        if idempotency_key is not None and recorded.id == job_id:
+            _require_complete(services.store)
     except BaseException:
-        _take_back(services, job_id)
+        _take_back(services, job)
         raise
     if recorded.id != job_id:  # the key was used before
-        with suppress(TransientError):
-            manifest.forget(services.storage, job_id)
+        _remove(services, job)
         return recorded
     metrics.UPLOAD_BYTES.inc(job.size_bytes)
     log.info("job_accepted", extra={"job": job_id, "size_bytes": job.size_bytes, "kind": job.kind})
@@ -182,17 +187,36 @@ def _record(
     return recorded
 
 
-def _take_back(services: Services, job_id: str) -> None:
+def _require_complete(store: JobStore) -> None:
+    """A store that lost what it had may have known the key as that of another job, which comes back with it.
+
+    Asked before anything is written, and when the job is made: it may have lost all in between.
+    """
+    if not store.is_complete():
+        raise StoreUnavailable("The job store is being rebuilt; try again.")
+
+
+def _take_back(services: Services, job: Job) -> None:
     """The client hears an error, so nothing may be left that would become a job behind its back.
 
     While the store does not answer, the job may have been made there, and its key may give it to the client's
     next try: then its bytes stay, and it is a job like any other.
     """
     try:
-        services.store.delete(job_id)
-        manifest.forget(services.storage, job_id)
+        services.store.delete(job.id)
     except TransientError as error:
-        log.warning("upload_left", extra={"job": job_id, "reason": str(error)})
+        log.warning("upload_left", extra={"job": job.id, "reason": str(error)})
+    else:
+        _remove(services, job)
+
+
+def _remove(services: Services, job: Job) -> None:
+    """First over, then gone: a manifest that can't be removed would be restored as a job that goes on."""
+    try:
+        manifest.settle_end(services.storage, job.after(JobEvent.CANCEL, at=job.created_at))
+        manifest.forget(services.storage, job.id)
+    except TransientError as error:
+        log.warning("upload_not_removed", extra={"job": job.id, "reason": str(error)})
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -1,6 +1,6 @@
 """Rebuilding: the store from the manifests and the names of parts.
 
-What nobody needs goes: uploads that were never accepted, and what late workers left behind jobs that have ended.
+What nobody needs goes: uploads that were never accepted, and what late workers left behind jobs that ended.
 """
 
 import logging
@@ -28,9 +28,9 @@ UNACCEPTED_S: Final = 86400.0  # the slowest upload we wait for: 2 GiB at 200 kb
 def rebuild(store: JobStore, storage: Storage) -> bool:
     """Restore jobs that have a manifest and are not in the store; drop what is nobody's.
 
-    Returns whether all went well; only then the store is complete.
+    Returns whether all went well. The store is complete when all jobs are in it.
     """
-    is_complete = True
+    has_gone_well = is_complete = True
     names = storage.list(keys.JOBS_PREFIX)
     for job_id, group in groupby(names, key=lambda key: key.removeprefix(keys.JOBS_PREFIX).split("/")[0]):
         found = set(group)
@@ -38,10 +38,13 @@ def rebuild(store: JobStore, storage: Storage) -> bool:
             act = partial(_restore, store, storage, job_id, found)
         else:
             act = partial(_discard_unaccepted, store, storage, job_id)
-        is_complete &= goes_well(act, event="job_not_restored", job_id=job_id, storage=storage)
+        if not goes_well(act, event="job_not_restored", job_id=job_id, storage=storage):
+            has_gone_well = False
+            # Without the permission to delete, say, the job is there all the same.
+            is_complete &= keys.manifest_key(job_id) not in found or _known(store, job_id) is not None
     if is_complete:
         store.mark_complete()
-    return is_complete
+    return has_gone_well
 
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:

@@ -24,7 +24,9 @@ def service(tmp_path: Path) -> Service:
     settings = Settings(
         data_dir=tmp_path / "data", default_video_model="bicubic", default_image_model="bicubic"
     )
-    return Service(settings, MemoryStore(lease_s=15, attempts_max=4), FileStorage(settings.objects_dir))
+    store = MemoryStore(lease_s=15, attempts_max=4)
+    store.mark_complete()
+    return Service(settings, store, FileStorage(settings.objects_dir))
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from anyio import create_task_group
 from service.api import uploads
 from service.api.intake import reading as intake
 from service.errors import StorageUnavailable, StoreUnavailable
+from service.housekeeping.sweeper import Sweeper
 from service.jobs import keys, manifest
+from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.store import PLAN
 from tests.service.api.harness import LIMIT_BYTES, Service, running
@@ -234,6 +236,38 @@ def test_the_same_key_for_another_upload_is_a_conflict(service: Service) -> None
         answer = service.ask("POST", "/upscale", headers=headers, **other)
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/idempotency_conflict")
     assert {key.split("/")[1] for key in service.objects()} == {first.json()["id"]}
+
+
+def test_a_key_that_a_lost_store_may_have_known_makes_no_second_job(service: Service) -> None:
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    first = service.ask("POST", "/upscale", files=files, headers=headers)
+    service.store = MemoryStore(lease_s=15, attempts_max=4)  # it lost everything
+    again = service.ask("POST", "/upscale", files=files, headers=headers)
+    assert (again.status_code, again.json()["type"]) == (503, "/problems/store_unavailable")
+    assert "retry-after" in again.headers
+    assert post(service).status_code == 202  # without a key nobody can mean another job
+
+    Sweeper(service.store, service.storage, service.queue, service.settings).housekeep()
+    again = service.ask("POST", "/upscale", files=files, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_an_upload_that_can_be_neither_made_nor_removed_is_no_job_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The permission to delete is missing, so its manifest stays and is found by the next rebuild."""
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    first = service.ask("POST", "/upscale", files=files, headers=headers).json()["id"]
+    broken = Broken(service.storage, StorageUnavailable("denied"), "delete")
+    monkeypatch.setattr(service.storage, "delete", broken.delete)
+    assert service.ask("POST", "/upscale", files=files, headers=headers).json()["id"] == first
+    away = Broken(service.store, StoreUnavailable("away"), "create")
+    monkeypatch.setattr(service.store, "create", away.create)
+    assert post(service).status_code == 503
+
+    Sweeper(service.store, service.storage, service.queue, service.settings).rebuild()
+    states = {job.id: job.state for job in service.store.list(9)[0]}
+    assert (len(states), states.pop(first), set(states.values())) == (3, "queued", {"cancelled"})
 
 
 def test_many_requests_with_one_key_at_once_make_one_job(service: Service, server: str) -> None:

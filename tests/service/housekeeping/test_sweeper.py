@@ -334,6 +334,19 @@ def test_what_a_late_worker_left_behind_an_ended_job_goes(place, event):
     assert place.names() == kept
 
 
+def test_a_store_with_every_job_is_complete_though_nothing_can_be_deleted(place, monkeypatch):
+    job_id = place.accept(plan=PLAN)
+    end(place.store, place.storage, place.store.get(job_id), JobEvent.CANCEL)
+    place.storage.put(keys.part_key(job_id, 1, 1), b"late")
+
+    def refuse(key):
+        raise StorageUnavailable("AccessDenied")
+
+    monkeypatch.setattr(place.storage, "delete", refuse)
+    place.sweeper.rebuild()
+    assert place.store.is_complete()
+
+
 def test_a_manifest_nobody_can_read_does_not_stop_the_others(place, caplog):
     broken, whole = place.accept(), place.accept()
     place.storage.put(keys.manifest_key(broken), b"{")
