@@ -73,7 +73,7 @@ def test_requests_are_counted_by_route_and_never_by_path(service: Service) -> No
 
 def test_bicubic_is_offered_before_anything_was_published(service: Service) -> None:
     (only,) = service.ask("GET", "/models").json()["models"]
-    assert (only["name"], only["default_for"]) == ("bicubic", ["video", "image"])
+    assert (only["name"], only["default_for"]) == ("bicubic", ["video", "animation", "image"])
     assert only["summary"]
 
 
@@ -91,7 +91,7 @@ def test_a_published_model_is_offered_with_its_card(service: Service, tmp_path: 
         "name": "tecogan",
         "version": "abc123",
         "summary": "sharp",
-        "default_for": ["video"],
+        "default_for": ["video", "animation"],
         "card": {"summary": "sharp", "psnr": 31.2},
     }
     answer = service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": "tecogan"})

@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from service.api.catalogue import BASELINE
-from service.formats import FORMATS, VIDEO_ONLY
+from service.formats import FORMATS, NOT_FOR
 from tests.service.api.samples import png
 
 schemathesis.openapi.format("binary", st.just(png()))
@@ -18,7 +18,7 @@ schemathesis.openapi.format("binary", st.just(png()))
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, document: dict[str, Any]) -> None:
     form = document["paths"]["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    for name in (*VIDEO_ONLY, "size", "width", "height"):  # of the ways to say how large, `scale` is left
+    for name in (*NOT_FOR["image"], "size", "width", "height"):  # `scale` says how large
         del form["properties"][name]
     form["properties"]["format"]["enum"] = list(FORMATS["image"])
     form["properties"]["model"] = {"enum": [BASELINE]}
