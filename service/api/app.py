@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 
 from service import log
 from service.access.keys import Keyring
-from service.api import events, health, jobs, models, previews, problems, results, uploads
+from service.api import problems
 from service.api.callers import caller_of
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
@@ -28,6 +28,7 @@ from service.api.middleware.sites import Sites
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.api.problems import problem_responses
+from service.api.routes import events, health, jobs, models, previews, results, uploads
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.jobs import JobView
+from service.api.routes.jobs import JobView
 from service.jobs.memory import MemoryStore
 from service.jobs.states import TERMINAL
 from service.objects.s3 import S3Storage

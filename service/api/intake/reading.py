@@ -2,7 +2,7 @@
 
 Everything that can be refused is refused at the first byte that shows it. Whatever goes wrong (a limit, a
 client that goes away, storage that fails) leaves no object behind. Not here: HTTP's answer and the job
-(uploads.py). Start reading at `receive`.
+(routes/uploads.py). Start reading at `receive`.
 """
 
 import asyncio

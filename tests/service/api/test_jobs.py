@@ -12,7 +12,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from service.api import events
+from service.api.routes import events
 from service.errors import StoreUnavailable
 from service.jobs import keys, manifest
 from service.jobs.ending import end

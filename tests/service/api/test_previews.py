@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.jobs import view
+from service.api.routes.jobs import view
 from service.jobs import keys
 from service.jobs.model import Job
 from service.jobs.states import JobEvent

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api import health
 from service.api.catalogue import Catalogue
 from service.api.problems import known_errors
+from service.api.routes import health
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
 from service.formats import CODECS, SCALES, SIZES
 from service.jobs.model import Options

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from anyio import create_task_group
 
-from service.api import uploads
 from service.api.intake import reading as intake
+from service.api.routes import uploads
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.housekeeping.sweeper import Sweeper
 from service.jobs import keys, manifest

@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from service.api.callers import UsedCaller
 from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
-from service.api.jobs import find, view
 from service.api.problems import problem_responses
+from service.api.routes.jobs import find, view
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
 

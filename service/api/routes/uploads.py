@@ -19,8 +19,8 @@ from service import metrics
 from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.intake import reading as intake
-from service.api.jobs import POLL_AFTER_S, JobView, view
 from service.api.problems import problem_responses
+from service.api.routes.jobs import POLL_AFTER_S, JobView, view
 from service.errors import (
     IdempotencyConflict,
     InvalidOption,

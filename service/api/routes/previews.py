@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from service.api.callers import Caller, UsedCaller
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.jobs import find
 from service.api.openapi import BINARY
 from service.api.problems import problem_responses
+from service.api.routes.jobs import find
 from service.errors import NoPreview, ResultExpired
 from service.jobs import keys
 from service.jobs.states import JobState
