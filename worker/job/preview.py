@@ -1,7 +1,8 @@
 """Previews: now and then the frame finished last as a small JPEG in storage, to see how a job comes out.
 
 A courtesy to whoever waits. It takes at most a fiftieth of a worker's time for a job, however slow the
-storage is, and whatever breaks it is logged and costs the job nothing. Who reads it: service/api/routes/previews.py.
+storage is, and whatever breaks it is logged and costs the job nothing.
+Who reads it: service/api/routes/previews.py.
 """
 
 import io
