@@ -108,7 +108,7 @@ def _plan_animation(context: WorkerContext, held: Held, path: Path, options: Opt
         on_frame=_counting(context.settings, held),
     )
     encoding = _encoding(source, options)
-    notices = check_output(container, source, encoding.width, encoding.height)
+    notices = check_output(container, source, timeline, encoding.width, encoding.height)
     return _planned(context, source, timeline, options, container=container, notices=notices)
 
 

@@ -31,8 +31,8 @@ class ApngWriter:
             self._begin(canvas)
         left, top, right, bottom = box_of(changed(self._before, canvas))
         numerator, denominator = delay_ms, 1000
-        while numerator > _U16_MAX:
-            numerator, denominator = round(numerator / 10), denominator // 10
+        while numerator > _U16_MAX:  # a whole number of longer steps, then (writing.py)
+            numerator, denominator = numerator // 10, denominator // 10
         box = struct.pack(">4I", right - left, bottom - top, left, top)
         # Left as it is drawn, and drawn over what was there: no dispose, no blend.
         self._write(b"fcTL", self._numbered() + box + struct.pack(">HHBB", numerator, denominator, 0, 0))

@@ -27,7 +27,9 @@ from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import written_whole
 
 SIDE_MAX: Final = {"gif": 65_535, "webp": 16_383}  # what the format, or its library, can hold
-GIF_STEP_MS: Final = 10
+# A delay is a count of steps: how long these may be, the finest first, and how many there can be.
+STEPS_MS: Final = {"gif": (10,), "webp": (1,), "png": (1, 10, 100, 1000)}
+STEP_COUNT_MAX: Final = {"gif": 0xFFFF, "webp": 0xFFFFFF, "png": 0xFFFF}
 Enlarge = Callable[[Planes, tuple[int, int]], Planes]
 
 
@@ -40,14 +42,18 @@ class Writer(Protocol):
     def finish(self) -> None: ...
 
 
-def check_output(kind: str, source: Source, width: int, height: int) -> tuple[str, ...]:
-    """Refuse a size that the format can't hold; returns notices of what else it can't, a video's as well."""
+def check_output(kind: str, source: Source, timeline: Timeline, width: int, height: int) -> tuple[str, ...]:
+    """Refuse what the format can't hold; returns notices of what else it can't, a video's as well."""
     if max(width, height) > SIDE_MAX.get(kind, max(width, height)):
         message = f"{kind} holds at most {SIDE_MAX[kind]} pixels a side, the result has {width}x{height}"
         raise InvalidOption(message, field="format", value=kind)
     if kind not in ANIMATIONS:
         is_transparent = source.pix_fmt == "rgba"
         return ("transparency was laid on white: a video has none",) if is_transparent else ()
+    if _step_ms(kind, timeline) is None:
+        most_s, stays_s = STEPS_MS[kind][-1] * STEP_COUNT_MAX[kind] / 1000, _longest(timeline) / 1000
+        message = f"a {kind} shows a frame for at most {most_s:.2f} s, one stays for {stays_s:g} s"
+        raise InvalidOption(message, field="format", value=kind)
     if kind == "gif" and source.container != "gif":
         return ("a GIF has hundredths of a second, 256 colours, and no half-transparent pixels",)
     return ()
@@ -74,7 +80,9 @@ def assemble(
     on_frame  called for every frame written or read back; what it raises leaves no file
     Raises OutputInvalid where parts and plan disagree, or where the file read back is not what was meant.
     """
-    delays = _delays(timeline, GIF_STEP_MS if kind == "gif" else 1)
+    step_ms = _step_ms(kind, timeline)
+    assert step_ms is not None, "check_output refused what the format can't hold"
+    delays = _delays(timeline, step_ms)
     canvases = _Canvases(parts, source_path, source, timeline.frame_count, size, enlarge_alpha, on_frame)
     with written_whole(out) as aside:
         with aside.open("wb") as file:
@@ -93,9 +101,25 @@ def assemble(
         _check(aside, meant, delays, on_frame)
 
 
+def _step_ms(kind: str, timeline: Timeline) -> int | None:
+    """The finest step in which the format can count every delay; None where there is none."""
+    longest = _longest(timeline)
+    return next((step for step in STEPS_MS[kind] if longest <= step * STEP_COUNT_MAX[kind]), None)
+
+
+def _longest(timeline: Timeline) -> int:
+    """Milliseconds of the frame that stays longest."""
+    return max(stop - start for start, stop in pairwise(_ends(timeline)))
+
+
+def _ends(timeline: Timeline) -> tuple[int, ...]:
+    """When each frame begins and the last one ends, in milliseconds."""
+    return (*timeline.times, timeline.times[-1] + timeline.duration)
+
+
 def _delays(timeline: Timeline, step_ms: int) -> list[int]:
     """How long each frame is shown, in milliseconds; what a step can't hold is made up for by the next."""
-    ends = [*timeline.times, timeline.times[-1] + timeline.duration]
+    ends = _ends(timeline)
     steps = [0]
     for end in ends[1:]:
         steps.append(max(steps[-1] + 1, round(Fraction(end - ends[0], step_ms))))

@@ -1,5 +1,7 @@
 """What was meant is what a reader finds: pixels, times, transparency, loops."""
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from worker.media.animation.writing import assemble, check_output
 from worker.media.types import Limits, Source, Timeline
 from worker.media.writing.encode import Encoding, PartEncoder
 
-LIMITS = Limits(pixels_max=10_000, duration_s_max=60)
+LIMITS = Limits(pixels_max=10_000, duration_s_max=3600)
 
 
 def made(
@@ -145,13 +147,24 @@ def test_parts_that_lack_a_frame_make_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_a_picture_that_stays_for_minutes_does_so_within_what_the_format_can_count(tmp_path: Path) -> None:
+    """APNG counts 65535 milliseconds; beyond that, hundredths of a second."""
+    given = saved(tmp_path / "in.webp", truth(), duration=[33, 70_003, 40, 40, 40])
+    out, *_ = made(tmp_path, given, "png")
+    assert found_in(out)[1] == [30, 70_010, 40, 40, 40]
+
+
 def test_what_a_format_cannot_hold_is_said_before_the_work() -> None:
     source = Source(kind="animation", container="webp", pix_fmt="rgba", width=5000, height=10)
+    timeline = Timeline(time_base=Fraction(1, 1000), times=(0, 700_000), duration=40, keys=())
     with pytest.raises(InvalidOption, match="16383 pixels a side, the result has 20000x40"):
-        check_output("webp", source, 20_000, 40)
-    assert "hundredths" in check_output("gif", source, 20_000, 40)[0]
-    assert "white" in check_output("mp4", source, 20_000, 40)[0]
-    assert check_output("png", source, 20_000, 40) == ()
+        check_output("webp", source, timeline, 20_000, 40)
+    with pytest.raises(InvalidOption, match=r"at most 655\.35 s, one stays for 700 s"):
+        check_output("gif", source, timeline, 20_000, 40)
+    brief = replace(timeline, times=(0, 100))
+    assert "hundredths" in check_output("gif", source, brief, 20_000, 40)[0]
+    assert "white" in check_output("mp4", source, timeline, 20_000, 40)[0]
+    assert check_output("png", source, timeline, 20_000, 40) == ()
 
 
 def test_opaque_stays_opaque() -> None:
