@@ -23,7 +23,6 @@ serve: $(VENV)/.serve ## run the whole service here; PORT=8001 picks another por
 
 test: $(VENV)/.dev ## run all tests
 	@scripts/promtool
-	@scripts/chromium
 	$(BIN)/python -m pytest -n 2
 
 check: lint types imports ## lint, formatting, types and import directions

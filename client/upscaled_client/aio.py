@@ -14,7 +14,6 @@ import httpx
 
 from upscaled_client.client import SERVER, connection
 from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
-from upscaled_client.errors import Unreachable
 from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
 from upscaled_client.records import Job, JobPage, Model
@@ -30,10 +29,7 @@ class AsyncClient:
     def __init__(
         self, server: str = SERVER, *, key: str | None = None, patience_s: float = PATIENCE_S
     ) -> None:
-        try:
-            self._http = httpx.AsyncClient(**connection(server, key))
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{server}: {error}") from error
+        self._http = httpx.AsyncClient(**connection(server, key))
         self._flows = Flows(self._http, Patience(patience_s))
 
     async def submit(

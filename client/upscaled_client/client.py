@@ -25,12 +25,18 @@ KEY: Final = "UPSCALED_KEY"  # of the environment
 
 
 def connection(server: str, key: str | None) -> dict[str, Any]:
-    """What an httpx client of the server is made with. Raises ValueError for a key and a password at once."""
+    """What an httpx client of the server is made with.
+
+    Raises Unreachable for what is no address, ValueError for a key and a password at once.
+    """
     key = os.environ.get(KEY) or None if key is None else key
     if key is not None and urlsplit(server).username is not None:
         raise ValueError(f"both a key and a password in the server's address: {urlsplit(server).hostname}")
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    address = server.rstrip("/").removesuffix(VERSION) + VERSION
+    try:
+        address = httpx.URL(server.rstrip("/").removesuffix(VERSION) + VERSION)
+    except httpx.InvalidURL as error:
+        raise Unreachable(f"{server}: {error}") from error
     return {"base_url": address, "timeout": TIMEOUT, "headers": headers}
 
 
@@ -47,10 +53,7 @@ class Client:
     def __init__(
         self, server: str = SERVER, *, key: str | None = None, patience_s: float = PATIENCE_S
     ) -> None:
-        try:
-            self._http = httpx.Client(**connection(server, key))
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{server}: {error}") from error
+        self._http = httpx.Client(**connection(server, key))
         self._flows = Flows(self._http, Patience(patience_s))
 
     def submit(

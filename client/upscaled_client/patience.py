@@ -8,9 +8,8 @@ from typing import Final
 DELAY_S_FIRST: Final = 0.5
 DELAY_S_MAX: Final = 10.0
 PATIENCE_S: Final = 300.0  # without a single answer; a machine that restarts is back by then
-FIRST_PATIENCE_S: Final = (
-    10.0  # before the first answer, the address is more likely wrong than the server away
-)
+# Before the first answer, when the address is more likely wrong than the server away.
+FIRST_PATIENCE_S: Final = 10.0
 _EARLIEST: Final = 0.5  # of the delay: so that those who were cut off together don't come back together
 _LATEST_ASKED: Final = 1.25  # who was told when to come may be late, never early
 

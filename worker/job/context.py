@@ -28,9 +28,7 @@ class WorkerContext:
     previews: Previews
     scratch: Path  # parts and results being written; this process's own
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
-    device_gone: threading.Event = field(
-        default_factory=threading.Event
-    )  # set with it when it is to end at once
+    device_gone: threading.Event = field(default_factory=threading.Event)  # set with it, to end at once
 
 
 @contextmanager

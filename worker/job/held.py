@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S: Final = 60.0  # a restart of store or storage takes less; beyond it the step is handed out again
 RENEW_S: Final = 0.5  # how often progress is shown and a cancellation noticed
-HAND_BACK_S: Final = (
-    5.0  # for a step to end by itself when its worker drains: a few frames, or a part's upload
-)
+HAND_BACK_S: Final = 5.0  # for a step to end by itself when its worker drains: a few frames, or an upload
 STALL_S: Final = 300.0  # a step that shows no progress for so long is stuck: it loses its lease
 
 

@@ -80,7 +80,7 @@ class OpenVinoBackend:
         return _State(frame, output, np.zeros((height, width, self.config.hidden), np.float32))
 
     def flows(self, previous: Sequence[LowFrame], frames: Sequence[LowFrame]) -> list[Flow]:
-        raise NotImplementedError("its models come with their flow")
+        raise AssertionError("its models come with their flow")
 
     def step(self, turns: Sequence[Turn]) -> list[Stepped]:
         return [self._advance(turn) for turn in turns]
