@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from tests.integration.running import Running
+from tests.worker.media.animation.conftest import found_in
 
 pytestmark = pytest.mark.integration
 DELAYS_MS = [40, 100, 30, 250, 70]
@@ -29,16 +29,6 @@ def animation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return path
 
 
-def looked_at(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
-    frames, delays = [], []
-    with Image.open(path) as image:
-        for index in range(image.n_frames):
-            image.seek(index)
-            frames.append(np.asarray(image.convert("RGBA")))
-            delays.append(round(image.info["duration"]))
-        return frames, delays, image.info.get("loop")
-
-
 def test_it_comes_back_larger_with_its_delays_loops_and_holes(
     service: Running, animation: Path, tmp_path: Path
 ) -> None:
@@ -46,7 +36,7 @@ def test_it_comes_back_larger_with_its_delays_loops_and_holes(
     path = service.result(job_id, tmp_path)
     assert service.job(job_id)["kind"] == "animation"
     assert path.suffix == animation.suffix
-    frames, delays, loop = looked_at(path)
+    frames, delays, loop = found_in(path)
     assert (delays, loop) == (DELAYS_MS, 3)
     for index, frame in enumerate(frames):
         assert frame.shape == (128, 192, 4)

@@ -27,3 +27,14 @@ def saved(path: Path, frames: Sequence[np.ndarray], **options: object) -> Path:
         given |= {"lossless": True, "exact": True}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], **given)
     return path
+
+
+def found_in(path: Path) -> tuple[np.ndarray, list[int], int | None]:
+    """Canvases, delays and loop count as Pillow tells them."""
+    canvases, delays = [], []
+    with Image.open(path) as image:
+        for index in range(image.n_frames):
+            image.seek(index)
+            canvases.append(np.asarray(image.convert("RGBA")))
+            delays.append(round(image.info["duration"]))
+        return np.stack(canvases), delays, image.info.get("loop")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidOption, OutputInvalid
-from tests.worker.media.animation.conftest import saved, truth
+from tests.worker.media.animation.conftest import found_in, saved, truth
 from worker.engine.reducing import enlarged_alpha
 from worker.media.animation.gif import VISIBLE_MIN
 from worker.media.animation.reading import decode, look_through, shown
@@ -48,17 +48,6 @@ def made(
         out=out,
     )
     return out, highs, source, timeline
-
-
-def found_in(path: Path) -> tuple[np.ndarray, list[int], int | None]:
-    """Canvases, delays and loop count as Pillow tells them."""
-    canvases, delays = [], []
-    with Image.open(path) as image:
-        for index in range(image.n_frames):
-            image.seek(index)
-            canvases.append(np.asarray(image.convert("RGBA")))
-            delays.append(round(image.info["duration"]))
-        return np.stack(canvases), delays, image.info.get("loop")
 
 
 @pytest.mark.parametrize("is_transparent", [True, False])
