@@ -17,6 +17,28 @@ from tests.worker.media.clips import make_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 JOB_MS = 90_000
+# In `most` the largest number of uploads that were under way together.
+COUNTS_UPLOADS = """
+    const {open} = XMLHttpRequest.prototype;
+    let count = 0;
+    window.most = 0;
+    XMLHttpRequest.prototype.open = function (...given) {
+        window.most = Math.max(window.most, ++count);
+        this.addEventListener("load", () => { count -= 1; });
+        open.apply(this, given);
+    };
+"""
+# The page looks at all jobs, and hears only then that its upload has become one of them.
+ANSWERS_LATE = """
+    const {set} = Object.getOwnPropertyDescriptor(XMLHttpRequestEventTarget.prototype, "onload");
+    Object.defineProperty(XMLHttpRequest.prototype, "onload", {set(hear) {
+        set.call(this, async event => {
+            document.dispatchEvent(new Event("visibilitychange"));
+            await new Promise(go => setTimeout(go, 1500));
+            hear.call(this, event);
+        });
+    }});
+"""
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +134,26 @@ def test_a_video_plays_beside_its_original(page: Page, tmp_path: Path) -> None:
 def test_six_files_at_once_and_the_page_opened_again(page: Page, tmp_path: Path) -> None:
     """Guards against streams that take all connections a browser has to one host."""
     files = [make_picture(tmp_path / f"one-of-six-{index}.png", 24, 16) for index in range(6)]
+    page.add_init_script(COUNTS_UPLOADS)
+    page.reload()
     page.get_by_label("Model").select_option("bicubic")
     choose(page, *files)
     for file in files:
         succeeded(page, file)
+    assert page.evaluate("most") == 2
     page.reload()
     for file in files:
         expect(card(page, file).get_by_role("link", name="Download")).to_be_visible()
+
+
+def test_a_job_that_is_listed_before_its_upload_is_answered_is_shown_once(page: Page, tmp_path: Path) -> None:
+    picture = make_picture(tmp_path / "answered-late.png", 24, 16)
+    page.add_init_script(ANSWERS_LATE)
+    page.reload()
+    page.get_by_label("Model").select_option("bicubic")
+    choose(page, picture)
+    succeeded(page, picture)
+    expect(card(page, picture)).to_have_count(1)
 
 
 def test_a_video_is_cancelled(page: Page, tmp_path: Path) -> None:

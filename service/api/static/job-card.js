@@ -51,6 +51,7 @@ export class JobCard extends HTMLElement {
 
   /** Show the job as it stands. */
   follow(job) {
+    if (this.#job && job.updated_at < this.#job.updated_at) return;  // answers may overtake each other
     const isNew = this.#job === null, over = isOver(job.state), done = job.state === "succeeded";
     this.#job = job;
     this.#say(job.state);

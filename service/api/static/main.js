@@ -10,8 +10,9 @@ const OPEN_MS = 1000, IDLE_MS = 10_000;
 const one = selector => document.querySelector(selector);
 const form = one("#form"), list = one("#jobs");
 const cards = new Map();  // of jobs, by id
-const waiting = [];  // uploads: functions that begin one
-let uploading = 0, older = null, summaries = {};
+const waiting = [];  // uploads that are not begun
+const onTheirWay = new Set();  // files whose upload is not answered yet
+let older = null, summaries = {};
 
 function say(problem) { one("#problem").textContent = problem; }
 
@@ -25,9 +26,15 @@ function show(card, where) {
 function see(job, where = "prepend") {
   const card = cards.get(job.id);
   if (card) return card.follow(job);
+  if (mayBeUnanswered(job)) return;  // it has a card, and will be known by it at the next look
   const made = JobCard.ofJob(job);
   cards.set(job.id, made);
   show(made, where);
+}
+
+/** A job is listed as soon as the server has it, and its upload may hear of that later. */
+function mayBeUnanswered(job) {
+  return [...onTheirWay].some(file => file.name === job.filename && file.size === job.size_bytes);
 }
 
 // Uploads
@@ -39,12 +46,13 @@ function send(files) {
     const card = JobCard.ofFile(file, () => { given.abort(); card.closest("li").remove(); });
     show(card, "prepend");
     card.waiting();
-    waiting.push(() => given.signal.aborted ? null : sendOne(file, options, card, given.signal));
+    waiting.push({file, options, card, signal: given.signal});
   }
   next();
 }
 
-async function sendOne(file, options, card, signal) {
+async function sendOne({file, options, card, signal}) {
+  onTheirWay.add(file);
   try {
     const job = await post(file, options, {signal, onSent: part => card.sent(part)});
     cards.set(job.id, card);
@@ -52,14 +60,16 @@ async function sendOne(file, options, card, signal) {
     look();
   } catch (problem) {
     if (problem.name !== "AbortError") card.fail(problem.message);
+  } finally {
+    onTheirWay.delete(file);
   }
 }
 
-async function next() {
-  if (uploading >= UPLOADS_AT_ONCE || !waiting.length) return;
-  uploading += 1;
-  try { await waiting.shift()(); } finally { uploading -= 1; }
-  next();
+function next() {
+  while (waiting.length && onTheirWay.size < UPLOADS_AT_ONCE) {
+    const upload = waiting.shift();
+    if (!upload.signal.aborted) sendOne(upload).finally(next);
+  }
 }
 
 /** All files below what was dropped, folders opened. */
