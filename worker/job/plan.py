@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from service.errors import NotMedia, TooLong
+from service.errors import InvalidOption, NotMedia, TooLong
 from service.formats import ANIMATIONS, CODEC_DEFAULT, CONTAINERS
 from service.jobs import manifest
 from service.jobs.manifest import Manifest, Plan, Segment
@@ -27,7 +27,7 @@ from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
 from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding
+from worker.media.writing.encode import Encoding, h264_allows
 
 
 def plan(context: WorkerContext, held: Held) -> None:
@@ -127,12 +127,16 @@ def _planned(
     notices: Sequence[str],
 ) -> Plan:
     frames_max = _segment_frames_max(context.settings, timeline)
+    encoding = _encoding(source, options)
+    if encoding.codec == "hevc" != options.codec:
+        size = f"{encoding.width}x{encoding.height}"
+        notices = [*notices, f"written as HEVC: no level of H.264 allows {size}"]
     return Plan(
         kind=source.kind,
         source=source.to_json(),
         timeline=timeline.to_json(),
         segments=cut_segments(timeline.frame_count, timeline.cuts, frames_max=frames_max),
-        codec=_encoding(source, options).codec,
+        codec=encoding.codec,
         container=container,
         notices=(*source.notices, *timeline.notices, *notices),
         **_pin(context, options.model or context.settings.default_video_model),
@@ -179,6 +183,11 @@ def _encoding(source: Source, options: Options) -> Encoding:
         rotation=source.rotation,
         is_even=codec != "ffv1",
     )
+    if codec == "h264" and not h264_allows(width, height):
+        if options.codec is not None:
+            message = f"no level of H.264 allows {width}x{height}; codec=hevc or a smaller size would do"
+            raise InvalidOption(message, field="codec", value=codec)
+        codec = "hevc"
     return Encoding(
         codec=codec,
         width=width,

@@ -1,7 +1,19 @@
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.jobs import manifest
+from service.jobs.model import Job, Options
+from service.jobs.states import JobState
+from tests.worker.media.clips import make_clip
+from worker.job import steps
+from worker.job.context import WorkerContext
 from worker.job.plan import _rate_factor, cut_segments
+from worker.media.reading.probe import probe
+from worker.media.types import Limits
+from worker.media.writing.encode import h264_allows
+from worker.offline import local
 
 
 @given(st.data(), st.integers(1, 500), st.integers(1, 60))
@@ -27,3 +39,42 @@ def test_quality_of_1_to_100_spans_the_whole_rate_factor_and_rises() -> None:
     factors = [_rate_factor(quality) for quality in range(1, 101)]
     assert (factors[0], factors[-1]) == (51, 1)
     assert factors == sorted(factors, reverse=True)
+
+
+def test_h264_ends_where_its_last_level_does() -> None:
+    assert h264_allows(8192, 4352)
+    assert not h264_allows(8192, 4368)  # one row of macroblocks more
+    assert h264_allows(64, 1055 * 16)
+    assert not h264_allows(1056 * 16, 64)
+
+
+def run(context: WorkerContext, path: Path, options: Options) -> Job:
+    """To its end, as it is one segment."""
+    job_id = local.accept(context, path, options).id
+    steps.run(context, job_id, "plan")
+    return context.store.get(job_id)
+
+
+def test_what_h264_cannot_hold_becomes_hevc_and_says_so(context: WorkerContext, tmp_path: Path) -> None:
+    wide = make_clip(tmp_path / "wide.mkv", 2, width=4232, height=16)
+    job = run(context, wide, Options(model="small"))
+    plan = manifest.load(context.storage, job.id).plan
+    assert plan is not None
+    assert plan.codec == "hevc"
+    assert "written as HEVC: no level of H.264 allows 16928x64" in plan.notices
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.result_key is not None
+    context.storage.fetch(job.result_key, tmp_path / "result.mp4")
+    made = probe(tmp_path / "result.mp4", limits=Limits(pixels_max=10**8, duration_s_max=60))
+    assert (made.codec, made.width, made.height) == ("hevc", 16928, 64)
+
+
+def test_h264_that_was_asked_for_is_refused_where_it_cannot_hold_the_frame(
+    context: WorkerContext, tmp_path: Path
+) -> None:
+    wide = make_clip(tmp_path / "wide.mkv", 2, width=4232, height=16)
+    job = run(context, wide, Options(model="small", codec="h264"))
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.code, job.error.field, job.error.value) == ("invalid_option", "codec", "h264")
+    assert run(context, wide, Options(model="small", codec="h264", scale=3)).state is JobState.SUCCEEDED

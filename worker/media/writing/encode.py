@@ -40,6 +40,16 @@ _LOOKAHEAD_PIXELS_MAX = 20 * 3840 * 2160
 _REORDER_MAX = 32  # no encoder here holds back more frames
 _RATE_MAX = 500  # Matroska's millisecond must keep the order of frames
 
+# Of level 6.2, the last (H.264, table A-1 and A.3.1): macroblocks of a frame, and of its longer side.
+_H264_BLOCKS_MAX = 139_264
+_H264_SIDE_BLOCKS_MAX = 1055
+
+
+def h264_allows(width: int, height: int) -> bool:
+    """Whether a frame of that size conforms to any level of H.264; players refuse what does not."""
+    across, down = -(-width // 16), -(-height // 16)
+    return across * down <= _H264_BLOCKS_MAX and max(across, down) <= _H264_SIDE_BLOCKS_MAX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
