@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         "model's card says that it costs next to nothing.",
     )
     worker_streams: int = Field(default=8, gt=0, description="Steps one worker runs side by side.")
+    memory_bytes_max: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes of memory that the streams of one worker may take together; by default three "
+        "quarters of what the machine or the container has.",
+    )
     batch_max: int = Field(default=8, gt=0, description="Most frames in one pass of the network.")
     tile_pixels_max: int | None = Field(
         default=None,

@@ -2,18 +2,23 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from service import metrics
 from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.queue import Queue
 from service.settings import Settings
+from worker.engine.room import Room
+from worker.job.held import Held
 from worker.job.inputs import InputCache
 from worker.job.preview import Previews
 from worker.models.registry import Registry
+
+ROOM_WAIT_S: Final = 10.0  # for others to end; then the step is for a worker that has more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class WorkerContext:
     models: Registry
     inputs: InputCache
     previews: Previews
+    room: Room
     scratch: Path  # parts and results being written; this process's own
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
     device_gone: threading.Event = field(default_factory=threading.Event)  # set with it, to end at once
@@ -55,8 +61,14 @@ def open_context(
             models=registry,
             inputs=InputCache(storage, folder / "inputs"),
             previews=Previews(storage),
+            room=Room(settings.memory_bytes_max),
             scratch=folder / "scratch",
         )
+
+
+def room_for(context: WorkerContext, held: Held, pixels: int) -> AbstractContextManager[None]:
+    """The memory of a stream of frames with so many pixels, around all that it does; raises NoRoom."""
+    return context.room.taken(pixels, wait_s=ROOM_WAIT_S, on_wait=held.proceed)
 
 
 def add_notices(context: WorkerContext, job_id: str, notices: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from worker.engine.engine import Engine
 from worker.engine.reducing import enlarged_alpha, reduced
 from worker.engine.stream import StreamClosed
 from worker.frames import HighFrame, LowFrame
-from worker.job.context import WorkerContext
+from worker.job.context import WorkerContext, room_for
 from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.report import describe
 from worker.media.sizes import target_size
@@ -42,6 +42,12 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
     found = manifest.load(context.storage, job.id)
     with held.timed("plan"):
         low = _read(context, held, job)
+    with room_for(context, held, low.rgb.size // 3):
+        _upscale(context, held, found, job, low)
+    context.inputs.forget(job.id)
+
+
+def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
@@ -57,7 +63,6 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
         _conclude(context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices)
     finally:
         path.unlink(missing_ok=True)
-    context.inputs.forget(job.id)
 
 
 def _enter(held: Held, job: Job, event: JobEvent, **changes: object) -> Job:

@@ -23,7 +23,7 @@ from worker.engine.engine import Engine
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame
-from worker.job.context import WorkerContext
+from worker.job.context import WorkerContext, room_for
 from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
 from worker.job.held import Held, LeaseLost, patiently
@@ -57,6 +57,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
     resume = load_state(context, found.job.id, chain[0])
     with (
+        room_for(context, held, source.width * source.height),
         context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
         model.engine.open(source.height, source.width, state=resume) as stream,
     ):

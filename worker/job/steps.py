@@ -28,6 +28,7 @@ from service.jobs.states import JobEvent
 from service.jobs.store import Lease, Step, kind_of
 from service.log import bind
 from service.queue import dispatch
+from worker.engine.room import NoRoom
 from worker.job import assemble, picture, plan, segment
 from worker.job.context import WorkerContext
 from worker.job.held import GivenBack, Held, LeaseLost, patiently
@@ -67,8 +68,8 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
         return None if is_whole else _share_ready(context, job_id)
     except LeaseLost:
         log.info("step_left")
-    except GivenBack:
-        log.info("step_given_back")
+    except GivenBack as reason:
+        log.info("step_given_back", extra={"reason": str(reason)})
     except (InputError, FaultError) as error:
         log.info("step_refused", extra={"error": repr(error)})
         _fail(context, job_id, lease, error)
@@ -82,7 +83,8 @@ def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
 def _work(context: WorkerContext, held: Held) -> bool:
     """Do the step's work; whether that was the whole job.
 
-    A storage that is away for everyone, a full disk or a lost device is no attempt of this job's.
+    A storage that is away for everyone, a full disk, memory that others hold or a lost device is no attempt
+    of this job's.
     """
     try:
         _leave_what_is_over(context, held)
@@ -92,6 +94,8 @@ def _work(context: WorkerContext, held: Held) -> bool:
             return True
         _WORK[kind_of(held.lease.step)](context, held)
         return False
+    except NoRoom as error:
+        raise GivenBack(str(error)) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
