@@ -30,9 +30,8 @@ class DisFlow:
     """One per thread: OpenCV's object is not thread-safe."""
 
     def __init__(self, kind: FlowName) -> None:
-        preset, finest_scale = PRESETS[kind]
-        self._dis = cv2.DISOpticalFlow.create(preset)
-        self._dis.setFinestScale(finest_scale)
+        self._kind: FlowName = kind
+        self._dis = _create(kind)
 
     def __call__(self, previous: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(h, w, 3) uint8 RGB twice -> flow_low (2, h, w) float32, from `frame` back to `previous`."""
@@ -41,9 +40,16 @@ class DisFlow:
         found = np.zeros((*here.shape, 2), np.float32)  # (2h', 2w', 2), x first
         found = np.asarray(self._dis.calc(here, behind, found))[: 2 * height, : 2 * width]
         if height * width > KEPT_PIXELS_MAX:
-            self._dis.collectGarbage()
+            self._dis = _create(self._kind)  # collectGarbage of OpenCV 5.0 leaves one that crashes
         flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_AREA) / 2
         return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _create(kind: FlowName) -> cv2.DISOpticalFlow:
+    preset, finest_scale = PRESETS[kind]
+    made = cv2.DISOpticalFlow.create(preset)
+    made.setFinestScale(finest_scale)
+    return made
 
 
 def _luma2(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,10 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 
+from model_core import dis
 from model_core.config import FlowName
 from model_core.dis import PRESETS, DisFlow
 
@@ -20,3 +23,16 @@ def test_any_size_has_a_flow(size: tuple[int, int]) -> None:
     blank = np.zeros((*size, 3), np.uint8)
     for kind in PRESETS:
         assert DisFlow(kind)(blank, blank).shape == (2, *size)
+
+
+@pytest.mark.parametrize("kind", sorted(PRESETS))
+def test_large_frames_whose_buffers_are_not_kept_have_the_same_flow(
+    kind: FlowName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8)
+    keeping = DisFlow(kind)
+    wanted = [keeping(*pair) for pair in itertools.pairwise(frames)]
+    monkeypatch.setattr(dis, "KEPT_PIXELS_MAX", 0)
+    dropping = DisFlow(kind)
+    found = [dropping(*pair) for pair in itertools.pairwise(frames)]  # the second crashed the process
+    np.testing.assert_array_equal(found, wanted)
