@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 
@@ -22,8 +22,6 @@ from benchmarks.service import running
 from worker.media.writing.atomic import written_whole
 
 PAGE, DRAWING = "RESULTS.md", "RESULTS.svg"
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write(plan: Plan, folder: Path) -> None:
-    """Measure, then write the page and its drawing."""
+    """Measure, then write the page and its drawing.
+
+    Each part is printed as soon as it is there, so that what a later one breaks need not be measured again.
+    """
     began, load = time.monotonic(), machine.load()
     commit = machine.commit()  # before the page itself is what was changed
-    found_steps = _told("steps", lambda: steps.measure(plan.of_steps))
+    found_steps = steps.measure(plan.of_steps)
+    parts = [
+        _told("One frame", [*steps.page(found_steps), f"![Times as fast as the common loop]({DRAWING})", ""])
+    ]
     with running() as service:
-        found_pipeline = _told("pipeline", lambda: pipeline.measure(plan.of_pipeline, service))
-        found_pictures = _told("pictures", lambda: pictures.measure(plan.of_pictures, service))
-    found_memory = _told("memory", lambda: memory.measure(plan.of_memory))
-    found_gpu = _told("gpu", _gpu) if torch.cuda.is_available() else []
+        parts.append(_told("A whole video", pipeline.page(pipeline.measure(plan.of_pipeline, service))))
+        parts.append(_told("Pictures", pictures.page(pictures.measure(plan.of_pictures, service))))
+    parts.append(_told("Memory", memory.page(memory.measure(plan.of_memory))))
+    if torch.cuda.is_available():
+        parts.append(_told("GPU", _gpu()))
     minutes = (time.monotonic() - began) / 60
-    lines = [
+    head = [
         "# Results of `make bench`",
         "",
         f"- Machine: {machine.described()}.",
@@ -68,32 +73,19 @@ def write(plan: Plan, folder: Path) -> None:
         "- All cases of a table take turns. A figure is the median of the rounds, a ratio the median of the",
         "  ratios within each round. On a busy machine ratios hold better than figures.",
         "",
-        "## One frame",
-        "",
-        *steps.page(found_steps),
-        f"![Times as fast as the common loop]({DRAWING})",
-        "",
-        "## A whole video",
-        "",
-        *pipeline.page(found_pipeline),
-        "## Pictures",
-        "",
-        *pictures.page(found_pictures),
-        "## Memory",
-        "",
-        *memory.page(found_memory),
-        *found_gpu,
     ]
     with written_whole(folder / DRAWING) as aside:
         draw(found_steps.rows, aside)
     with written_whole(folder / PAGE) as aside:
-        aside.write_text("\n".join(lines).rstrip() + "\n")
+        aside.write_text("\n".join(head + [line for part in parts for line in part]).rstrip() + "\n")
     print(f"{folder / PAGE}, after {minutes:.1f} minutes")
 
 
-def _told(name: str, measure: Callable[[], Found]) -> Found:
-    print(f"benchmarks.{name} ...", flush=True)
-    return measure()
+def _told(title: str, lines: Sequence[str]) -> list[str]:
+    """A part of the page, shown to whoever waits for all of it."""
+    part = [f"## {title}", "", *lines]
+    print("\n".join(part), flush=True)
+    return part
 
 
 def _gpu() -> list[str]:
@@ -101,7 +93,7 @@ def _gpu() -> list[str]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [sys.executable, "-m", "benchmarks.gpu", "--json", file.name]
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return ["## GPU", "", *run.stdout.splitlines()]
+    return run.stdout.splitlines()
 
 
 if __name__ == "__main__":
