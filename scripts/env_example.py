@@ -9,7 +9,7 @@ from service.settings import ENVIRONMENT_PREFIX, Settings
 
 FILE: Final = Path(__file__).parent.parent / ".env.example"
 # These compose.yaml sets itself: a container has one right place for each.
-FIXED: Final = frozenset({"data_dir", "storage", "host", "port", "metrics_port"})
+FIXED: Final = frozenset({"data_dir", "storage", "host", "port", "metrics_host", "metrics_port"})
 COMPOSE: Final = {
     "PUBLISH": ("127.0.0.1:8000", "Address and port of this host where the API is reached, by whoever can."),
     "TORCH_INDEX": (

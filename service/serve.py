@@ -23,6 +23,7 @@ from pathlib import Path
 from service.settings import ENVIRONMENT_PREFIX, Settings
 from service.supervise import Child
 from service.valkey import command as valkey_command
+from service.valkey import set_password
 
 READY_S_MAX = 120.0  # a worker that times its number formats on a busy machine takes a while
 VALKEY_READY_S_MAX = 60.0
@@ -77,10 +78,13 @@ class _Serve:
     def _start(self, folder: Path, lock: int) -> int:
         """Bottom up; the worker's metrics port."""
         valkey_port = self._reserve("127.0.0.1", 0)
+        valkey_folder = folder / self._settings.valkey_dir.name
+        valkey_folder.mkdir(exist_ok=True)
+        password = set_password(valkey_folder)
         metrics_port = self._metrics_port()
         overrides = {
             "DATA_DIR": str(folder),
-            "REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
+            "REDIS_URL": f"redis://:{password}@127.0.0.1:{valkey_port}/0",
             "HOST": self._settings.host,
             "PORT": str(self._settings.port),
             "METRICS_PORT": str(metrics_port),
@@ -95,27 +99,25 @@ class _Serve:
             return made
 
         print(f"upscaled: starting, data in {folder}", flush=True)
-        valkey_folder = folder / self._settings.valkey_dir.name
-        valkey_folder.mkdir(exist_ok=True)
         valkey = child("valkey", valkey_command(valkey_port, valkey_folder), VALKEY_STOP_S_MAX)
-        self._await(valkey, VALKEY_READY_S_MAX, lambda: _answers_ping(valkey_port))
+        self._await(valkey, VALKEY_READY_S_MAX, lambda: _answers_ping(valkey_port, password))
         worker = child("worker", [sys.executable, "-m", "worker"], WORKER_STOP_S_MAX)
         api = child("api", [sys.executable, "-m", "service.api"], API_STOP_S_MAX)
         self._await(api, READY_S_MAX, lambda: _is_ready(self._settings.host, self._settings.port))
-        self._await(worker, READY_S_MAX, lambda: _is_ready("127.0.0.1", metrics_port))
+        self._await(worker, READY_S_MAX, lambda: _is_ready(self._settings.metrics_host, metrics_port))
         return metrics_port
 
     def _metrics_port(self) -> int:
         """The one that was asked for. Nobody depends on the default: where it is taken, another will do."""
         port = self._settings.metrics_port
         if "metrics_port" in self._settings.model_fields_set:
-            if not _is_free("", port):
+            if not _is_free(self._settings.metrics_host, port):
                 raise CannotServe(f"port {port}, for the worker's metrics, is taken")
             return port
         try:
-            return self._reserve("", port)
+            return self._reserve(self._settings.metrics_host, port)
         except OSError:
-            return self._reserve("", 0)
+            return self._reserve(self._settings.metrics_host, 0)
 
     def _reserve(self, host: str, port: int) -> int:
         """Take a port (0: any) for a child that will listen on it; OSError where it is taken.
@@ -238,10 +240,11 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _answers_ping(port: int) -> bool:
+def _answers_ping(port: int, password: str) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
-        connection.sendall(b"PING\r\n")
-        return connection.recv(64).startswith(b"+PONG")
+        connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+        answers = connection.makefile("rb")
+        return [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
     return False
 
 
@@ -260,6 +263,7 @@ def _address(host: str, port: int) -> str:
 
 def _what_to_try(settings: Settings, folder: Path, metrics_port: int) -> str:
     here, command = _address(settings.host, settings.port), _own_command()
+    worker = _address(settings.metrics_host, metrics_port)
     return f"""
 upscaled is ready at {here}
 
@@ -270,7 +274,7 @@ upscaled is ready at {here}
 
     {here}/            the same in a browser
     {here}/docs        every request, with examples
-    http://127.0.0.1:{metrics_port}/metrics   what the worker does; the API's are at {here}/metrics
+    {worker}/metrics   what the worker does; the API's are at {here}/metrics
 
 Data is in {folder}. Ctrl-C stops everything; unfinished jobs go on at the next start.
 """

@@ -148,6 +148,10 @@ class Settings(BaseSettings):
     api_processes: int = Field(
         default=1, gt=0, description="Processes that answer requests on the API's port."
     )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address where a worker shows its metrics; 0.0.0.0 for a Prometheus elsewhere.",
+    )
     metrics_port: int = Field(
         default=9108, ge=1, le=65535, description="Port where a worker shows its metrics."
     )

@@ -97,8 +97,8 @@ class Health:
 
 
 @contextmanager
-def serve(port: int, health: Health) -> Iterator[None]:
-    """/metrics, /healthz and /readyz of this worker on a port of their own, for as long as the block runs."""
+def serve(address: tuple[str, int], health: Health) -> Iterator[None]:
+    """/metrics, /healthz and /readyz of this worker at an address of their own, while the block runs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -124,7 +124,7 @@ def serve(port: int, health: Health) -> Iterator[None]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server names it
             """A scrape every few seconds is no event."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()

@@ -53,7 +53,7 @@ def run() -> int:
         tasks.register(app, context, condition)
         threading.Thread(target=condition.watch, name="health", daemon=True).start()
         threading.Thread(target=observe.watch, args=(context, condition), name="observe", daemon=True).start()
-        with health.serve(settings.metrics_port, condition):
+        with health.serve((settings.metrics_host, settings.metrics_port), condition):
             return _consume(app, name)
 
 

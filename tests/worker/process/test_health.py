@@ -167,7 +167,10 @@ def test_an_engine_that_waits_for_its_turn_at_the_device_is_no_hang(
 
 def test_a_draining_worker_is_alive_and_not_ready(context: WorkerContext) -> None:
     port = free_ports(1)[0]
-    with serve(port, Health(context)), httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+    with (
+        serve(("127.0.0.1", port), Health(context)),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
         assert [http.get(path).status_code for path in ("/healthz", "/readyz", "/nothing")] == [200, 200, 404]
         context.draining.set()
         assert http.get("/healthz").status_code == 200
@@ -176,10 +179,16 @@ def test_a_draining_worker_is_alive_and_not_ready(context: WorkerContext) -> Non
 
 def test_metrics_are_shown_as_prometheus_reads_them(context: WorkerContext) -> None:
     port = free_ports(1)[0]
-    with serve(port, Health(context)):
+    with serve(("127.0.0.1", port), Health(context)):
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "# TYPE upscaled_batch_size histogram" in answer.text
+
+
+def test_metrics_are_for_the_address_alone_that_was_asked_for(context: WorkerContext) -> None:
+    port = free_ports(1)[0]
+    with serve(("127.0.0.1", port), Health(context)), pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.2:{port}/metrics")
 
 
 def test_a_stuck_process_ends_itself(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
