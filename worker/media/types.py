@@ -7,15 +7,19 @@ in its place, fails loudly. What earlier versions stored beside is passed over.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import TypeAdapter
 
 from service.formats import MediaKind
 
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {}  # building one takes longer than using it
+
 
 def _adapter(record: type) -> TypeAdapter[Any]:
-    return TypeAdapter(record)
+    if record not in _ADAPTERS:
+        _ADAPTERS[record] = TypeAdapter(record)
+    return _ADAPTERS[record]
 
 
 class _Json:

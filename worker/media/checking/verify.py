@@ -15,11 +15,9 @@ from service.formats import PICTURES
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import RGB, encodable
 from worker.media.reading.container import open_media, sniff
-from worker.media.reading.probe import probe
-from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import Window, find_empty
+from worker.media.sandbox.reading import probe, read_image, scan
 from worker.media.types import Colour, Limits, Source, StreamInfo, Timeline
-from worker.media.writing.images import read_image
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.

@@ -5,7 +5,7 @@ Not here: which frames there are and where one may seek (timeline.py), what colo
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, dropwhile
 from pathlib import Path
@@ -43,9 +43,18 @@ class Damage:
         return bool(self.broken_packets or self.broken_frames)
 
 
-def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[LowFrame]:
+def decode(
+    path: Path,
+    source: Source,
+    timeline: Timeline,
+    start: int,
+    stop: int,
+    *,
+    on_picture: Callable[[], None] = lambda: None,
+) -> Generator[LowFrame]:
     """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
 
+    on_picture   called for every frame decoded, also for those that come before the wanted ones
     Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for;
     from earlier ones only where damage makes that necessary.
     Raises BrokenMedia if the frames are not those that the timeline lists.
@@ -61,7 +70,9 @@ def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int
     ) as converter:
         done = start
         for key in _keys_to_try(timeline, start):
-            for picture in _pictures_from(path, source, timeline, key, range(done, stop)):
+            for picture in _pictures_from(
+                path, source, timeline, key, range(done, stop), on_picture=on_picture
+            ):
                 yield _pixels(converter.convert(picture))
                 done += 1
             if done == stop:
@@ -80,7 +91,13 @@ def _keys_to_try(timeline: Timeline, start: int) -> Iterator[Key]:
 
 
 def _pictures_from(
-    path: Path, source: Source, timeline: Timeline, key: Key, wanted: range
+    path: Path,
+    source: Source,
+    timeline: Timeline,
+    key: Key,
+    wanted: range,
+    *,
+    on_picture: Callable[[], None],
 ) -> Iterator[av.VideoFrame]:
     """The wanted frames in order, decoding from `key`; fewer, if one is missing or is not the one it was."""
     thumbnails = Thumbnails()
@@ -88,7 +105,7 @@ def _pictures_from(
         stream = open_stream(container, source)
         shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
         expected = wanted.start
-        for frame_index, picture in _numbered(shown, timeline, key):
+        for frame_index, picture in _numbered(_told(shown, on_picture), timeline, key):
             if frame_index < expected:
                 continue
             if frame_index != expected or not _is_known(timeline, frame_index, picture, thumbnails):
@@ -97,6 +114,12 @@ def _pictures_from(
             expected += 1
             if expected == wanted.stop:
                 return
+
+
+def _told(shown: Iterable[av.VideoFrame], on_picture: Callable[[], None]) -> Iterator[av.VideoFrame]:
+    for picture in shown:
+        on_picture()
+        yield picture
 
 
 def _pixels(picture: av.VideoFrame) -> LowFrame:
