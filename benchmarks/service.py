@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.conftest import free_ports
 from tests.integration.running import Running
+from tests.servers import free_ports
 
 JOB_S_MAX: Final = 3600.0
 LOOK_S: Final = 0.01  # small pictures take a few hundredths of a second

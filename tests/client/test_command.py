@@ -15,7 +15,7 @@ from service.command.main import main
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
 from tests.client.serving import RESULT, Counting, fail, finish, jobs_of, working
-from tests.conftest import ROOT
+from tests.servers import ROOT
 from tests.service.api.harness import Service, running
 from tests.service.api.samples import CLIP, png
 

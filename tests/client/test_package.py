@@ -6,7 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.servers import ROOT
 
 CLIENT = ROOT / "client"
 

@@ -11,21 +11,26 @@ from model_core.config import ModelConfig
 from model_core.model import build
 from service.objects.files import FileStorage
 from service.objects.published import publish
-from tests.conftest import free_ports
 from tests.integration.running import Running
+from tests.servers import free_ports
 
 MODEL = "small"
 
 
-def publish_small_model(data: Path, *, seed: int = 1) -> str:
-    """Put a tiny recurrent network into a service's data folder, as training would; its version.
+def make_small_model(folder: Path, *, seed: int = 1) -> str:
+    """Write a tiny recurrent network as a checkpoint; its version.
 
     Random weights, small enough that the output stays near bicubic and depends on what came before.
     """
     torch.manual_seed(seed)
     model = build(ModelConfig(generator="frvsr", flow="dis", features=16, blocks=3))
+    return save(folder, model, {"name": MODEL, "summary": "Random weights, for tests."})
+
+
+def publish_small_model(data: Path, *, seed: int = 1) -> str:
+    """Put one into a service's data folder, as training would; its version."""
     folder = data / "made" / str(seed)
-    version = save(folder, model, {"name": MODEL, "summary": "Random weights, for tests."})
+    version = make_small_model(folder, seed=seed)
     publish(FileStorage(data / "objects"), MODEL, version, folder)
     return version
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import free_ports
 from tests.integration.conftest import MODEL, publish_small_model
 from tests.integration.running import Running, eventually
 from tests.integration.test_main_job import frames_of
+from tests.servers import free_ports
 from tests.worker.media.clips import Sound, make_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

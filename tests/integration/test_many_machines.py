@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import S3Server, free_ports
 from tests.integration.running import START_S, STOP_S, Client, eventually
 from tests.integration.test_main_job import frames_of
+from tests.servers import S3Server, free_ports
 from tests.worker.media.clips import Sound, make_clip, numbered
 from worker.media.checking.verify import verify
 

@@ -1,4 +1,4 @@
-"""Stores and storages over the real servers of tests/conftest.py, empty for each test."""
+"""Stores and storages over the real servers of the tests, empty for each test."""
 
 import contextlib
 import io

@@ -9,7 +9,7 @@ import redis
 
 from service.serve import _answers_ping
 from service.valkey import command, set_password
-from tests.conftest import free_ports
+from tests.servers import free_ports
 
 
 @pytest.mark.integration

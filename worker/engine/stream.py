@@ -128,6 +128,12 @@ class Stream:
             taken, self._busy_s = self._busy_s, 0.0
             return taken
 
+    def check(self) -> None:
+        """Raise as `put` would, for one who waits for the next frame elsewhere."""
+        with self._ready:
+            if self._error is not None:
+                raise self._error
+
     def close(self) -> None:
         """Give up what is left; the slot is free at the next tick. Harmless after the end, and twice."""
         with self._room:

@@ -16,6 +16,7 @@ from worker.engine.room import Room
 from worker.job.held import Held
 from worker.job.inputs import InputCache
 from worker.job.preview import Previews
+from worker.media.sandbox.keeper import KEEPER
 from worker.models.registry import Registry
 
 ROOM_WAIT_S: Final = 10.0  # for others to end; then the step is for a worker that has more
@@ -44,6 +45,7 @@ def open_context(
     """Bring up the models and the folders below `folder`, which is this process's own; ends the engines."""
     for part in ("inputs", "scratch"):
         (folder / part).mkdir()
+    KEEPER.start()  # loads what readers need while the models are loaded
     registry = Registry(
         storage,
         settings,

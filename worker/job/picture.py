@@ -23,6 +23,7 @@ from worker.frames import HighFrame, LowFrame
 from worker.job.context import WorkerContext, room_for
 from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.report import describe
+from worker.media.sandbox.reading import read_image
 from worker.media.sizes import target_size
 from worker.media.writing import images
 from worker.media.writing.images import Picture
@@ -81,7 +82,8 @@ def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str
 
 def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
     with context.inputs.open(job.id, on_chunk=held.proceed) as path:
-        low = images.read_image(path, pixels_max=context.settings.pixels_max)
+        pixels_max = context.settings.pixels_max
+        low = read_image(path, pixels_max=pixels_max, owner=job.owner, on_wait=held.proceed)
     images.check_output(job.options.format or low.format, *_target_size(low, job))
     return low
 

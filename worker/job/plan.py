@@ -6,7 +6,6 @@ places to seek to, segments, model version, backend, precision, codec and contai
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,11 @@ from service.jobs.states import JobEvent
 from service.settings import Settings
 from worker.job.context import WorkerContext
 from worker.job.held import Held
-from worker.media.animation.reading import look_through
 from worker.media.animation.writing import check_output
 from worker.media.colour import encodable
 from worker.media.reading.container import sniff
-from worker.media.reading.probe import probe
-from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
+from worker.media.sandbox.reading import look_through, probe, scan
 from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
 from worker.media.writing.encode import Encoding, h264_allows
@@ -80,7 +77,7 @@ def encoding_of(found: Manifest) -> Encoding:
 
 def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
     limits = _limits(context.settings)
-    source = probe(path, limits=limits)
+    source = probe(path, limits=limits, on_wait=held.proceed)
     if source.kind != "video":
         raise NotMedia("the file's signature says video, its content does not", field="file")
     encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
@@ -92,12 +89,9 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
         limits=limits,
         start_s=options.start,
         duration_s=options.duration,
-        deinterlace=options.deinterlace or "auto",
         on_frame=_counting(context.settings, held),
+        on_wait=held.proceed,
     )
-    how = timeline.deinterlacing
-    if how is not None and source.rate is not None:
-        source = replace(source, rate=source.rate * how.frames_per_picture)
     return _planned(context, source, timeline, options, container=container, notices=reasons)
 
 
@@ -111,6 +105,7 @@ def _plan_animation(context: WorkerContext, held: Held, path: Path, options: Opt
         limits=_limits(context.settings),
         is_laid_on_white=is_video,
         on_frame=_counting(context.settings, held),
+        on_wait=held.proceed,
     )
     encoding = _encoding(source, options)
     notices = check_output(container, source, timeline, encoding.width, encoding.height)

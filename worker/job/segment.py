@@ -8,7 +8,7 @@ worker or another, gives the same frames. A frame that equals the one before is 
 
 import logging
 import secrets
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,8 +30,7 @@ from worker.job.held import Held, LeaseLost, patiently
 from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
 from worker.job.reuse import last_computed, reused
-from worker.media.animation import reading as animation
-from worker.media.reading import decode as video
+from worker.media.sandbox.reading import decode, decode_animation
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
 from worker.media.writing.images import Picture
@@ -64,7 +63,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
         repeats = reused(timeline)
         feeder = Feeder(
             stream,
-            _decode(path, plan, chain[0].frame_start, chain[-1].frame_stop),
+            _decode(path, plan, chain[0].frame_start, chain[-1].frame_stop, on_wait=stream.check),
             start=chain[0].frame_start,
             kept={last_computed(segment.frame_stop - 1, repeats) for segment in chain[:-1]},
             repeats=repeats,
@@ -173,12 +172,15 @@ class _ChainWork:
         return self._engine.advances(self._stream)
 
 
-def _decode(path: Path, plan: Plan, start: int, stop: int) -> Generator[LowFrame]:
-    """Frames [start, stop) for the network. Exhaust it or close it: it holds the file open."""
+def _decode(
+    path: Path, plan: Plan, start: int, stop: int, *, on_wait: Callable[[], None]
+) -> Generator[LowFrame]:
+    """Frames [start, stop) for the network. Exhaust it or close it: a process holds the file open."""
     source = Source.from_json(plan.source)
     if plan.kind == "animation":
-        return animation.decode(path, source, start, stop, is_laid_on_white=plan.container in CONTAINERS)
-    return video.decode(path, source, Timeline.from_json(plan.timeline), start, stop)
+        on_white = plan.container in CONTAINERS
+        return decode_animation(path, source, start, stop, is_laid_on_white=on_white, on_wait=on_wait)
+    return decode(path, source, Timeline.from_json(plan.timeline), start, stop, on_wait=on_wait)
 
 
 def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:

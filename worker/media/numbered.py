@@ -12,7 +12,8 @@ from pathlib import Path
 from service.errors import InputError, InvalidOption, NotMedia, UnsupportedMedia
 from service.formats import PICTURES, suffix_of
 from worker.media.reading.container import sniff
-from worker.media.writing.images import Picture, check_output, read_image, write_image
+from worker.media.sandbox.reading import read_image
+from worker.media.writing.images import Picture, check_output, write_image
 
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]*$)")  # the last digits before the suffix
 

@@ -7,15 +7,19 @@ in its place, fails loudly. What earlier versions stored beside is passed over.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import TypeAdapter
 
 from service.formats import MediaKind
 
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {}  # building one takes longer than using it
+
 
 def _adapter(record: type) -> TypeAdapter[Any]:
-    return TypeAdapter(record)
+    if record not in _ADAPTERS:
+        _ADAPTERS[record] = TypeAdapter(record)
+    return _ADAPTERS[record]
 
 
 class _Json:
@@ -113,23 +117,11 @@ class Key(_Json):
     stamp: int  # of the key packet, by the clock that `Timeline.clock` names
 
 
-Parity = Literal["tff", "bff", "auto"]  # which field of a picture is shown first; auto: as it is flagged
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deinterlacing(_Json):
-    """How whole frames are made of pictures that weave two fields."""
-
-    parity: Parity
-    frames_per_picture: Literal[1, 2] = 1
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline(_Json):
     """When each frame is shown, where decoding may begin, and where shots start.
 
-    Frames are numbered in display order from the first wanted one, which is 0. They are the pictures that the
-    codec gives, or made of those: keys and prints then count pictures.
+    Frames are numbered in display order from the first wanted one, which is 0.
     """
 
     time_base: Fraction  # seconds of one unit of `times`
@@ -141,13 +133,8 @@ class Timeline(_Json):
     is_counted: bool = False  # frames have no good times of their own: they are counted from the key frame
     repeats: tuple[int, ...] = ()  # frames that equal the one before, sample by sample
     prints: tuple[int, ...] = ()  # of counted frames, to check the count by; none where damage changes pixels
-    deinterlacing: Deinterlacing | None = None  # None: pictures are frames
     notices: tuple[str, ...] = ()
 
     @property
     def frame_count(self) -> int:
         return len(self.times)
-
-    @property
-    def picture_count(self) -> int:
-        return len(self.times) // (self.deinterlacing.frames_per_picture if self.deinterlacing else 1)

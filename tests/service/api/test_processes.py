@@ -15,7 +15,7 @@ import pytest
 from service.api.__main__ import STOP_S_MAX
 from service.jobs.redis import RedisStore
 from service.objects.files import FileStorage
-from tests.conftest import free_ports
+from tests.servers import free_ports
 from tests.service.api.samples import stored_job
 
 START_S = 60.0

@@ -11,7 +11,7 @@ from service.jobs.manifest import Segment
 from service.jobs.model import Job, new_job_id
 from service.jobs.redis import RedisStore
 from service.jobs.states import JobEvent, JobState
-from tests.service.dropping import dropping
+from tests.proxies import dropping
 
 SEGMENTS = [
     Segment(index=0, frame_start=0, frame_stop=4),

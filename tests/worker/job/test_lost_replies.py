@@ -19,7 +19,7 @@ from service.jobs.redis import RedisStore
 from service.jobs.states import JobState
 from service.objects.files import FileStorage
 from service.settings import Settings
-from tests.service.dropping import DroppingProxy, dropping
+from tests.proxies import DroppingProxy, dropping
 from tests.worker.job.test_steps import accept, run
 from tests.worker.media.clips import make_clip
 from worker.job import held as held_module

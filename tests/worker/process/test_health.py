@@ -19,7 +19,7 @@ from service.errors import StoreUnavailable
 from service.jobs.memory import MemoryStore
 from service.objects.files import FileStorage
 from service.settings import Settings
-from tests.conftest import free_ports
+from tests.servers import free_ports
 from tests.worker.engine.judge import make_picture_model
 from worker.engine import engine as engine_module
 from worker.engine import pace as pace_module

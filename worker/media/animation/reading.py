@@ -93,14 +93,25 @@ def look_through(
 
 
 def decode(
-    path: Path, source: Source, start: int, stop: int, *, is_laid_on_white: bool
+    path: Path,
+    source: Source,
+    start: int,
+    stop: int,
+    *,
+    is_laid_on_white: bool,
+    on_picture: Callable[[], None] = lambda: None,
 ) -> Generator[LowFrame]:
-    """Frames [start, stop) for the network, (h, w, 3). Raises BrokenMedia if there are fewer."""
+    """Frames [start, stop) for the network, (h, w, 3). Raises BrokenMedia if there are fewer.
+
+    on_picture   called for every frame decoded, also for those that come before the wanted ones
+    """
     frame_next = start
     with closing(shown(path, source)) as frames:
-        for frame in islice(frames, start, stop):
-            yield for_network(frame, is_laid_on_white=is_laid_on_white)
-            frame_next += 1
+        for index, frame in enumerate(islice(frames, stop)):
+            on_picture()
+            if index >= start:
+                yield for_network(frame, is_laid_on_white=is_laid_on_white)
+                frame_next += 1
     if frame_next < stop:
         message = f"frame {frame_next} was there when the file was read first and is not now"
         raise BrokenMedia(message, field="frame", value=frame_next)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from worker.media.animation.apng import ApngWriter
 from worker.media.animation.gif import GifWriter, palettes_of
 from worker.media.animation.reading import shown
 from worker.media.animation.webp import WebpWriter
+from worker.media.sandbox.reading import alphas
 from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import written_whole
 
@@ -157,10 +158,14 @@ class _Canvases:
             raise OutputInvalid(message, field="frames", value=count)
 
     def _alphas(self) -> Iterator[Planes | None]:
-        with closing(shown(self.source_path, self.source)) as frames:
-            for frame in frames:
-                is_opaque = self.source.pix_fmt != "rgba"
-                yield None if is_opaque else self.enlarge_alpha(frame.alpha, self.size)
+        if self.source.pix_fmt != "rgba":
+            yield from repeat(None, self.frame_count)
+            return
+        with closing(
+            alphas(self.source_path, self.source, self.frame_count, on_wait=self.on_frame)
+        ) as planes:
+            for alpha in planes:
+                yield self.enlarge_alpha(alpha, self.size)
 
 
 def _check(

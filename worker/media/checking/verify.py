@@ -15,12 +15,9 @@ from service.formats import PICTURES
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import RGB, encodable
 from worker.media.reading.container import open_media, sniff
-from worker.media.reading.fields import in_frames
-from worker.media.reading.probe import probe
-from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import Window, find_empty
-from worker.media.types import Colour, Deinterlacing, Limits, Source, StreamInfo, Timeline
-from worker.media.writing.images import read_image
+from worker.media.sandbox.reading import probe, read_image, scan
+from worker.media.types import Colour, Limits, Source, StreamInfo, Timeline
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.
@@ -56,10 +53,8 @@ def _verify_videos(
     input_path: Path, output_path: Path, scale: int | None, start_s: float | None, duration_s: float | None
 ) -> dict[str, Any]:
     before, after = probe(input_path, limits=LIMITS), probe(output_path, limits=LIMITS)
-    plan = scan(input_path, before, limits=LIMITS, start_s=start_s, duration_s=duration_s, deinterlace="off")
-    found = scan(output_path, after, limits=LIMITS, deinterlace="off")
-    if found.frame_count == 2 * plan.frame_count:  # a frame of each field
-        plan = in_frames(plan, Deinterlacing(parity="auto", frames_per_picture=2))
+    plan = scan(input_path, before, limits=LIMITS, start_s=start_s, duration_s=duration_s)
+    found = scan(output_path, after, limits=LIMITS)
     window = window_of(plan, is_trimmed=start_s is not None or duration_s is not None)
     problems = _size_problems((before.width, before.height), (after.width, after.height), scale)
     step_s = MATROSKA_STEP_S if after.container in ("matroska", "webm") else Fraction(0)
@@ -77,7 +72,7 @@ def _verify_videos(
     problems += [problem for stream in streams for problem in _stream_problems(stream)]
     return {
         "kind": "video",
-        "frames_in": plan.picture_count,
+        "frames_in": plan.frame_count,
         "frames_out": found.frame_count,
         "time_difference_s_max": None if difference_s is None else float(difference_s),
         "duration_in_s": float(length_s[0]),

@@ -1,14 +1,13 @@
 """The one decoder: planning and processing both read frames here, so that their counts cannot differ.
 
 `decode` gives exactly the wanted frames as RGB; `pictures` gives what the codec shows, for timeline.py too.
-Not here: which frames there are and where one may seek (timeline.py), how whole ones are made of fields
-(fields.py), what colours mean (colour.py).
+Not here: which frames there are and where one may seek (timeline.py), what colours mean (colour.py).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, dropwhile, islice
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -21,7 +20,6 @@ from service.errors import BrokenMedia, UnsupportedMedia
 from worker.frames import LowFrame
 from worker.media.colour import to_rgb
 from worker.media.reading.container import open_media
-from worker.media.reading.fields import deinterlaced, of_pictures, pictures_for
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
 
@@ -45,13 +43,23 @@ class Damage:
         return bool(self.broken_packets or self.broken_frames)
 
 
-def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[LowFrame]:
+def decode(
+    path: Path,
+    source: Source,
+    timeline: Timeline,
+    start: int,
+    stop: int,
+    *,
+    on_picture: Callable[[], None] = lambda: None,
+) -> Generator[LowFrame]:
     """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
 
+    on_picture   called for every frame decoded, also for those that come before the wanted ones
     Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for;
     from earlier ones only where damage makes that necessary.
     Raises BrokenMedia if the frames are not those that the timeline lists.
     """
+    assert 0 <= start < stop <= timeline.frame_count
     with to_rgb(
         source.width,
         source.height,
@@ -60,40 +68,18 @@ def decode(path: Path, source: Source, timeline: Timeline, start: int, stop: int
         colour=source.colour,
         chroma_place=source.chroma_place,
     ) as converter:
-        for frame in frames(path, source, timeline, start, stop):
-            yield _pixels(converter.convert(frame))
-
-
-def frames(path: Path, source: Source, timeline: Timeline, start: int, stop: int) -> Generator[av.VideoFrame]:
-    """As `decode`, in the codec's own samples; the same from any place, deinterlaced ones as well."""
-    assert 0 <= start < stop <= timeline.frame_count
-    how = timeline.deinterlacing
-    if how is None:
-        yield from _pictures_between(path, source, timeline, range(start, stop))
-        return
-    wanted = pictures_for(how, start, stop, picture_count=timeline.picture_count)
-    made = deinterlaced(_pictures_between(path, source, of_pictures(timeline), wanted), how)
-    first = start - wanted.start * how.frames_per_picture
-    count = 0
-    for frame in islice(made, first, first + stop - start):
-        yield frame
-        count += 1
-    assert count == stop - start
-
-
-def _pictures_between(
-    path: Path, source: Source, timeline: Timeline, wanted: range
-) -> Generator[av.VideoFrame]:
-    done = wanted.start
-    for key in _keys_to_try(timeline, wanted.start):
-        for picture in _pictures_from(path, source, timeline, key, range(done, wanted.stop)):
-            yield picture
-            done += 1
-        if done == wanted.stop:
-            return
-    raise BrokenMedia(
-        f"frame {done} was there when the file was read first and is not now", field="frame", value=done
-    )
+        done = start
+        for key in _keys_to_try(timeline, start):
+            for picture in _pictures_from(
+                path, source, timeline, key, range(done, stop), on_picture=on_picture
+            ):
+                yield _pixels(converter.convert(picture))
+                done += 1
+            if done == stop:
+                return
+        raise BrokenMedia(
+            f"frame {done} was there when the file was read first and is not now", field="frame", value=done
+        )
 
 
 def _keys_to_try(timeline: Timeline, start: int) -> Iterator[Key]:
@@ -105,7 +91,13 @@ def _keys_to_try(timeline: Timeline, start: int) -> Iterator[Key]:
 
 
 def _pictures_from(
-    path: Path, source: Source, timeline: Timeline, key: Key, wanted: range
+    path: Path,
+    source: Source,
+    timeline: Timeline,
+    key: Key,
+    wanted: range,
+    *,
+    on_picture: Callable[[], None],
 ) -> Iterator[av.VideoFrame]:
     """The wanted frames in order, decoding from `key`; fewer, if one is missing or is not the one it was."""
     thumbnails = Thumbnails()
@@ -113,7 +105,7 @@ def _pictures_from(
         stream = open_stream(container, source)
         shown = pictures(stream, source, _packets_from(container, stream, timeline, key), Damage())
         expected = wanted.start
-        for frame_index, picture in _numbered(shown, timeline, key):
+        for frame_index, picture in _numbered(_told(shown, on_picture), timeline, key):
             if frame_index < expected:
                 continue
             if frame_index != expected or not _is_known(timeline, frame_index, picture, thumbnails):
@@ -122,6 +114,12 @@ def _pictures_from(
             expected += 1
             if expected == wanted.stop:
                 return
+
+
+def _told(shown: Iterable[av.VideoFrame], on_picture: Callable[[], None]) -> Iterator[av.VideoFrame]:
+    for picture in shown:
+        on_picture()
+        yield picture
 
 
 def _pixels(picture: av.VideoFrame) -> LowFrame:

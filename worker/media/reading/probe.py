@@ -143,6 +143,10 @@ def _describe(
     notices = list(colour_notices)
     if depth > 8:
         notices.append(f"{depth}-bit samples are converted to 8 bits")
+    if frame.interlaced_frame:
+        notices.append(
+            "the video is interlaced: its fields are enlarged as they are woven; deinterlace it first"
+        )
     matrix = _display_matrix(frame)
     assert stream.time_base is not None
     infos = {s.index: _info(s) for s in container.streams if s.index != stream.index}
