@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_
 CODE := service worker model_core training client tests $(wildcard benchmarks scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lint types imports format bench docs clean
+.PHONY: help install serve test check lint types imports format bench chaos docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,7 +22,7 @@ serve: $(VENV)/.serve ## run the whole service here; PORT=8001 picks another por
 	@exec $(BIN)/upscaled serve
 
 test: $(VENV)/.dev ## run all tests
-	@scripts/promtool
+	@scripts/from-debian usr/bin/promtool promtool prometheus
 	$(BIN)/python -m pytest -n 2
 
 check: lint types imports ## lint, formatting, types and import directions
@@ -43,6 +43,10 @@ format: $(VENV)/.dev ## format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## measure speed on this machine, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev ## break a service at random and see that no job is lost: SEED=1 KILLS=200 JSON=FILE
+	@scripts/from-debian 'usr/lib/*/faketime/libfaketimeMT.so.1' libfaketime
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --kills $(or $(KILLS),200) $(if $(JSON),--json $(JSON))
 
 docs: $(VENV)/.dev ## redraw and relist what documents take from the code
 	$(BIN)/python scripts/drawings.py

@@ -17,7 +17,7 @@ def promtool() -> Promtool:
     """Runs promtool in docker/prometheus."""
     tool = ROOT / ".tools" / "promtool"
     if not tool.exists():
-        pytest.skip("promtool is not in .tools: scripts/promtool puts it there where apt is at hand")
+        pytest.skip("promtool is not in .tools: `make test` puts it there where apt is at hand")
 
     def run(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(tool), *map(str, arguments)]
