@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 def expire(store: JobStore, storage: Storage, *, ttl_s: float) -> None:
     """Remove the objects of results past their time, and after as long again the record as well."""
-    for job_id in store.finished_before(store.now() - ttl_s):
+    now = store.now()
+    for job_id in dict.fromkeys(store.finished_before(now - ttl_s) + store.brief_before(now)):
         remove = partial(_expire_one, store, storage, job_id)
         goes_well(remove, event="job_not_expired", job_id=job_id, storage=storage)
 

@@ -49,6 +49,8 @@ def rebuild(store: JobStore, storage: Storage) -> bool:
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:
     known = _known(store, job_id)
+    if known is not None and known.owner is not None:
+        store.index_owner(job_id)
     if known is not None and keys.ended_key(job_id) not in found:
         return
     if known is not None and known.state.is_terminal:

@@ -98,7 +98,7 @@ class MemoryStore:
             if lease is not None and self._held(lease) is None:
                 raise Superseded(f"{job_id} {lease.step}")
             state = advance(entry.job.state, event)
-            return entry.set(entry.job.with_changes(**changes), state=state, at=self.now())
+            return entry.move(entry.job.with_changes(**changes), state, at=self.now())
 
     def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
         with self._lock:
@@ -206,6 +206,12 @@ class MemoryStore:
             ended = [job for job in jobs if job.state.is_terminal and job.updated_at < time_s]
             return [job.id for job in sorted(ended, key=lambda job: job.updated_at)][:FINISHED_PAGE]
 
+    def brief_before(self, time_s: float) -> list[str]:
+        with self._lock:
+            ended = (entry.job for entry in self._entries.values() if entry.job.state.is_terminal)
+            ends = {job.id: job.updated_at + job.handling.ttl for job in ended if job.handling.ttl}
+            return sorted((i for i in ends if ends[i] < time_s), key=ends.__getitem__)[:FINISHED_PAGE]
+
     def queue_depth(self) -> int:
         return len(self.active())
 
@@ -226,9 +232,16 @@ class MemoryStore:
     def ping(self) -> None:
         """Memory always answers."""
 
-    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
+    def index_owner(self, job_id: str) -> None:
+        """Here nothing is indexed."""
+
+    def list(
+        self, limit: int, cursor: str | None = None, *, owner: str | None = None
+    ) -> tuple[list[Job], str | None]:
         with self._lock:
-            ids = sorted((i for i in self._entries if cursor is None or i < cursor), reverse=True)
+            jobs = (entry.job for entry in self._entries.values())
+            of_owner = (job.id for job in jobs if owner is None or job.owner == owner)
+            ids = sorted((i for i in of_owner if cursor is None or i < cursor), reverse=True)
             page = [self._entries[job_id].job for job_id in ids[:limit]]
             return page, page[-1].id if len(ids) > limit else None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.states import JobState
 from service.jobs.store import (
     ASSEMBLE,
     PLAN,
@@ -30,6 +31,9 @@ class Entry:
         if self.job.state.is_terminal:
             self.steps, self.segments = {}, {}
         return self.job
+
+    def move(self, job: Job, state: JobState, *, at: float) -> Job:
+        return self.set(job.moved(state, at=at), at=at)
 
     def may_run(self, step: Step) -> bool:
         """Runnable but for a lease."""

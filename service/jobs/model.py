@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,14 +26,23 @@ from service.formats import (
     SizeWanted,
     check_held,
 )
-from service.jobs.states import JobEvent, JobState, advance
+from service.jobs.states import TERMINAL, JobEvent, JobState, advance
 
 _TIME_BYTES = 6  # milliseconds since 1970 fit until the year 10889
 _RANDOM_BYTES = 16  # 128 bits nobody can guess: the id is what gives access to a result
 
-KEPT_BY_STORE = frozenset({"id", "state", "created_at", "updated_at", "frames_done"})
+KEPT_BY_STORE = frozenset(
+    {"id", "state", "created_at", "updated_at", "started_at", "planned_at", "finished_at", "frames_done"}
+)
+
+# Which field tells when a job was first in that state.
+ENTERED_AT = {JobState.PLANNING: "started_at", JobState.RUNNING: "planned_at"} | dict.fromkeys(
+    TERMINAL, "finished_at"
+)
 
 _FORMER = frozenset({"expires_at"})  # in manifests and stores of earlier versions, and null in all of them
+
+METADATA_NAME = "^[A-Za-z0-9_.-]{1,40}$"
 
 FAULT_MESSAGE = "The service failed on this job; the cause is in its log."
 
@@ -136,6 +145,25 @@ class Options(Record):
         return sides or f"x{self.scale}"
 
 
+class Handling(Record):
+    """What the sender may say about the job that does not change the result."""
+
+    metadata: dict[Annotated[str, Field(pattern=METADATA_NAME)], Annotated[str, Field(max_length=256)]] = (
+        Field(
+            default={},
+            max_length=16,
+            json_schema_extra={"additionalProperties": False},  # only such names
+            description="Texts by name, up to 16, for the sender's own use: shown with the job, and jobs are "
+            "found by them.",
+        )
+    )
+    ttl: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds that the result is kept, where that is shorter than the service's own time.",
+    )
+
+
 class JobError(Record):
     """Why a job failed, in words for its owner; `code` is the stable name that service/errors.py lists."""
 
@@ -166,8 +194,12 @@ class Job(Record):
     size_bytes: int
     sha256: str  # of the upload, hexadecimal
     owner: str | None = None  # id of the key that made it; None where the service asks for no keys
+    handling: Handling = Handling()
     created_at: float
     updated_at: float
+    started_at: float | None = None  # when a worker first looked into it
+    planned_at: float | None = None  # when its frames could first be upscaled
+    finished_at: float | None = None  # when it ended; an end by a former version has none
     frames_done: int = 0  # only grows
     frames_total: int | None = None  # known after planning
     model: str | None = None  # pinned by the plan
@@ -188,12 +220,19 @@ class Job(Record):
 
     def after(self, event: JobEvent, *, at: float, **changes: Any) -> Self:
         """As it is once the event has moved it, with other fields set; raises IllegalTransition."""
-        state = advance(self.state, event)
-        return self.with_changes(**changes).model_copy(update={"state": state, "updated_at": at})
+        return self.with_changes(**changes).moved(advance(self.state, event), at=at)
+
+    def moved(self, state: JobState, *, at: float) -> Self:
+        """As it is from then on; of what can happen more than once the first time is kept."""
+        entered = ENTERED_AT.get(state)
+        first = {entered: at} if entered is not None and getattr(self, entered) is None else {}
+        return self.model_copy(update={"state": state, "updated_at": at, **first})
 
     def request_digest(self) -> str:
-        """The same for two uploads that ask for the same thing: equal bytes and equal options."""
+        """The same for two uploads that ask for the same thing: equal bytes, options and handling."""
         text = f"{self.sha256} {self.options.model_dump_json()}"
+        if self.handling != Handling():  # digests of jobs without any are kept by stores of earlier versions
+            text += f" {self.handling.model_dump_json()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -202,6 +241,12 @@ def new_job_id(clock: Callable[[], float] = time.time) -> str:
     raw = int(clock() * 1000).to_bytes(_TIME_BYTES) + secrets.token_bytes(_RANDOM_BYTES)
     # base32hex keeps the order of the bytes, unlike base32 and base64.
     return base64.b32hexencode(raw).decode().rstrip("=").lower()
+
+
+def id_bound(time_s: float) -> str:
+    """Smaller than every id made from then on, and larger than those made before."""
+    ms = min(max(0, int(time_s * 1000)), 2 ** (8 * _TIME_BYTES) - 1)
+    return base64.b32hexencode(ms.to_bytes(_TIME_BYTES)).decode().rstrip("=").lower()
 
 
 def created_at_of(job_id: str) -> float:

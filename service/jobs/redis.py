@@ -224,13 +224,10 @@ class RedisStore:
             return cast(list[str], self._client.zrange(f"{PREFIX}active", 0, -1))
 
     def finished_before(self, time_s: float) -> list[str]:
-        with answering():
-            return cast(
-                list[str],
-                self._client.zrangebyscore(
-                    f"{PREFIX}finished", "-inf", f"({time_s}", start=0, num=FINISHED_PAGE
-                ),
-            )
+        return self._ids_below("finished", time_s)
+
+    def brief_before(self, time_s: float) -> list[str]:
+        return self._ids_below("brief", time_s)
 
     def queue_depth(self) -> int:
         with answering():
@@ -264,12 +261,27 @@ class RedisStore:
         with answering():
             self._client.set(f"{PREFIX}ping", "1", ex=60)
 
-    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
+    def index_owner(self, job_id: str) -> None:
+        self._run("index_owner", id=job_id)
+
+    def _ids_below(self, index: str, time_s: float) -> list[str]:
+        with answering():
+            return cast(
+                list[str],
+                self._client.zrangebyscore(
+                    f"{PREFIX}{index}", "-inf", f"({time_s}", start=0, num=FINISHED_PAGE
+                ),
+            )
+
+    def list(
+        self, limit: int, cursor: str | None = None, *, owner: str | None = None
+    ) -> tuple[list[Job], str | None]:
+        index = "jobs" if owner is None else f"owned:{owner}"
         with answering():
             ids = cast(
                 list[str],
                 self._client.zrevrangebylex(
-                    f"{PREFIX}jobs", f"({cursor}" if cursor else "+", "-", start=0, num=limit + 1
+                    f"{PREFIX}{index}", f"({cursor}" if cursor else "+", "-", start=0, num=limit + 1
                 ),
             )
             pipe = self._client.pipeline(transaction=False)

@@ -8,6 +8,8 @@
     jobs         sorted set, score 0: all ids, in order of age because ids sort so
     active       sorted set by creation time: jobs that have not ended
     finished     sorted set by time of ending: the others
+    owned:<id>   sorted set, score 0: those of one key, in order of age
+    brief        sorted set by time: jobs that have ended and go then, as their sender asked
     counts       hash   jobs by state
     complete     text   there when every manifest is in the store; it goes with the rest when that is lost
 
@@ -31,6 +33,7 @@ from typing import Any, Final
 import redis
 from redis.commands.core import Script
 
+from service.jobs.model import ENTERED_AT
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.store import RUNNABLE_IN, UNFINISHED
 
@@ -79,6 +82,7 @@ def read_script(name: str) -> ScriptText:
         "STATES_OF_KIND": {kind: _as_set(states) for kind, states in RUNNABLE_IN.items()},
         "UNFINISHED": _as_set(UNFINISHED),
         "TERMINAL": _as_set(TERMINAL),
+        "ENTERED_AT": ENTERED_AT,
     }
     prelude, script = ((FOLDER / f"{each}.lua").read_text() for each in (PRELUDE, name))
     declared = _TAKES.match(script)

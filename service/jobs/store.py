@@ -206,6 +206,9 @@ class JobStore(Protocol):
     def finished_before(self, time_s: float) -> list[str]:
         """Ids of jobs that ended before then, longest ago first, at most FINISHED_PAGE."""
 
+    def brief_before(self, time_s: float) -> list[str]:
+        """Ids of jobs that ended and whose own time to live ended before then, as `finished_before`."""
+
     def queue_depth(self) -> int:
         """How many jobs have not ended."""
 
@@ -230,6 +233,14 @@ class JobStore(Protocol):
     def ping(self) -> None:
         """Return when the store takes a write."""
 
+    def index_owner(self, job_id: str) -> None:
+        """Have the job in its owner's list, where an earlier version stored it without."""
+
     # Last, because below it `list` would name this method instead of the type.
-    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
-        """Newest first; the cursor of the next page, or None after the last."""
+    def list(
+        self, limit: int, cursor: str | None = None, *, owner: str | None = None
+    ) -> tuple[list[Job], str | None]:
+        """Newest first, of one owner or of all; the cursor of the next page, or None after the last.
+
+        A cursor is any id: the page begins with the one before it.
+        """

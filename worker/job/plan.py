@@ -14,7 +14,7 @@ from service.formats import ANIMATIONS, CODEC_DEFAULT, CONTAINERS
 from service.jobs import manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Options
-from service.jobs.states import JobEvent
+from service.jobs.states import JobEvent, JobState
 from service.settings import Settings
 from worker.job.context import WorkerContext
 from worker.job.held import Held
@@ -31,11 +31,13 @@ from worker.media.writing.encode import Encoding, h264_allows
 def plan(context: WorkerContext, held: Held) -> None:
     """Run the planning step that is held."""
     job_id = held.lease.job_id
-    held.move(JobEvent.PLANNING_STARTED)
+    started = held.move(JobEvent.PLANNING_STARTED)
     found = manifest.load(context.storage, job_id)
     planned = found.plan or _make(context, held, found)
     held.check()
-    planned = manifest.settle_plan(context.storage, found, planned)
+    # With its times, which a store that is rebuilt has from nowhere else.
+    job = started.moved(JobState.RUNNING, at=context.store.now())
+    planned = manifest.settle_plan(context.storage, found.model_copy(update={"job": job}), planned)
     context.store.set_segments(job_id, planned.segments)
     held.move(
         JobEvent.PLANNED,

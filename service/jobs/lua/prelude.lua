@@ -1,4 +1,4 @@
--- Before every script. P, STATES_OF_KIND, UNFINISHED and TERMINAL come from redis_scripts.py.
+-- Before every script. P, STATES_OF_KIND, UNFINISHED, TERMINAL and ENTERED_AT come from redis_scripts.py.
 
 local function text(time_s) return string.format('%.6f', time_s) end
 
@@ -95,15 +95,37 @@ local function lay_out(id, segments)
   redis.call('HSET', P .. 'job:' .. id, '_segments_total', #segments, '_segments_done', 0)
 end
 
+local function field_of(id, name)
+  local raw = redis.call('HGET', P .. 'job:' .. id, name)
+  local value = raw and cjson.decode(raw)
+  if value == cjson.null then return false end
+  return value
+end
+
+local function owned_by(owner) return P .. 'owned:' .. owner end
+
+local function index_owner(id)
+  local owner = field_of(id, 'owner')
+  if owner then redis.call('ZADD', owned_by(owner), 0, id) end
+end
+
+-- time_s: number
+local function index_end(id, time_s)
+  redis.call('ZADD', P .. 'finished', text(time_s), id)
+  local ttl = (field_of(id, 'handling') or {}).ttl
+  if ttl and ttl ~= cjson.null then redis.call('ZADD', P .. 'brief', text(time_s + ttl), id) end
+end
+
 -- fields: {name, JSON, name, JSON ...}
 local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   redis.call('HSET', P .. 'job:' .. id, '_digest', digest, '_fence_floor', fence_floor,
     '_segments_total', 0, '_segments_done', 0, unpack(fields))
   redis.call('ZADD', P .. 'jobs', 0, id)
+  index_owner(id)
   local state = state_of(id)
   redis.call('HINCRBY', P .. 'counts', state, 1)
   if TERMINAL[state] then
-    redis.call('ZADD', P .. 'finished', updated_at, id)
+    index_end(id, tonumber(updated_at))
     return
   end
   redis.call('ZADD', P .. 'active', created_at, id)
@@ -115,15 +137,17 @@ end
 
 -- fields: {name, JSON, name, JSON ...}
 local function move(id, state, target, fields)
-  local time_s = text(now())
+  local time_s = now()
   if #fields > 0 then redis.call('HSET', P .. 'job:' .. id, unpack(fields)) end
-  redis.call('HSET', P .. 'job:' .. id, 'updated_at', time_s, 'state', cjson.encode(target))
+  redis.call('HSET', P .. 'job:' .. id, 'updated_at', text(time_s), 'state', cjson.encode(target))
+  local entered = ENTERED_AT[target]
+  if entered and not field_of(id, entered) then redis.call('HSET', P .. 'job:' .. id, entered, text(time_s)) end
   if target == state then return end
   redis.call('HINCRBY', P .. 'counts', state, -1)
   redis.call('HINCRBY', P .. 'counts', target, 1)
   if TERMINAL[target] then
     redis.call('ZREM', P .. 'active', id)
-    redis.call('ZADD', P .. 'finished', time_s, id)
+    index_end(id, time_s)
     redis.call('DEL', P .. 'steps:' .. id, P .. 'ready:' .. id)
   end
 end

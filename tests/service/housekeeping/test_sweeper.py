@@ -13,7 +13,7 @@ from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.memory import MemoryStore
-from service.jobs.model import Job, JobError, new_job_id
+from service.jobs.model import Handling, Job, JobError, new_job_id
 from service.jobs.states import JobEvent, JobState
 from service.objects.files import FileStorage
 from service.queue import CeleryQueue, celery_app, dispatch
@@ -72,7 +72,7 @@ class Place:
         self.store = MemoryStore(lease_s=LEASE_S, attempts_max=4, clock=lambda: self.time_s)
         self.sweeper = Sweeper(self.store, self.storage, self.queue, self.settings, lambda: self.time_s)
 
-    def accept(self, *, plan=None, key=None):
+    def accept(self, *, plan=None, key=None, **fields):
         job = Job(
             id=new_job_id(lambda: self.time_s),
             kind="video",
@@ -81,9 +81,11 @@ class Place:
             sha256="ab" * 32,
             created_at=self.time_s,
             updated_at=self.time_s,
+            **fields,
         )
         self.storage.put(keys.input_key(job.id), b"upload")
-        manifest.save(self.storage, Manifest(job=job, plan=plan, idempotency_key=key))
+        recorded = job if plan is None else self.planned(job)
+        manifest.save(self.storage, Manifest(job=recorded, plan=plan, idempotency_key=key))
         self.store.create(job, idempotency_key=key)
         if plan is not None:
             self.store.set_segments(job.id, plan.segments)
@@ -91,6 +93,9 @@ class Place:
             told = {"frames_total": plan.frame_count, "model": plan.model, "version": plan.version}
             self.store.transition(job.id, JobEvent.PLANNED, **told)
         return job.id
+
+    def planned(self, job):
+        return job.moved(JobState.PLANNING, at=self.time_s).moved(JobState.RUNNING, at=self.time_s)
 
     def end(self, job_id, event, **changes):
         if event is JobEvent.SUCCEED:
@@ -209,6 +214,22 @@ def test_a_result_past_its_time_goes_and_its_job_says_expired(place):
     assert place.names() == []
 
     place.time_s += TTL_S + 1
+    place.sweeper.sweep()
+    with pytest.raises(UnknownJob):
+        place.store.get(job_id)
+
+
+def test_a_result_goes_as_early_as_its_sender_asked(place):
+    job_id = place.accept(plan=PLAN, handling=Handling(ttl=60))
+    place.end(job_id, JobEvent.SUCCEED, result_key=keys.result_key(job_id, 1, "mp4"))
+    place.time_s += 59
+    place.sweeper.sweep()
+    assert place.store.get(job_id).state is JobState.SUCCEEDED
+    place.time_s += 2
+    place.sweeper.sweep()
+    assert place.store.get(job_id).state is JobState.EXPIRED
+    assert place.names() == []
+    place.time_s += 61
     place.sweeper.sweep()
     with pytest.raises(UnknownJob):
         place.store.get(job_id)
@@ -587,3 +608,13 @@ def test_a_flushed_valkey_comes_back_from_s3(valkey, valkey_url, redis_store, s3
         assert lease.fence > 1
     finally:
         manifest.forget(s3_storage, job.id)
+
+
+def test_a_key_lists_the_jobs_that_an_earlier_version_stored_without_a_list(valkey, redis_store, tmp_path):
+    place = Place(tmp_path)
+    place.store = redis_store
+    job_id = place.accept(owner="ann")
+    valkey.delete("upscaled:owned:ann")
+    assert redis_store.list(9, owner="ann") == ([], None)
+    Sweeper(redis_store, place.storage, place.queue, place.settings).sweep()
+    assert [job.id for job in redis_store.list(9, owner="ann")[0]] == [job_id]

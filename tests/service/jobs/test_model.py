@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.errors import BrokenMedia, CheckpointInvalid, InvalidOption, StorageUnavailable, TooManyAttempts
-from service.jobs.model import FAULT_MESSAGE, Job, JobError, Options, created_at_of, new_job_id
+from service.jobs.model import (
+    FAULT_MESSAGE,
+    Handling,
+    Job,
+    JobError,
+    Options,
+    created_at_of,
+    id_bound,
+    new_job_id,
+)
 
 
 def a_job(**changes):
@@ -49,6 +58,31 @@ def test_the_digest_of_a_request_follows_its_bytes_and_options_only():
     assert a_job(filename="other.mp4").request_digest() == job.request_digest()
     assert a_job(sha256="cd" * 32).request_digest() != job.request_digest()
     assert a_job(options=Options(scale=2)).request_digest() != job.request_digest()
+    assert a_job(handling=Handling(metadata={"a": "b"})).request_digest() != job.request_digest()
+
+
+@given(st.integers(0, 2**41), st.integers(0, 2**41))
+def test_a_bound_lies_before_the_ids_of_its_time_and_behind_older_ones(time_ms, bound_ms):
+    job_id = new_job_id(lambda: time_ms / 1000)
+    assert (job_id >= id_bound(bound_ms / 1000)) == (
+        int(time_ms / 1000 * 1000) >= int(bound_ms / 1000 * 1000)
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"": "a"},
+        {"a b": "c"},
+        {"a" * 41: "b"},
+        {"a": "b" * 257},
+        {"a": 1},
+        dict.fromkeys(map(str, range(17)), ""),
+    ],
+)
+def test_metadata_are_few_short_texts_under_plain_names(metadata):
+    with pytest.raises(ValidationError):
+        Handling(metadata=metadata)
 
 
 @pytest.mark.parametrize(

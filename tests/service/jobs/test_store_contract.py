@@ -10,7 +10,7 @@ import pytest
 from service.errors import IdempotencyConflict, IllegalTransition, TooManyAttempts, UnknownJob
 from service.jobs.manifest import Segment
 from service.jobs.memory import MemoryStore
-from service.jobs.model import Job, JobError, Options, new_job_id
+from service.jobs.model import Handling, Job, JobError, Options, new_job_id
 from service.jobs.redis import RedisStore
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import FinishedPart, Superseded
@@ -78,7 +78,9 @@ def run(store, job_id, step, **keys):
 
 
 def test_a_job_comes_back_as_it_was_stored(store):
-    job = a_job(options=Options(scale=2, model="light", start=1.5), filename="été, № 1.mp4")
+    handling = Handling(metadata={"Urlaub": "été, № 1"}, ttl=60.5)
+    options = Options(scale=2, model="light", start=1.5)
+    job = a_job(options=options, handling=handling, filename="été, № 1.mp4")
     assert store.create(job) == job
     assert store.get(job.id) == job
 
@@ -109,7 +111,9 @@ def test_the_same_key_and_request_give_the_same_job(store):
     assert store.create(a_job()).id != first.id
 
 
-@pytest.mark.parametrize("changes", [{"sha256": "cd" * 32}, {"options": Options(scale=2)}])
+@pytest.mark.parametrize(
+    "changes", [{"sha256": "cd" * 32}, {"options": Options(scale=2)}, {"handling": Handling(ttl=9)}]
+)
 def test_the_same_key_with_another_request_is_a_conflict(store, changes):
     first = store.create(a_job(), idempotency_key="key")
     with pytest.raises(IdempotencyConflict):
@@ -219,6 +223,65 @@ def test_ended_jobs_are_found_by_the_time_of_their_end(store):
     store.delete(ended.id)
     assert store.finished_before(store.now() + 1) == []
     assert store.active() == [running.id]
+
+
+def test_an_owner_has_a_list_of_jobs_newest_first_page_by_page(store):
+    ids = {owner: [] for owner in ("ann", "bob", None)}
+    for at in range(9):
+        owner = list(ids)[at % 3]
+        ids[owner].append(store.create(a_job(id=new_job_id(lambda at=at: 1e9 + at), owner=owner)).id)
+    jobs, cursor = store.list(2, owner="ann")
+    assert ([job.id for job in jobs], cursor) == (ids["ann"][:0:-1], ids["ann"][1])
+    jobs, cursor = store.list(2, cursor, owner="ann")
+    assert ([job.id for job in jobs], cursor) == (ids["ann"][:1], None)
+    assert store.list(9, owner="nobody") == ([], None)
+    assert len(store.list(9)[0]) == 9
+
+
+def test_a_list_of_an_owner_loses_what_is_deleted_and_has_what_is_put_back(store):
+    job = store.create(a_job(owner="ann"))
+    store.delete(job.id)
+    assert store.list(9, owner="ann") == ([], None)
+    store.restore(job)
+    store.index_owner(job.id)
+    assert store.list(9, owner="ann") == ([job], None)
+    store.index_owner(new_job_id())
+
+
+def test_a_job_knows_when_it_was_begun_planned_and_ended_for_the_first_time(store):
+    before = store.now()
+    job = store.create(a_job())
+    assert (job.started_at, job.planned_at, job.finished_at) == (None, None, None)
+    begun = store.transition(job.id, JobEvent.PLANNING_STARTED)
+    again = store.transition(job.id, JobEvent.PLANNING_STARTED)
+    planned = store.transition(job.id, JobEvent.PLANNED)
+    store.transition(job.id, JobEvent.ASSEMBLY_STARTED)
+    ended = store.transition(job.id, JobEvent.SUCCEED)
+    expired = store.transition(job.id, JobEvent.EXPIRE)
+    assert before - 0.01 <= begun.started_at == again.started_at == expired.started_at
+    assert begun.started_at <= planned.planned_at == expired.planned_at <= ended.finished_at
+    assert expired.finished_at == ended.finished_at <= store.now()
+
+
+def test_an_end_that_the_manifest_tells_of_keeps_its_time(store):
+    job = store.create(a_job())
+    ended = job.after(JobEvent.CANCEL, at=job.created_at + 7)
+    assert store.conclude(ended).finished_at == job.created_at + 7
+    unknown = a_job().after(JobEvent.CANCEL, at=3.0)
+    assert store.conclude(unknown).finished_at == 3.0
+
+
+def test_jobs_with_a_time_to_live_of_their_own_are_found_when_that_is_over(store):
+    brief = store.create(a_job(handling=Handling(ttl=30)))
+    store.create(a_job(handling=Handling(ttl=30)))
+    store.transition(store.create(a_job()).id, JobEvent.CANCEL)
+    store.transition(brief.id, JobEvent.CANCEL)
+    assert store.brief_before(store.now() + 31) == [brief.id]
+    assert store.brief_before(store.now() + 29) == []
+    store.delete(brief.id)
+    assert store.brief_before(store.now() + 31) == []
+    store.restore(a_job(id=brief.id, handling=Handling(ttl=30)).after(JobEvent.CANCEL, at=store.now() - 20))
+    assert store.brief_before(store.now() + 11) == [brief.id]
 
 
 # What can run

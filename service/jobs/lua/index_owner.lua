@@ -1,0 +1,2 @@
+-- takes id
+if state_of(id) then index_owner(id) end
