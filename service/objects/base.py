@@ -64,6 +64,10 @@ class Storage(Protocol):
     def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
         """Write or replace an object with a file's bytes; nothing is left if `on_chunk` raises."""
 
+    def copy(self, source: str, target: str) -> None:
+        """Write or replace an object with another's bytes, without their passing through here where the
+        storage can do that. Raises NotFound."""
+
     def writer(self, key: str) -> Writer:
         """For bytes that come by and by, such as an upload. One thread at a time."""
 

@@ -105,6 +105,12 @@ class S3Storage:
     def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = nothing) -> None:
         self.put(key, chunks_of(path, on_chunk))
 
+    def copy(self, source: str, target: str) -> None:
+        with working(source):  # large ones in parts, which boto3 sees to
+            self._client.copy(
+                {"Bucket": self._bucket, "Key": check_key(source)}, self._bucket, check_key(target)
+            )
+
     def writer(self, key: str) -> S3Writer:
         return S3Writer(self._client, self._bucket, check_key(key))
 

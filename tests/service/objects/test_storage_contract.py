@@ -74,6 +74,21 @@ def test_large_files_are_told_of_on_their_way_and_can_be_stopped(storage, folder
     assert [path.name for path in tmp_path.iterdir() if path.name != "objects"] == ["in"]
 
 
+def test_a_copy_lives_on_without_its_original(storage, folder):
+    content = random.Random(2).randbytes(9 * MIB + 1)
+    storage.put(f"{folder}/original", content)
+    storage.put(f"{folder}/new/copy", b"what was there before")
+    for _ in range(2):  # a copy that was lost on its way is made again
+        storage.copy(f"{folder}/original", f"{folder}/new/copy")
+    storage.put(f"{folder}/original", b"changed")
+    assert storage.get(f"{folder}/new/copy") == content
+    storage.delete(f"{folder}/original")
+    assert storage.get(f"{folder}/new/copy") == content
+    with pytest.raises(NotFound):
+        storage.copy(f"{folder}/original", f"{folder}/other")
+    assert list(storage.list(f"{folder}/")) == [f"{folder}/new/copy"]
+
+
 @pytest.mark.parametrize("chunks", [0, 1, 7])
 def test_interrupted_put_leaves_nothing(storage, folder, chunks):
     with pytest.raises(UploadTruncated):
