@@ -33,8 +33,12 @@ class Caller:
         """Whom the jobs belong to that this caller makes."""
         return None if self.key is None else self.key.id
 
+    @property
+    def sees_all(self) -> bool:
+        return self.key is None or self.key.role == "admin"
+
     def may_use(self, job: Job) -> bool:
-        return self.key is None or self.key.role == "admin" or job.owner == self.key.id
+        return self.sees_all or job.owner == self.owner
 
     def require(self, job: Job) -> Job:
         """The job itself; another's is as unknown as one that never was, so that nobody can probe for ids."""

@@ -15,9 +15,13 @@ class Places:
     count_max: int
     taken: int = 0
 
+    @property
+    def is_one_free(self) -> bool:
+        return self.taken < self.count_max
+
     def require_one(self) -> None:
         """Raises TooBusy when all are taken."""
-        if self.taken >= self.count_max:
+        if not self.is_one_free:
             raise TooBusy(f"{self.taken} {self.what}; try again later", value=self.taken)
 
     @contextmanager

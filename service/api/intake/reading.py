@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
 
 from anyio import CancelScope
-from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.animated import is_animated
 from service.api.dependencies import in_thread
+from service.api.intake.fields import Fields
 from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
 from service.api.intake.signatures import SNIFF_BYTES, Kind, picture_size, sniff
 from service.errors import (
@@ -31,16 +30,19 @@ from service.errors import (
     UploadTooLarge,
     UploadTruncated,
 )
-from service.formats import PICTURES, SCALES, MediaKind
-from service.jobs.model import Options
+from service.formats import PICTURES, MediaKind
+from service.jobs.model import Handling, Options
 from service.objects.base import CHUNK_BYTES, Storage, Writer
 
 IDLE_S_MAX = 60.0  # a client that sends next to nothing for so long is gone
 IDLE_BYTES_MIN = 64 * 1024  # more than next to nothing: 9 kbit/s
-FIELD_BYTES_MAX = 256  # of one option; the longest real one is a model's name
 FILENAME_CHARS_MAX = 200
 FORM_BYTES_MAX = 64 * 1024  # boundaries, headers and options around the file
 HEADER_BYTES = 64 * 1024  # one read of a picture's header; metadata beyond it costs another
+
+Check = Callable[
+    [str, object], None
+]  # told each field and its value as they come; raises the InputError that fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Received:
     size_bytes: int
     sha256: str
     options: Options
+    handling: Handling
 
 
 async def receive(
@@ -62,7 +65,7 @@ async def receive(
     key: str,
     upload_bytes_max: int,
     pixels_max: int,
-    check_model: Callable[[str], None],
+    check: Check,
 ) -> Received:
     """Stream the form's file to `key` and return what it is.
 
@@ -84,7 +87,7 @@ async def receive(
                     case PartData(data):
                         form.take(data)
                     case PartEnd():
-                        await form.end(check_model)
+                        await form.end(check)
             if len(form.pending) >= CHUNK_BYTES:
                 await in_thread(form.flush, writer)
         reader.finish()
@@ -92,7 +95,7 @@ async def receive(
         await in_thread(form.flush, writer)
         await in_thread(writer.commit)
         kind = await in_thread(_media_kind, storage, key, form, pixels_max)
-        form.options.check_fit(kind)
+        form.fields.options.check_fit(kind)
     except BaseException:
         # Shielded: a server that shuts down cancels us, and must not leave half an upload.
         with CancelScope(shield=True), suppress(StorageUnavailable):
@@ -111,7 +114,7 @@ class _Form:
         self._upload_bytes_max = upload_bytes_max
         self._part: str | None = None
         self._value = bytearray()  # of the option being read
-        self._options: dict[str, Any] = {}
+        self.fields = Fields()
         self._filename: str | None = None
         self._head = bytearray()
         self._size_bytes = 0
@@ -122,21 +125,16 @@ class _Form:
             if self._filename is not None:
                 raise InvalidOption("one upload carries one file", field="file", value=filename)
             self._filename = _plain_name(filename)
-        elif name not in Options.model_fields:
-            known = ", ".join(Options.model_fields)
-            raise InvalidOption(f"there is no option {name!r}; there are: {known}", field=name)
-        elif name in self._options:
-            raise InvalidOption(f"{name} was sent twice", field=name)
+        else:
+            self.fields.begin(name)
         self._part = name
         self._value.clear()
 
     def take(self, data: bytes) -> None:
         if self._part != "file":
             self._value += data
-            if len(self._value) > FIELD_BYTES_MAX:
-                raise InvalidOption(
-                    f"{self._part} is too long", field=self._part, value=bytes(self._value).decode("latin-1")
-                )
+            assert self._part is not None
+            self.fields.check_length(self._part, self._value)
             return
         self._size_bytes += len(data)
         if self._size_bytes > self._upload_bytes_max:
@@ -147,7 +145,7 @@ class _Form:
             if len(self._head) >= SNIFF_BYTES:
                 self._know_kind()
 
-    async def end(self, check_model: Callable[[str], None]) -> None:
+    async def end(self, check: Check) -> None:
         name, self._part = self._part, None
         assert name is not None
         if name == "file":
@@ -156,9 +154,7 @@ class _Form:
             if self.kind is None:
                 self._know_kind()
         else:
-            self._options[name] = _option(name, bytes(self._value))
-            if name == "model":
-                await in_thread(check_model, self._options[name])
+            await in_thread(check, name, self.fields.take(name, bytes(self._value)))
 
     def finish(self) -> None:
         if self._filename is None:
@@ -178,12 +174,9 @@ class _Form:
             filename=self._filename,
             size_bytes=self._size_bytes,
             sha256=self._digest.hexdigest(),
-            options=self.options,
+            options=self.fields.options,
+            handling=self.fields.handling,
         )
-
-    @property
-    def options(self) -> Options:
-        return Options.model_validate(self._options)
 
     def _know_kind(self) -> None:
         self.kind = sniff(bytes(self._head))
@@ -220,18 +213,6 @@ def too_large(upload_bytes_max: int) -> UploadTooLarge:
     return UploadTooLarge(
         f"an upload may have {upload_bytes_max} bytes", field="file", value=upload_bytes_max
     )
-
-
-def _option(name: str, raw: bytes) -> Any:
-    """The value of one option as `Options` has it; raises InvalidOption."""
-    text = raw.decode("utf-8", "replace")
-    # A Literal of integers takes no text, and int() would take "0_4" too.
-    value = int(text) if name == "scale" and text in map(str, SCALES) else text
-    try:
-        return getattr(Options.model_validate({name: value}), name)
-    except ValidationError as error:
-        detail = error.errors()[0]["msg"]
-        raise InvalidOption(f"{name}: {detail[0].lower()}{detail[1:]}", field=name, value=text) from error
 
 
 def _media_kind(storage: Storage, key: str, form: _Form, pixels_max: int) -> MediaKind:

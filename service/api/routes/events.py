@@ -11,9 +11,10 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from service.api.callers import UsedCaller
-from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
+from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import problem_responses
-from service.api.routes.jobs import find, view
+from service.api.routes.jobs import find
+from service.api.views import UsedViewer, Viewer
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
 
@@ -53,24 +54,24 @@ RETRY_MS = 1000  # what a browser waits before it connects again
     },
 )
 async def follow_job(
-    job_id: str, services: UsedServices, caller: UsedCaller, root: UsedRoot
+    job_id: str, services: UsedServices, caller: UsedCaller, viewer: UsedViewer
 ) -> StreamingResponse:
     job = await in_thread(find, services, caller, job_id)  # an unknown job is a 404, not an empty stream
     services.followers.require_one()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _placed_events(services, job, root), media_type="text/event-stream", headers=headers
+        _placed_events(services, job, viewer), media_type="text/event-stream", headers=headers
     )
 
 
-async def _placed_events(services: Services, job: Job, root: str) -> AsyncIterator[str]:
+async def _placed_events(services: Services, job: Job, viewer: Viewer) -> AsyncIterator[str]:
     """The place is taken by what certainly gives it back: a response that is never sent would not."""
     with services.followers.one():
-        async for event in _events(services, job, root):
+        async for event in _events(services, job, viewer):
             yield event
 
 
-async def _events(services: Services, job: Job, root: str) -> AsyncIterator[str]:
+async def _events(services: Services, job: Job, viewer: Viewer) -> AsyncIterator[str]:
     """Ends at the terminal state, or with the server. A client that leaves cancels it at the next await."""
     loop = asyncio.get_running_loop()
     yield f"retry: {RETRY_MS}\n\n"
@@ -79,7 +80,7 @@ async def _events(services: Services, job: Job, root: str) -> AsyncIterator[str]
     while True:
         if job != shown or loop.time() - shown_at >= REPEAT_S:
             shown, shown_at = job, loop.time()
-            yield f"event: job\ndata: {view(job, root).model_dump_json()}\n\n"
+            yield f"event: job\ndata: {viewer.show(job).model_dump_json()}\n\n"
         if job.state.is_terminal or services.stopping.is_set():
             return
         await asyncio.sleep(POLL_S)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.routes.jobs import view
+from service.api.views import Viewer
 from service.jobs import keys
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
@@ -70,7 +70,7 @@ def test_a_preview_stays_with_the_result_and_goes_with_it(shown: Service) -> Non
 
 def test_the_link_appears_with_the_first_frame_and_goes_with_the_result(service: Service) -> None:
     def link(job: Job) -> str | None:
-        return view(job, "").links.preview
+        return Viewer("", 60.0).show(job).links.preview
 
     stored_job(service.store, service.storage, "a")
     begin(service.store, "a", frames_total=10)

@@ -13,13 +13,13 @@ import httpx
 import pytest
 from anyio import create_task_group
 
+from service.api import accepting
 from service.api.intake import reading as intake
-from service.api.routes import uploads
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.housekeeping.sweeper import Sweeper
 from service.jobs import keys, manifest
 from service.jobs.memory import MemoryStore
-from service.jobs.model import Job, Options
+from service.jobs.model import Handling, Job, Options
 from service.jobs.store import PLAN
 from tests.service.api.harness import LIMIT_BYTES, Service, running
 from tests.service.api.samples import CLIP, png, png_that_declares, stored_job
@@ -187,7 +187,7 @@ def test_no_job_is_taken_while_the_store_is_nearly_full(
 def test_an_upload_that_would_fill_the_disk_is_507_before_its_first_byte(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = uploads.DISK_BYTES_KEPT + 100_000
+    room = accepting.DISK_BYTES_KEPT + 100_000
     monkeypatch.setattr(service.storage, "free_bytes", lambda: room)
     monkeypatch.setattr(service.storage, "writer", lambda _: pytest.fail("it was begun"))
     answer = post(service, CLIP + bytes(110_000))
@@ -555,6 +555,6 @@ def test_a_server_that_stops_in_mid_upload_leaves_nothing(service: Service) -> N
 def test_openapi_describes_the_form(service: Service) -> None:
     schema = service.ask("GET", "/openapi.json").json()
     body = schema["paths"]["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(body["schema"]["properties"]) == {"file", *Options.model_fields}
+    assert set(body["schema"]["properties"]) == {"file", *Options.model_fields, *Handling.model_fields}
     assert "null" not in str(body), "a form has none"
     json.dumps(schema)

@@ -1,4 +1,5 @@
-"""What our document can't say in JSON Schema: how media begin, which options go together, which models exist.
+"""What our document can't say in JSON Schema: how media begin, which options go together, which models exist,
+which addresses are called, and how long results are kept.
 
 Files are pictures here, so of the options are left those that pictures take: every such upload must be taken.
 """
@@ -10,15 +11,21 @@ from hypothesis import strategies as st
 
 from service.api.catalogue import BASELINE
 from service.formats import FORMATS, NOT_FOR
+from service.settings import Settings
 from tests.service.api.samples import png
+
+RESULT_TTL_S = Settings.model_fields["result_ttl_s"].default
 
 schemathesis.openapi.format("binary", st.just(png()))
 
 
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, document: dict[str, Any]) -> None:
-    form = document["paths"]["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    for name in (*NOT_FOR["image"], "size", "width", "height"):  # `scale` says how large
-        del form["properties"][name]
-    form["properties"]["format"]["enum"] = list(FORMATS["image"])
-    form["properties"]["model"] = {"enum": [BASELINE]}
+    paths = document["paths"]
+    form = paths["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    for properties in (form["properties"],):
+        for name in (*NOT_FOR["image"], "size", "width", "height", "webhook"):  # `scale` says how large
+            del properties[name]
+        properties["format"] = {"enum": list(FORMATS["image"])}
+        properties["model"] = {"enum": [BASELINE]}
+        properties["ttl"] = {"type": "number", "exclusiveMinimum": 0, "maximum": RESULT_TTL_S}

@@ -1,0 +1,173 @@
+"""Accepting: an input that lies in storage becomes a job that is recorded, in this order, before 202 is said.
+
+    storage: the manifest       the truth; the store can be rebuilt from it
+    store:   the job            from here on it is found
+    queue:   its first step     if this fails, the sweeper sends it again
+
+Not here: where the input comes from (routes/uploads.py). Start reading at `accept`.
+"""
+
+import logging
+import re
+from contextlib import suppress
+from typing import Any, Final
+
+from fastapi import Request
+
+from service.api.callers import Caller
+from service.api.dependencies import Services
+from service.api.intake.reading import Received
+from service.errors import (
+    IdempotencyConflict,
+    InvalidOption,
+    QueueFull,
+    StorageFull,
+    StoreFull,
+    StoreUnavailable,
+    TransientError,
+)
+from service.jobs import manifest
+from service.jobs.manifest import Manifest
+from service.jobs.model import Job
+from service.jobs.states import JobEvent
+from service.jobs.store import PLAN, JobStore
+from service.queue import dispatch
+
+log = logging.getLogger(__name__)
+
+IDEMPOTENCY_KEY_CHARS_MAX = 200
+IDEMPOTENCY_KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"  # HTTP drops spaces around a value, and knows only ASCII
+DISK_BYTES_KEPT = 256 * 1024**2  # for parts and results of the jobs that are there, and for the store
+STORE_USED_MAX = 0.9  # of its memory; in a full one the queue takes no messages, and jobs would stand still
+
+IDEMPOTENCY_PARAMETER: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {
+        "type": "string",
+        "maxLength": IDEMPOTENCY_KEY_CHARS_MAX,
+        "pattern": IDEMPOTENCY_KEY_PATTERN,
+    },
+    "description": "Any unique text. The same key with the same request gives the same job, so that a "
+    "client may repeat one whose answer it never got.",
+    "example": "7b0f5c1e-holiday",
+}
+
+
+def idempotency_key(request: Request) -> str | None:
+    """As its sender knows it. Raises InvalidOption."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (
+        len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, key)
+    ):
+        raise InvalidOption(
+            f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters",
+            field="Idempotency-Key",
+            value=key,
+        )
+    return key
+
+
+def refuse_when_full(services: Services, upload_bytes: int) -> None:
+    depth = services.store.queue_depth()
+    if depth >= services.settings.queue_max:
+        raise QueueFull(f"{depth} jobs are waiting or running; try again later", value=depth)
+    if services.store.memory_used() > STORE_USED_MAX:
+        raise StoreFull("the job store is nearly full; try again later")
+    free_bytes = services.storage.free_bytes()
+    if free_bytes is not None and free_bytes < upload_bytes + DISK_BYTES_KEPT:
+        raise StorageFull(f"{free_bytes} bytes are free")
+
+
+def check_field(services: Services, name: str, value: object) -> None:
+    """What only this service can tell about an option; raises the InputError that fits."""
+    ttl_s_max = services.settings.result_ttl_s
+    if name == "model" and value is not None:
+        services.catalogue.require(str(value))
+    elif isinstance(value, float) and name == "ttl" and value > ttl_s_max:
+        raise InvalidOption(f"ttl: results are kept {ttl_s_max:g} seconds at most", field="ttl", value=value)
+
+
+def accept(services: Services, caller: Caller, job_id: str, received: Received, given_key: str | None) -> Job:
+    """Make the job durable and return it, or the one that the same key made before.
+
+    Whatever goes wrong takes the input away again.
+    """
+    try:
+        return _record(services, caller, job_id, received, caller.idempotency_key(given_key))
+    except IdempotencyConflict as error:
+        error.value = given_key  # as its sender knows it
+        raise
+
+
+def _record(services: Services, caller: Caller, job_id: str, received: Received, key: str | None) -> Job:
+    try:
+        if key is not None:
+            _require_complete(services.store)
+        now = services.store.now()
+        job = Job(
+            id=job_id,
+            options=received.options,
+            handling=received.handling,
+            kind=received.kind,
+            filename=received.filename,
+            size_bytes=received.size_bytes,
+            sha256=received.sha256,
+            owner=caller.owner,
+            created_at=now,
+            updated_at=now,
+        )
+        manifest.save(services.storage, Manifest(job=job, idempotency_key=key))
+    except BaseException:
+        with suppress(TransientError):
+            manifest.forget(services.storage, job_id)
+        raise
+    try:
+        recorded = services.store.create(job, idempotency_key=key)
+        if key is not None and recorded.id == job_id:
+            _require_complete(services.store)
+    except BaseException:
+        _take_back(services, job)
+        raise
+    if recorded.id != job_id:  # the key was used before
+        _remove(services, job)
+        return recorded
+    log.info("job_accepted", extra={"job": job_id, "size_bytes": job.size_bytes, "kind": job.kind})
+    try:
+        dispatch(services.store, services.queue, job_id, PLAN)
+    except TransientError as error:
+        log.warning("job_not_queued", extra={"job": job_id, "reason": str(error)})
+    return recorded
+
+
+def _require_complete(store: JobStore) -> None:
+    """A store that lost what it had may have known the key as that of another job, which comes back with it.
+
+    Asked before anything is written, and when the job is made: it may have lost all in between.
+    """
+    if not store.is_complete():
+        raise StoreUnavailable("The job store is being rebuilt; try again.")
+
+
+def _take_back(services: Services, job: Job) -> None:
+    """The client hears an error, so nothing may be left that would become a job behind its back.
+
+    While the store does not answer, the job may have been made there, and its key may give it to the client's
+    next try: then its bytes stay, and it is a job like any other.
+    """
+    try:
+        services.store.delete(job.id)
+    except TransientError as error:
+        log.warning("upload_left", extra={"job": job.id, "reason": str(error)})
+    else:
+        _remove(services, job)
+
+
+def _remove(services: Services, job: Job) -> None:
+    """First over, then gone: a manifest that can't be removed would be restored as a job that goes on."""
+    try:
+        manifest.settle_end(services.storage, job.after(JobEvent.CANCEL, at=job.created_at))
+        manifest.forget(services.storage, job.id)
+    except TransientError as error:
+        log.warning("upload_not_removed", extra={"job": job.id, "reason": str(error)})

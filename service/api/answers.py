@@ -1,0 +1,107 @@
+"""Answers: a job as the answer to a request, which `Prefer: wait=30` (RFC 7240) keeps back until it is over.
+
+A preference, so where no more may wait at a time the answer comes at once; Preference-Applied tells.
+Not here: what is shown of a job (views.py).
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Request, Response
+
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.views import JobView, UsedViewer, Viewer
+from service.errors import StoreUnavailable, UnknownJob
+from service.jobs.model import Job
+
+POLL_S: Final = 0.25  # how late the end may be seen
+WAIT_S_MAX: Final = 60  # proxies give up on silence not much later
+POLL_AFTER_S: Final = 1  # what a client is told: progress is written at least once a second
+_WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+PREFERENCE_APPLIED: Final[dict[str, Any]] = {
+    "Preference-Applied": {
+        "description": "How long the answer was kept back at most, where that was preferred.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+_JOB: Final = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobView"}}}}
+_HEADERS: Final = {"Location": {"description": "The job", "schema": {"type": "string"}}, **PREFERENCE_APPLIED}
+# Of a route that makes a job, for OpenAPI.
+ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The job is over: its end was waited for.", "headers": _HEADERS, **_JOB},
+    202: {"headers": _HEADERS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """To one request."""
+
+    _request: Request
+    _response: Response
+    _services: Services
+    _viewer: Viewer
+
+    async def accepted(self, job: Job) -> JobView:
+        """To a request that made this job, or had made it before."""
+        shown = await self.job(job)
+        self._response.headers["Location"] = shown.links.self
+        was_waited_for = "Preference-Applied" in self._response.headers
+        self._response.status_code = 200 if shown.is_terminal and was_waited_for else 202
+        return shown
+
+    async def job(self, job: Job) -> JobView:
+        return self._viewer.show(await self._until_over(job))
+
+    async def _until_over(self, job: Job) -> Job:
+        wanted_s = self._wanted_s()
+        if wanted_s is not None and self._services.followers.is_one_free:
+            self._response.headers["Preference-Applied"] = f"wait={wanted_s}"
+            with self._services.followers.one():
+                job = await self._wait(job, wanted_s)
+        if not job.state.is_terminal:
+            self._response.headers["Retry-After"] = str(POLL_AFTER_S)
+        return job
+
+    def _wanted_s(self) -> int | None:
+        found = _WAIT.search(",".join(self._request.headers.getlist("prefer")))
+        return None if found is None else min(int(found[1]), WAIT_S_MAX)
+
+    async def _wait(self, job: Job, wanted_s: float) -> Job:
+        now = asyncio.get_running_loop().time
+        until = now() + wanted_s
+        while not job.state.is_terminal and now() < until and not self._services.stopping.is_set():
+            await asyncio.sleep(min(POLL_S, until - now()))
+            if await self._request.is_disconnected():
+                break
+            try:
+                job = await in_thread(self._services.store.get, job.id)
+            except UnknownJob:  # deleted, or lost by the store, while we waited
+                break
+            except StoreUnavailable:  # it may be back in a moment
+                continue
+        return job
+
+
+def _answers(
+    request: Request,
+    response: Response,
+    services: UsedServices,
+    viewer: UsedViewer,
+    prefer: Annotated[  # for the document: several such headers are one
+        str | None,
+        Header(
+            description=f"`wait=30` keeps the answer back until the job is over, for at most 30 seconds; "
+            f"{WAIT_S_MAX} is the most.",
+        ),
+    ] = None,
+) -> Answers:
+    return Answers(request, response, services, viewer)
+
+
+UsedAnswers = Annotated[Answers, Depends(_answers)]
