@@ -4,7 +4,7 @@
     store:   the job            from here on it is found
     queue:   its first step     if this fails, the sweeper sends it again
 
-Not here: where the input comes from (routes/uploads.py). Start reading at `accept`.
+Not here: where the input comes from (routes/uploads.py, routes/reruns.py). Start reading at `accept`.
 """
 
 import logging

@@ -28,7 +28,7 @@ from service.api.middleware.sites import Sites
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.api.problems import problem_responses
-from service.api.routes import events, health, jobs, models, previews, results, uploads
+from service.api.routes import events, health, jobs, models, previews, reruns, results, uploads
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
@@ -85,7 +85,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
-    for module in (uploads, jobs, events, previews, results, models):
+    for module in (uploads, jobs, reruns, events, previews, results, models):
         responses = problem_responses(401) if has_keys else None
         app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
     app.include_router(health.router)

@@ -63,6 +63,8 @@ def test_an_upload_is_answered_with_its_finished_job(service: Service) -> None:
         assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
         assert answer.headers["location"] == answer.json()["links"]["self"]
         assert answer.headers["preference-applied"] == "wait=30"
+    rerun = service.ask("POST", f"{answer.headers['location']}/rerun", headers={"Prefer": "wait=30"})
+    assert (rerun.status_code, rerun.json()["state"]) == (200, "succeeded")
 
 
 def test_an_upload_that_is_not_done_in_time_is_answered_as_without_waiting(service: Service) -> None:

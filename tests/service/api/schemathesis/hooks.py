@@ -23,7 +23,8 @@ schemathesis.openapi.format("binary", st.just(png()))
 def before_load_schema(_context: schemathesis.HookContext, document: dict[str, Any]) -> None:
     paths = document["paths"]
     form = paths["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    for properties in (form["properties"],):
+    body = paths["/jobs/{job_id}/rerun"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    for properties in (form["properties"], body["properties"]):
         for name in (*NOT_FOR["image"], "size", "width", "height", "webhook"):  # `scale` says how large
             del properties[name]
         properties["format"] = {"enum": list(FORMATS["image"])}
