@@ -10,7 +10,7 @@ with Client("http://127.0.0.1:8000") as client:
 from upscaled_client.aio import AsyncClient
 from upscaled_client.client import Client
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable, UpscaledError
-from upscaled_client.records import Job, JobError, JobPage, Links, Model, Progress
+from upscaled_client.records import Job, JobError, JobPage, Links, Model, Progress, Wanted
 
 __all__ = [
     "AsyncClient",
@@ -26,4 +26,5 @@ __all__ = [
     "ResultDamaged",
     "Unreachable",
     "UpscaledError",
+    "Wanted",
 ]

@@ -16,7 +16,7 @@ from upscaled_client.client import SERVER, connection
 from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
 from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
-from upscaled_client.records import Job, JobPage, Model
+from upscaled_client.records import Job, JobPage, Model, Wanted
 from upscaled_client.submitting import new_key, submit
 
 
@@ -58,8 +58,10 @@ class AsyncClient:
     async def job(self, job_id: str) -> Job:
         return await self._run(self._flows.job(job_id))
 
-    async def jobs(self, *, limit: int = 20, cursor: str | None = None) -> JobPage:
-        return await self._run(self._flows.jobs(limit=limit, cursor=cursor))
+    async def jobs(
+        self, wanted: Wanted | None = None, *, limit: int = 20, cursor: str | None = None
+    ) -> JobPage:
+        return await self._run(self._flows.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
 
     async def wait(self, job_id: str, on_job: OnJob = ignore) -> Job:
         return await self._run(self._flows.wait(job_id, on_job))
@@ -72,6 +74,11 @@ class AsyncClient:
 
     async def cancel(self, job_id: str) -> Job:
         return await self._run(self._flows.cancel(job_id))
+
+    async def rerun(
+        self, job_id: str, options: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> Job:
+        return await self._run(self._flows.rerun(job_id, options or {}, key=key or new_key()))
 
     async def delete(self, job_id: str) -> None:
         await self._run(self._flows.delete(job_id))

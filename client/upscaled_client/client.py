@@ -17,7 +17,7 @@ from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause
 from upscaled_client.errors import Unreachable
 from upscaled_client.flows import TIMEOUT, VERSION, Flows, OnBytes, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
-from upscaled_client.records import Job, JobPage, Model
+from upscaled_client.records import Job, JobPage, Model, Wanted
 from upscaled_client.submitting import new_key, submit
 
 SERVER: Final = "http://127.0.0.1:8000"
@@ -69,7 +69,7 @@ class Client:
 
         Called again with the same files and options after it was broken off, it goes on with the same job.
 
-        options    as fields of POST /upscale: scale, model, codec, quality, format, start, duration
+        options    as fields of POST /upscale: scale, model, codec, quality, format, start, duration, metadata
         on_sent    told the bytes that were sent, and in all
         on_job     told the job, a few times a second
         """
@@ -93,9 +93,9 @@ class Client:
         """As it is now."""
         return self._run(self._flows.job(job_id))
 
-    def jobs(self, *, limit: int = 20, cursor: str | None = None) -> JobPage:
-        """Newest first; `cursor` is `next` of the page before."""
-        return self._run(self._flows.jobs(limit=limit, cursor=cursor))
+    def jobs(self, wanted: Wanted | None = None, *, limit: int = 20, cursor: str | None = None) -> JobPage:
+        """Newest first; `cursor` is `next` of the page before, and the last has none."""
+        return self._run(self._flows.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
 
     def wait(self, job_id: str, on_job: OnJob = ignore) -> Job:
         """The job once it is over, however it ended."""
@@ -112,6 +112,15 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Stop a job at its next frame; one that is over stays as it is."""
         return self._run(self._flows.cancel(job_id))
+
+    def rerun(
+        self, job_id: str, options: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> Job:
+        """Another job from the same upload: options that are named change, all others stay.
+
+        key   an Idempotency-Key, as of an upload
+        """
+        return self._run(self._flows.rerun(job_id, options or {}, key=key or new_key()))
 
     def delete(self, job_id: str) -> None:
         """Leave nothing of a job, cancelled if need be; harmless where there is none."""

@@ -7,6 +7,7 @@ and how (client.py, aio.py), when to give up (patience.py), what is kept between
 
 import hashlib
 import io
+import json
 import os
 import time
 import uuid
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from upscaled_client.effects import Aside, Flow, Give, Next, Open, Pause, Send
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable, UpscaledError
 from upscaled_client.patience import Patience, retry_after_s
-from upscaled_client.records import Job, JobPage, Model, ModelList, Record
+from upscaled_client.records import Job, JobPage, Model, ModelList, Record, Wanted
 
 VERSION: Final = "/v1"  # of the protocol; without it a server answers in the newest that it knows
 # For silence: how long a transfer lasts as a whole is the network's matter.
@@ -60,7 +61,7 @@ class Flows:
         self, source: Path, options: Mapping[str, object], *, key: str, on_sent: OnBytes = ignore
     ) -> Flow[Job]:
         """Post a file under an Idempotency-Key; the job that it became, or had become before."""
-        fields = {name: str(value) for name, value in options.items() if value is not None}
+        fields = {name: _text(value) for name, value in options.items() if value is not None}
 
         def attempt() -> Flow[httpx.Response]:
             with _Told(source, on_sent) as file:  # opened anew: what was read is gone
@@ -83,6 +84,12 @@ class Flows:
     def cancel(self, job_id: str) -> Flow[Job]:
         return _parsed(Job, (yield from self._ask("POST", f"{_path(job_id)}/cancel")))
 
+    def rerun(self, job_id: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+        headers = {"Idempotency-Key": key}
+        return _parsed(
+            Job, (yield from self._ask("POST", f"{_path(job_id)}/rerun", json=options, headers=headers))
+        )
+
     def delete(self, job_id: str) -> Flow[None]:
         try:
             yield from self._ask("DELETE", _path(job_id))
@@ -90,9 +97,10 @@ class Flows:
             if error.status != httpx.codes.NOT_FOUND:  # which an answer that got lost is followed by, too
                 raise
 
-    def jobs(self, *, limit: int, cursor: str | None) -> Flow[JobPage]:
-        asked: dict[str, str] = {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
-        return _parsed(JobPage, (yield from self._ask("GET", "/jobs", params=asked)))
+    def jobs(self, wanted: Wanted, *, limit: int, cursor: str | None) -> Flow[JobPage]:
+        asked = {"limit": limit, "cursor": cursor, **wanted.query}
+        given = {name: value for name, value in asked.items() if value not in (None, [])}
+        return _parsed(JobPage, (yield from self._ask("GET", "/jobs", params=given)))
 
     def models(self) -> Flow[tuple[Model, ...]]:
         return _parsed(ModelList, (yield from self._ask("GET", "/models"))).models
@@ -157,8 +165,8 @@ class Flows:
                 receiving.take(chunk)
         return answer
 
-    def _ask(self, method: str, path: str, params: Mapping[str, str] | None = None) -> Flow[httpx.Response]:
-        request = self._http.build_request(method, path, params=params)
+    def _ask(self, method: str, path: str, **more: Any) -> Flow[httpx.Response]:
+        request = self._http.build_request(method, path, **more)
         return (yield from self._until_answered(lambda: (yield Send(request))))
 
     def _until_answered(self, attempt: Callable[[], Flow[httpx.Response]]) -> Flow[httpx.Response]:
@@ -243,6 +251,11 @@ class _Events:
             data = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
             if data:
                 yield _read(Job, b"\n".join(data))
+
+
+def _text(value: object) -> str:
+    """As a field of a form has it."""
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
 
 
 def _path(job_id: str) -> str:

@@ -1,5 +1,6 @@
 """What the server says, as records. Fields that a newer server adds are passed over."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,8 @@ class Progress(Record):
     frames_done: int
     frames_total: int | None = None  # None until the file has been looked into
     ratio: float | None = None  # from 0 to 1
+    frames_per_s: float | None = None
+    remaining_s: float | None = None  # until all frames are done, if it goes on as so far
 
 
 class JobError(Record):
@@ -45,6 +48,10 @@ class Job(Record):
     sha256: str  # of the upload
     created_at: float  # seconds since 1970, UTC
     updated_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    expires_at: float | None = None  # when the result goes, or the record of a job that has none
+    metadata: dict[str, str] = {}
     progress: Progress
     model: str | None = None
     version: str | None = None
@@ -56,6 +63,26 @@ class Job(Record):
     def is_over(self) -> bool:
         """Whether nothing more will happen to it but the removal of its result."""
         return self.state in OVER
+
+
+class Wanted(Record):
+    """Which jobs to list; what is left out does not matter."""
+
+    state: tuple[str, ...] = ()  # one of these
+    kind: tuple[str, ...] = ()
+    created_after: datetime | None = None  # with its time zone
+    created_before: datetime | None = None
+    metadata: dict[str, str] = {}  # all of these
+
+    @property
+    def query(self) -> dict[str, Any]:
+        return {
+            "state": list(self.state),
+            "kind": list(self.kind),
+            "created_after": self.created_after and self.created_after.isoformat(),
+            "created_before": self.created_before and self.created_before.isoformat(),
+            "metadata": [f"{name}:{text}" for name, text in self.metadata.items()],
+        }
 
 
 class JobPage(Record):

@@ -6,11 +6,14 @@ Here are names, bars and words; what is said to the server is said by upscaled_c
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
 
 from service.animated import is_animated, reader_of
 from service.command.arguments import (
@@ -22,7 +25,7 @@ from service.command.arguments import (
     read_options,
 )
 from service.formats import CONTAINERS, HOLDS, NOT_FOR, format_of
-from service.jobs.model import Options
+from service.jobs.model import Handling, Options
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -61,17 +64,21 @@ def add(commands: Commands) -> None:
     command.add_argument("source", metavar="IN", type=Path)
     command.add_argument("-o", "--output", dest="target", metavar="OUT", type=Path, required=True)
     add_options(command)
+    command.add_argument(
+        "--metadata", metavar="NAME=TEXT", action="append", help="a note of yours on the job; may be repeated"
+    )
     command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
 
 
 def _submit(parsed: argparse.Namespace) -> int:
     is_folder = parsed.source.is_dir()
     options = read_options(parsed, takes_format=not is_folder)
+    notes = _read_notes(parsed.metadata or [])
     if is_folder:
-        tasks = tasks_of(parsed.source, parsed.target, options)
+        tasks = tasks_of(parsed.source, parsed.target, options, notes)
     else:
         check_files(parsed)
-        fields = options.model_dump(exclude_unset=True)
+        fields = options.model_dump(exclude_unset=True) | notes
         tasks = [Task(parsed.source, parsed.target, parsed.source.name, fields)]
     outcome = Outcome()
     try:
@@ -91,7 +98,21 @@ def _submit(parsed: argparse.Namespace) -> int:
     )
 
 
-def tasks_of(source: Path, target: Path, options: Options) -> list[Task]:
+def _read_notes(given: Sequence[str]) -> dict[str, object]:
+    """What is sent beside the options, checked as the API checks it; raises UsageError."""
+    for each in given:
+        if "=" not in each:
+            raise UsageError(f"--metadata {each}: must be NAME=TEXT")
+    metadata = dict(each.split("=", 1) for each in given)
+    try:
+        return Handling(metadata=metadata).model_dump(exclude_defaults=True)
+    except ValidationError as error:
+        raise UsageError(f"--metadata: {error.errors()[0]['msg']}") from error
+
+
+def tasks_of(
+    source: Path, target: Path, options: Options, notes: Mapping[str, object] = MappingProxyType({})
+) -> list[Task]:
     """The media below a folder that are not done yet, each with its place below the other.
 
     Done is what has a result that is not older. Hidden files and folders are passed over.
@@ -108,7 +129,7 @@ def tasks_of(source: Path, target: Path, options: Options) -> list[Task]:
         if suffix is None or any(part.startswith(".") for part in inside.parts) or not path.is_file():
             continue
         place = inside.with_suffix(suffix)
-        task = Task(path, target / place, str(inside), _fields(suffix, options))
+        task = Task(path, target / place, str(inside), _fields(suffix, options) | dict(notes))
         if (other := tasks.setdefault(task.target, task)) is not task:
             raise UsageError(f"{other.name} and {task.name} would both become {place}")
     if not tasks:

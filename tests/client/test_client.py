@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.routes.jobs import JobView
+from service.api.views import JobView
 from service.jobs.memory import MemoryStore
 from service.jobs.states import TERMINAL
 from service.objects.s3 import S3Storage
@@ -29,6 +30,7 @@ from upscaled_client import (
     ResultDamaged,
     Unreachable,
     UpscaledError,
+    Wanted,
     patience,
     records,
 )
@@ -133,6 +135,31 @@ def test_jobs_are_listed_looked_at_cancelled_and_deleted(service: Service, sourc
             call(server, "delete", ids[0])
         with pytest.raises(Refused, match="no such job"):
             call(server, "job", ids[0])
+
+
+def test_jobs_are_found_again_by_what_was_noted_with_them(service: Service, source: Path, call: Call) -> None:
+    with running(service.app) as server:
+        noted = [call(server, "upload", source, {"metadata": {"album": name}}) for name in ("été", "b")]
+        assert [job.metadata for job in noted] == [{"album": "été"}, {"album": "b"}]
+        call(server, "cancel", noted[1].id)
+        long_ago = datetime(2001, 9, 9, tzinfo=UTC)
+        for wanted, found in (
+            (Wanted(metadata={"album": "été"}), noted[:1]),
+            (Wanted(state=("cancelled", "failed")), noted[1:]),
+            (Wanted(kind=("video",), created_after=long_ago), noted[::-1]),
+            (Wanted(created_before=long_ago), []),
+        ):
+            page = call(server, "jobs", wanted)
+            assert [job.id for job in page.jobs] == [job.id for job in found]
+
+
+def test_a_job_is_made_again_from_the_same_upload(service: Service, source: Path, call: Call) -> None:
+    with running(service.app) as server:
+        first = call(server, "upload", source, {"codec": "hevc", "quality": 70})
+        again, same = (call(server, "rerun", first.id, {"codec": "ffv1"}, key="k") for _ in range(2))
+        assert again == same
+        assert (again.options["codec"], again.options["quality"], again.sha256) == ("ffv1", 70, first.sha256)
+        assert call(server, "rerun", first.id).options == first.options
 
 
 @pytest.mark.parametrize("ending", ["/", "/v1", "/v1/", "/behind/a/proxy", "/behind/a/proxy/v1"])
