@@ -115,6 +115,18 @@ class InvalidOption(InputError):
     code = "invalid_option"
 
 
+class AddressRefused(InputError):
+    """The service does not call this address: it is not public, or not https."""
+
+    code = "address_refused"
+
+
+class AddressUnknown(InputError):
+    """The name in the address has no number."""
+
+    code = "address_unknown"
+
+
 class UnknownJob(InputError):
     """There is no such job, or its record was removed after its time."""
 
@@ -201,6 +213,13 @@ class StoreUnavailable(TransientError):
     """The job store or the task queue does not answer or takes no writes."""
 
     code = "store_unavailable"
+
+
+class NamesUnavailable(TransientError):
+    """No name server answers, so nobody can tell whether the service may call the address."""
+
+    code = "names_unavailable"
+    public = True
 
 
 class ModelsNotPublished(TransientError):

@@ -43,6 +43,7 @@ STORE_MEMORY_RATIO = Gauge(
     multiprocess_mode="livemostrecent",
 )
 SWEEPER_ACTIONS = Counter("upscaled_sweeper_actions", "What sweepers put right.", ["action"])
+WEBHOOKS = Counter("upscaled_webhooks", "Messages sent to receivers of webhooks.", ["outcome"])
 STORAGE_ERRORS = Counter("upscaled_storage_errors", "Calls that the storage failed, its retries included.")
 
 # Work

@@ -13,6 +13,9 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.outgoing import networks
+from service.webhooks.signing import read_secrets
+
 ENVIRONMENT_PREFIX = "UPSCALED_"
 OF_CLIENTS = frozenset({"UPSCALED_KEY"})  # what upscaled_client reads from the same environment
 SECRETS_DIR = Path("/run/secrets")  # where containers find them; not having it is no mistake
@@ -35,6 +38,7 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX,
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,  # it is all that was given, secrets too
         env_ignore_empty=True,
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
     )
@@ -148,6 +152,17 @@ class Settings(BaseSettings):
     api_processes: int = Field(
         default=1, gt=0, description="Processes that answer requests on the API's port."
     )
+    webhook_secrets: SecretStr | None = Field(
+        default=None,
+        description="What messages to webhooks are signed with, `whsec_` and base64; of two with a comma "
+        "between them both sign, and the newer comes first. Without one there are no webhooks. "
+        "`upscaled webhooks new-secret` makes one.",
+    )
+    outgoing_allowed: str = Field(
+        default="",
+        description="Networks, such as 10.0.0.0/8, separated by commas, that webhooks may call though they "
+        "are not public, and by http; all others need https and a public address.",
+    )
     metrics_host: str = Field(
         default="127.0.0.1",
         description="Address where a worker shows its metrics; 0.0.0.0 for a Prometheus elsewhere.",
@@ -162,6 +177,11 @@ class Settings(BaseSettings):
     @property
     def host_name_list(self) -> tuple[str, ...]:
         return tuple(name.strip().lower() for name in self.host_names.split(",") if name.strip())
+
+    @property
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """Of the secrets; none where there are no webhooks."""
+        return read_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else ()
 
     @property
     def objects_dir(self) -> Path:
@@ -196,4 +216,6 @@ class Settings(BaseSettings):
     def _check_limits_against_each_other(self) -> Self:
         if (self.s3_access_key is None) != (self.s3_secret_key is None):
             raise ValueError("s3_access_key and s3_secret_key belong together: set both or neither")
+        networks(self.outgoing_allowed)
+        self.webhook_keys  # noqa: B018 - raises ValueError
         return self

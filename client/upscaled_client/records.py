@@ -36,6 +36,7 @@ class Links(Record):
     events: str
     preview: str | None = None  # once a frame is finished
     result: str | None = None  # once there is a result
+    webhooks: str | None = None  # what the job's webhook was told
 
 
 class Job(Record):
@@ -52,6 +53,7 @@ class Job(Record):
     finished_at: float | None = None
     expires_at: float | None = None  # when the result goes, or the record of a job that has none
     metadata: dict[str, str] = {}
+    webhook: str | None = None
     progress: Progress
     model: str | None = None
     version: str | None = None

@@ -25,6 +25,7 @@ from service.errors import (
     StoreFull,
     StoreUnavailable,
     TransientError,
+    UpscaleError,
 )
 from service.jobs import manifest
 from service.jobs.manifest import Manifest
@@ -87,6 +88,20 @@ def check_field(services: Services, name: str, value: object) -> None:
         services.catalogue.require(str(value))
     elif isinstance(value, float) and name == "ttl" and value > ttl_s_max:
         raise InvalidOption(f"ttl: results are kept {ttl_s_max:g} seconds at most", field="ttl", value=value)
+    elif name == "webhook" and value is not None:
+        _check_webhook(services, str(value))
+
+
+def _check_webhook(services: Services, url: str) -> None:
+    if not services.settings.webhook_keys:
+        raise InvalidOption(
+            "this service has no webhooks; its operator may set UPSCALED_WEBHOOK_SECRETS", field="webhook"
+        )
+    try:
+        services.outgoing.resolve(url)
+    except UpscaleError as error:
+        error.field = "webhook"
+        raise
 
 
 def accept(services: Services, caller: Caller, job_id: str, received: Received, given_key: str | None) -> Job:

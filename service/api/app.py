@@ -28,14 +28,17 @@ from service.api.middleware.sites import Sites
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.api.problems import problem_responses
-from service.api.routes import events, health, jobs, models, previews, reruns, results, uploads
+from service.api.routes import events, health, jobs, models, previews, reruns, results, uploads, webhooks
+from service.api.views import Viewer
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.objects.open import open_storage
+from service.outgoing import Outgoing
 from service.queue import Queue, open_queue
 from service.settings import Settings
+from service.webhooks.delivering import Deliverer
 
 _PAGE = Path(__file__).with_name("static")
 _SWEEPER_STOP_S_MAX = 5.0  # one that waits for the storage must not hold up the shutdown
@@ -55,17 +58,26 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         queue=queue,
         catalogue=catalogue,
         keyring=Keyring(storage),
+        outgoing=Outgoing(settings.outgoing_allowed),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sweeper = Sweeper(store, storage, queue, settings)
-        thread = threading.Thread(target=sweeper.run, args=(services.stopping,), name="sweeper", daemon=True)
-        thread.start()
+        loops = {"sweeper": sweeper.run}
+        if settings.webhook_keys:
+            loops["webhooks"] = _deliverer(services).run
+        threads = [
+            threading.Thread(target=run, args=(services.stopping,), name=name, daemon=True)
+            for name, run in loops.items()
+        ]
+        for thread in threads:
+            thread.start()
         with _set_by_signal(services.stopping):
             yield
         services.stopping.set()
-        await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
+        for thread in threads:
+            await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
 
     # FastAPI's own /docs loads its script from a CDN and stays blank where there is no internet.
     app = FastAPIOffline(
@@ -85,13 +97,24 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
-    for module in (uploads, jobs, reruns, events, previews, results, models):
+    for module in (uploads, jobs, reruns, events, previews, results, webhooks, models):
         responses = problem_responses(401) if has_keys else None
         app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
     app.include_router(health.router)
     _add_page(app, settings)
     describe(app, has_keys=has_keys)
     return app
+
+
+def _deliverer(services: Services) -> Deliverer:
+    viewer = Viewer(PREFIX, services.settings.result_ttl_s)
+    return Deliverer(
+        services.store,
+        services.storage,
+        services.outgoing,
+        secrets=services.settings.webhook_keys,
+        show=lambda job: viewer.show(job).model_dump(mode="json"),
+    )
 
 
 def _add_page(app: FastAPI, settings: Settings) -> None:

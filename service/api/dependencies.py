@@ -14,6 +14,7 @@ from service.api.catalogue import Catalogue
 from service.api.places import Places
 from service.jobs.store import JobStore
 from service.objects.base import Storage
+from service.outgoing import Outgoing
 from service.queue import Queue
 from service.settings import Settings
 
@@ -34,6 +35,7 @@ class Services:
     queue: Queue
     catalogue: Catalogue
     keyring: Keyring
+    outgoing: Outgoing
     uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
     followers: Places = field(default_factory=lambda: Places("jobs are being followed", FOLLOWERS_MAX))
     stopping: Event = field(default_factory=Event)  # set when the server is told to end

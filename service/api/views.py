@@ -1,4 +1,4 @@
-"""Views: a job as the API shows it, in answers and events.
+"""Views: a job as the API shows it, in answers, events and webhooks.
 
 Not here: which jobs a caller may see (callers.py), and what a finished job reports (service/jobs/report.py).
 """
@@ -38,6 +38,7 @@ class Links(BaseModel):
     input: str | None = Field(default=None, description="What was uploaded, while it is kept.")
     preview: str | None = Field(default=None, description="Set once a frame is finished.")
     result: str | None = Field(default=None, description="Set once there is a result.")
+    webhooks: str | None = Field(default=None, description="What the job's webhook was told.")
 
 
 class Times(BaseModel):
@@ -98,6 +99,7 @@ class JobView(BaseModel):
     kind: MediaKind
     options: Options
     metadata: dict[str, str] = Field(description="What its sender noted with it.")
+    webhook: str | None = Field(default=None, description="Address that is told of its end.")
     filename: str
     size_bytes: int
     sha256: str = Field(description="Digest of the upload.")
@@ -141,6 +143,7 @@ class Viewer:
             kind=job.kind,
             options=job.options,
             metadata=job.handling.metadata,
+            webhook=job.handling.webhook,
             filename=job.filename,
             size_bytes=job.size_bytes,
             sha256=job.sha256,
@@ -176,6 +179,7 @@ class Viewer:
             input=None if job.state in (JobState.CANCELLED, JobState.EXPIRED) else f"{here}/input",
             preview=f"{here}/preview" if has_frames and job.state is not JobState.EXPIRED else None,
             result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
+            webhooks=None if job.handling.webhook is None else f"{here}/webhooks",
         )
 
 

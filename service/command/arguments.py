@@ -15,6 +15,7 @@ from service.jobs.model import Options
 
 GROUPS = {
     "keys": "make, list or revoke the keys that callers of the API show",
+    "webhooks": "secrets by which receivers know that a message is ours",
     "models": "list the models, or import published weights",
 }
 

@@ -1,4 +1,4 @@
-"""The commands of the service: `serve`, `models list`; `submit` and those of keys have their own modules."""
+"""The commands of the service: `serve`, `models list`; `submit`, keys and webhooks have modules."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from service.access import commands as keys
 from service.command import submitting
 from service.command.arguments import CommandFailed, Commands, UsageError
 from service.settings import Settings
+from service.webhooks import commands as webhooks
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +22,7 @@ def add(commands: Commands) -> None:
     submitting.add(commands)
     commands.add("models list", _list, help="what the storage offers")
     keys.add(commands)
+    webhooks.add(commands)
 
 
 def _serve(parsed: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from service.jobs import manifest
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import JobStore
 from service.objects.base import Storage
+from service.webhooks.deliveries import LIFE_S
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,13 @@ def expire(store: JobStore, storage: Storage, *, ttl_s: float) -> None:
 
 def _expire_one(store: JobStore, storage: Storage, job_id: str) -> None:
     try:
-        if store.get(job_id).state is JobState.SUCCEEDED:
+        job = store.get(job_id)
+        if job.state is JobState.SUCCEEDED:
             # First the state: a reader is told that the result expired, not that it is broken.
             store.transition(job_id, JobEvent.EXPIRE, result_key=None)
-            manifest.forget(storage, job_id)
+            manifest.forget_all_but_webhooks(storage, job_id)
+        elif store.has_hook(job_id) and store.now() < job.updated_at + LIFE_S:
+            return  # a job that was kept briefly: its receiver may be away for longer
         else:
             manifest.forget(storage, job_id)
             store.delete(job_id)

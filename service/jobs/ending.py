@@ -45,7 +45,7 @@ def conclude(store: JobStore, storage: Storage, recorded: Manifest) -> Job:
 
 
 def clear(storage: Storage, job: Job) -> None:
-    """Remove what a job that has ended does not need: of a cancelled or expired one all but its manifest."""
+    """Remove what a job that has ended does not need: of a cancelled or expired one all but its records."""
     if job.state in _WITHOUT_FILES:
         for key in storage.list(keys.job_prefix(job.id)):
             if not keeps(job, key):
@@ -61,7 +61,7 @@ def clear(storage: Storage, job: Job) -> None:
 
 def keeps(job: Job, key: str) -> bool:
     """Whether a job that has ended needs this object of its own; a late worker may have left others."""
-    if key in (keys.manifest_key(job.id), keys.ended_key(job.id)):
+    if key in (keys.manifest_key(job.id), keys.ended_key(job.id), keys.webhooks_key(job.id)):
         return True
     files = (keys.input_key(job.id), keys.preview_key(job.id), job.result_key)
     return job.state not in _WITHOUT_FILES and key in files

@@ -8,6 +8,7 @@ jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
 jobs/<id>/states/<segment>-<fence>  where its successor starts from
 jobs/<id>/preview.jpg               the frame finished last, reduced
 jobs/<id>/result-<fence>.<extension>
+jobs/<id>/webhooks.json             what its sender was told of its end
 """
 
 JOBS_PREFIX = "jobs/"
@@ -51,6 +52,10 @@ def state_key(job_id: str, segment: int, fence: int) -> str:
 
 def preview_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}preview.jpg"
+
+
+def webhooks_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}webhooks.json"
 
 
 def results_prefix(job_id: str) -> str:

@@ -139,9 +139,21 @@ def load_end(storage: Storage, job_id: str) -> Manifest | None:
 def forget(storage: Storage, job_id: str) -> None:
     """Remove a job's objects. Its manifest goes first, else a rebuild in between would bring the job back; of
     that the end goes last, else the job would seem to go on."""
+    _forget_manifest(storage, job_id)
+    storage.delete_prefix(keys.job_prefix(job_id))
+
+
+def forget_all_but_webhooks(storage: Storage, job_id: str) -> None:
+    """Remove the objects of a job whose record the store keeps: its receiver is still to be told."""
+    _forget_manifest(storage, job_id)
+    for key in list(storage.list(keys.job_prefix(job_id))):
+        if key != keys.webhooks_key(job_id):
+            storage.delete(key)
+
+
+def _forget_manifest(storage: Storage, job_id: str) -> None:
     for key in (keys.manifest_key(job_id), keys.planned_key(job_id), keys.ended_key(job_id)):
         storage.delete(key)
-    storage.delete_prefix(keys.job_prefix(job_id))
 
 
 def _encoded(manifest: Manifest) -> bytes:

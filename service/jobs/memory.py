@@ -19,6 +19,7 @@ from service.jobs.store import (
     FINISHED_PAGE,
     PLAN,
     RUNNABLE_IN,
+    DueHook,
     FinishedPart,
     Lease,
     Step,
@@ -39,6 +40,7 @@ class MemoryStore:
         self._attempts_max = attempts_max
         self._entries: dict[str, Entry] = {}
         self._ids_by_key: dict[str, str] = {}
+        self._hooks: dict[str, float] = {}  # when they are due, by id of the job
         self._is_complete = False
         self._lock = RLock()
 
@@ -80,6 +82,7 @@ class MemoryStore:
             known = entry.job
             if not known.state.is_terminal or (known.state, job.state) == EXPIRY:
                 entry.set(job, frames_done=max(known.frames_done, job.frames_done), at=self.now())
+                self._note_hook(entry.job)
             return entry.job
 
     def get(self, job_id: str) -> Job:
@@ -89,6 +92,7 @@ class MemoryStore:
     def delete(self, job_id: str) -> None:
         with self._lock:
             entry = self._entries.pop(job_id, None)
+            self._hooks.pop(job_id, None)
             if entry is not None and entry.idempotency_key is not None:
                 del self._ids_by_key[entry.idempotency_key]
 
@@ -98,7 +102,9 @@ class MemoryStore:
             if lease is not None and self._held(lease) is None:
                 raise Superseded(f"{job_id} {lease.step}")
             state = advance(entry.job.state, event)
-            return entry.move(entry.job.with_changes(**changes), state, at=self.now())
+            job = entry.move(entry.job.with_changes(**changes), state, at=self.now())
+            self._note_hook(job)
+            return job
 
     def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
         with self._lock:
@@ -212,6 +218,27 @@ class MemoryStore:
             ends = {job.id: job.updated_at + job.handling.ttl for job in ended if job.handling.ttl}
             return sorted((i for i in ends if ends[i] < time_s), key=ends.__getitem__)[:FINISHED_PAGE]
 
+    def take_hooks(self, count: int, lease_s: float) -> list[DueHook]:
+        with self._lock:
+            now, lease_end = self.now(), self.now() + lease_s
+            due = sorted((i for i in self._hooks if self._hooks[i] <= now), key=self._hooks.__getitem__)[
+                :count
+            ]
+            self._hooks |= dict.fromkeys(due, lease_end)
+            return [DueHook(job_id=job_id, lease_end=lease_end) for job_id in due]
+
+    def settle_hook(self, hook: DueHook, due_at: float | None) -> bool:
+        with self._lock:
+            if self._hooks.get(hook.job_id) != hook.lease_end:
+                return False
+            del self._hooks[hook.job_id]
+            self._hooks |= {} if due_at is None else {hook.job_id: due_at}
+            return True
+
+    def has_hook(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._hooks
+
     def queue_depth(self) -> int:
         return len(self.active())
 
@@ -255,12 +282,18 @@ class MemoryStore:
     def _insert(self, job: Job, idempotency_key: str | None, fence_floor: int = 0) -> Entry:
         unbegun = StepRecord(fence=fence_floor)
         new = Entry(job, unbegun, steps={} if job.state.is_terminal else {PLAN: unbegun, ASSEMBLE: unbegun})
+        if job.id not in self._entries:
+            self._note_hook(job)
         entry = self._entries.setdefault(job.id, new)
         # A key belongs to the job that came first, also when a later one's manifest is found.
         if idempotency_key is not None and idempotency_key not in self._ids_by_key:
             entry.idempotency_key = idempotency_key
             self._ids_by_key[idempotency_key] = job.id
         return entry
+
+    def _note_hook(self, job: Job) -> None:
+        if job.state.is_terminal and job.handling.webhook is not None:
+            self._hooks[job.id] = job.updated_at
 
     def _held(self, lease: Lease) -> StepRecord | None:
         """The step's record when this lease is its newest; an expired one is good until superseded."""

@@ -162,6 +162,12 @@ class Handling(Record):
         gt=0,
         description="Seconds that the result is kept, where that is shorter than the service's own time.",
     )
+    webhook: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        max_length=2000,
+        description="Address that is told, by a signed POST, of the job's end and of its result's removal.",
+    )
 
 
 class JobError(Record):

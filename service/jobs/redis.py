@@ -22,6 +22,7 @@ from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
     FINISHED_PAGE,
+    DueHook,
     FinishedPart,
     Lease,
     Step,
@@ -228,6 +229,17 @@ class RedisStore:
 
     def brief_before(self, time_s: float) -> list[str]:
         return self._ids_below("brief", time_s)
+
+    def take_hooks(self, count: int, lease_s: float) -> list[DueHook]:
+        lease_end, ids = self._run("take_hooks", count=count, lease_s=lease_s)
+        return [DueHook(job_id=job_id, lease_end=float(lease_end)) for job_id in ids]
+
+    def settle_hook(self, hook: DueHook, due_at: float | None) -> bool:
+        return bool(self._run("settle_hook", id=hook.job_id, lease_end=hook.lease_end, due=due_at))
+
+    def has_hook(self, job_id: str) -> bool:
+        with answering():
+            return self._client.zscore(f"{PREFIX}hooks", job_id) is not None
 
     def queue_depth(self) -> int:
         with answering():

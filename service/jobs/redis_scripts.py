@@ -10,6 +10,7 @@
     finished     sorted set by time of ending: the others
     owned:<id>   sorted set, score 0: those of one key, in order of age
     brief        sorted set by time: jobs that have ended and go then, as their sender asked
+    hooks        sorted set by time: jobs that have ended and whose receiver is to be told then
     counts       hash   jobs by state
     complete     text   there when every manifest is in the store; it goes with the rest when that is lost
 

@@ -120,6 +120,14 @@ class FinishedPart:
     state_key: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueHook:
+    """A job that ended and whose receiver is to be told, ours until `lease_end` (the store's clock)."""
+
+    job_id: str
+    lease_end: float
+
+
 class JobStore(Protocol):
     def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
         """Store a new job and return it, or the job that this key made before.
@@ -208,6 +216,16 @@ class JobStore(Protocol):
 
     def brief_before(self, time_s: float) -> list[str]:
         """Ids of jobs that ended and whose own time to live ended before then, as `finished_before`."""
+
+    def take_hooks(self, count: int, lease_s: float) -> list[DueHook]:
+        """So many jobs whose receivers are to be told now, longest due first; nobody else has them until the
+        lease is over. A job is due whenever it ends, expires, or is put back after that."""
+
+    def settle_hook(self, hook: DueHook, due_at: float | None) -> bool:
+        """Have it due again then, or no more; False where the lease is over or more became due under it."""
+
+    def has_hook(self, job_id: str) -> bool:
+        """Whether its receiver is still to be told, now or later."""
 
     def queue_depth(self) -> int:
         """How many jobs have not ended."""

@@ -113,3 +113,13 @@ def test_a_secret_may_stand_in_a_file_and_the_environment_goes_before_it(tmp_pat
     assert read.s3_access_key.get_secret_value() == "key-of-file"
     monkeypatch.setenv("UPSCALED_S3_SECRET_KEY", "secret-of-environment")
     assert Settings(_secrets_dir=tmp_path).s3_secret_key.get_secret_value() == "secret-of-environment"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("outgoing_allowed", "10.0.0.0/33"), ("outgoing_allowed", "intranet"), ("webhook_secrets", "hunter2")],
+)
+def test_what_can_not_be_read_later_is_refused_at_the_start_and_secrets_are_not_shown(name, value):
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{name: value})
+    assert "hunter2" not in str(refused.value)

@@ -14,7 +14,7 @@ from service.formats import SCALES
 from service.jobs.model import Handling, Options, Record
 
 FIELD_BYTES_MAX: Final = 256  # of one option; the longest real one is a model's name
-_LONG: Final = {"metadata": 16 * 1024}  # JSON may spell a character in twelve bytes
+_LONG: Final = {"metadata": 16 * 1024, "webhook": 2000}  # JSON may spell a character in twelve bytes
 
 _RECORDS: Final[dict[str, type[Record]]] = {
     name: record for record in (Options, Handling) for name in record.model_fields

@@ -112,8 +112,10 @@ end
 -- time_s: number
 local function index_end(id, time_s)
   redis.call('ZADD', P .. 'finished', text(time_s), id)
-  local ttl = (field_of(id, 'handling') or {}).ttl
+  local handling = field_of(id, 'handling') or {}
+  local ttl, webhook = handling.ttl, handling.webhook
   if ttl and ttl ~= cjson.null then redis.call('ZADD', P .. 'brief', text(time_s + ttl), id) end
+  if webhook and webhook ~= cjson.null then redis.call('ZADD', P .. 'hooks', text(time_s), id) end
 end
 
 -- fields: {name, JSON, name, JSON ...}

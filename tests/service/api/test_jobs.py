@@ -41,6 +41,7 @@ def test_an_unfinished_job_shows_its_progress_and_when_to_look_again(service: Se
         "events": "/jobs/a/events",
         "preview": "/jobs/a/preview",
         "result": None,
+        "webhooks": None,
     }
     assert float(answer.headers["retry-after"]) > 0
 

@@ -235,6 +235,27 @@ def test_a_result_goes_as_early_as_its_sender_asked(place):
         place.store.get(job_id)
 
 
+def test_the_record_of_a_briefly_kept_job_stays_until_its_receiver_was_told_or_a_day_is_over(place):
+    webhook = "https://example.com/"
+    told, untold = (place.accept(plan=PLAN, handling=Handling(ttl=60, webhook=webhook)) for _ in range(2))
+    for job_id in (told, untold):
+        place.end(job_id, JobEvent.SUCCEED)
+    place.sweep_for(62)
+    for hook in place.store.take_hooks(9, 30):
+        place.storage.put(keys.webhooks_key(hook.job_id), b"{}")
+        assert place.store.settle_hook(hook, None if hook.job_id == told else place.time_s + 300)
+    place.sweep_for(62)
+    with pytest.raises(UnknownJob):
+        place.store.get(told)
+    assert place.store.get(untold).state is JobState.EXPIRED
+    assert place.names() == [keys.webhooks_key(untold)]
+    place.time_s += 86400
+    place.sweeper.sweep()
+    with pytest.raises(UnknownJob):
+        place.store.get(untold)
+    assert place.names() == []
+
+
 @pytest.mark.parametrize("event", [JobEvent.CANCEL, JobEvent.FAIL])
 def test_what_is_left_of_an_unlucky_job_goes_after_its_time(place, event):
     job_id = place.accept(plan=PLAN)

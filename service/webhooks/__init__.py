@@ -1,0 +1,1 @@
+"""Webhooks: telling a job's sender how it ended. Start reading at delivering.py."""
