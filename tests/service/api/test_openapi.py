@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.access.keys import create
 from service.jobs.keys import preview_key
 from service.jobs.store import Step
@@ -62,6 +64,7 @@ class Worker(ListQueue):
         succeed(store, storage, job_id, b"a film")
 
 
+@pytest.mark.timeout(300)  # a minute where nothing else runs
 def test_schemathesis_finds_nothing_that_the_document_does_not_say(service: Service, tmp_path: Path) -> None:
     service.settings = service.settings.model_copy(update={"queue_max": 1000, "auth": "keys"})
     key = create(service.storage, "schemathesis")

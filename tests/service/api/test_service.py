@@ -247,7 +247,7 @@ def test_a_wrong_method_hears_all_that_are_right(
 def test_a_bug_is_a_problem_that_tells_nothing_to_strangers(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_limit: int, _cursor: str | None) -> None:
+    def broken(*_given: object, **_more: object) -> None:
         raise RuntimeError("password is 1234")
 
     monkeypatch.setattr(service.store, "list", broken)
@@ -261,7 +261,7 @@ def test_a_bug_is_a_problem_that_tells_nothing_to_strangers(
 def test_a_fault_shows_its_code_and_not_its_message(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_limit: int, _cursor: str | None) -> None:
+    def broken(*_given: object, **_more: object) -> None:
         raise StorageUnavailable("bucket secret-bucket is away")
 
     monkeypatch.setattr(service.store, "list", broken)
@@ -305,7 +305,7 @@ def test_lines_logged_for_a_request_carry_its_id(
 ) -> None:
     written = lines("json")
 
-    def broken(_limit: int, _cursor: str | None) -> None:
+    def broken(*_given: object, **_more: object) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(service.store, "list", broken)
