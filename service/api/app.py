@@ -25,6 +25,7 @@ from service.api.dependencies import Services, in_thread
 from service.api.middleware.metering import Metering
 from service.api.middleware.request_ids import RequestIds
 from service.api.middleware.sites import Sites
+from service.api.middleware.stopping import Stopping
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.api.problems import problem_responses
@@ -92,6 +93,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         root_path_in_servers=False,
     )
     app.state.services = services
+    app.add_middleware(Stopping)
     app.add_middleware(Sites, names=settings.host_name_list)
     for middleware in (Versions, Metering, RequestIds):  # the last is passed first
         app.add_middleware(middleware)

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from service.api.middleware import request_ids
-from service.errors import InputError, InvalidOption, UpscaleError
+from service.errors import CapacityError, InputError, InvalidOption, UpscaleError
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,12 @@ class ForeignOrigin(InputError):
 
     code = "foreign_origin"
     http_status = 403
+
+
+class ServerStopping(CapacityError):
+    """This process ends before the request was done; another takes its place."""
+
+    code = "server_stopping"
 
 
 class Problem(BaseModel):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from service.api.__main__ import STOP_S_MAX
 from service.jobs.redis import RedisStore
 from service.objects.files import FileStorage
+from tests.proxies import dropping
 from tests.servers import free_ports
 from tests.service.api.samples import stored_job
 
@@ -56,6 +58,24 @@ def test_a_stop_ends_streams_of_events_at_once_and_not_when_time_is_over(
                 pass
         running.wait(START_S)
         assert time.monotonic() - stopped_at < STOP_S_MAX - 1
+
+
+@pytest.mark.usefixtures("valkey")
+def test_who_is_not_answered_before_a_stop_is_told_to_come_back(valkey_url: str, tmp_path: Path) -> None:
+    """By 500 no client would ask again, and an upload may have become a job by then."""
+    with (
+        dropping(valkey_url) as proxy,
+        api(tmp_path, proxy.url, processes=1) as (address, running),
+        ThreadPoolExecutor() as pool,
+        proxy.silent(),
+    ):
+        asked = pool.submit(httpx.get, f"{address}/jobs", timeout=60)
+        time.sleep(1)  # it waits for the store
+        running.send_signal(signal.SIGTERM)
+        answer = asked.result()
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["type"] == "/problems/server_stopping"
+    assert answer.headers["retry-after"] == "5"
 
 
 @pytest.mark.usefixtures("valkey")
