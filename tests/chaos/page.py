@@ -80,7 +80,6 @@ def page(outcomes: Sequence[Outcome]) -> list[str]:
         "# Results of `make chaos`",
         "",
         f"- Machine: {machine.described()}; other work took a part of it.",
-        f"- Commit: {machine.commit()}.",
         "- What is done, and what must hold: [operations](../docs/operations.md#what-was-broken-on-purpose).",
         "- Seconds to recover are from the end of a disturbance until every job that was under way then has",
         "  moved on, of those disturbances, one in six, that came alone. The others often come together.",
