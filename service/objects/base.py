@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from service.errors import FaultError
+from service.objects.growing import Growing
 
 CHUNK_BYTES = 1024 * 1024  # one read or write; large enough that the call costs nothing beside the copy
 
@@ -70,6 +71,9 @@ class Storage(Protocol):
 
     def writer(self, key: str) -> Writer:
         """For bytes that come by and by, such as an upload. One thread at a time."""
+
+    def grow(self, key: str, token: str | None = None) -> Growing:
+        """For an object that comes in many requests: begun, or found again by its token."""
 
     def get(self, key: str) -> bytes:
         """The whole object, for small ones. Raises NotFound."""

@@ -8,21 +8,21 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
-from service import metrics
-from service.errors import StorageFull, StorageUnavailable
-from service.objects.base import CHUNK_BYTES, NotFound, OnChunk, check_key, check_prefix, chunks_of, nothing
+from service.objects.base import CHUNK_BYTES, OnChunk, check_key, check_prefix, chunks_of, nothing
+from service.objects.file_system import in_folder, unavailable, working
+from service.objects.files_growing import FileGrowing
 
 # Beside the objects, because a rename is only atomic within one file system. No key begins with a dot.
 _ASIDE = ".aside"
+_GROWING = ".growing"  # objects that are not finished, under their keys
 # A file system that knows no second names, or no more of them for this file.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_FOLDER_TRIES = 100  # each costs microseconds, and a busy deleter may win several in a row
 
 
 class FileStorage:
@@ -32,7 +32,7 @@ class FileStorage:
         try:
             self._aside.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         with self.writer(key) as writer:
@@ -51,7 +51,7 @@ class FileStorage:
     def copy(self, source: str, target: str) -> None:
         """By a second name for the same bytes: no object's are ever changed, only replaced."""
         aside = self._aside / uuid.uuid4().hex
-        with _working(source):
+        with working(source):
             try:
                 os.link(self._path(source), aside)
             except OSError as error:
@@ -60,20 +60,26 @@ class FileStorage:
                 self.put(target, self.open(source))
                 return
         try:
-            with _working(target):
-                _in_folder(self._path(target), lambda: aside.replace(self._path(target)))
+            with working(target):
+                in_folder(self._path(target), lambda: aside.replace(self._path(target)))
         finally:
             aside.unlink(missing_ok=True)  # it stays where the target was this very object already
 
     def writer(self, key: str) -> "FileWriter":
         return FileWriter(key, self._path(key), self._aside)
 
+    def grow(self, key: str, token: str | None = None) -> FileGrowing:
+        growing = FileGrowing(key, self._path(key), self._root / _GROWING / check_key(key))
+        if token is None:
+            growing.begin()
+        return growing
+
     def get(self, key: str) -> bytes:
-        with _working(key):
+        with working(key):
             return self._path(key).read_bytes()
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        with _working(key):
+        with working(key):
             file = self._path(key).open("rb")
         return _read_range(key, file, start, stop)
 
@@ -86,7 +92,7 @@ class FileStorage:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _working(key):
+            with working(key):
                 with aside.open("xb") as file:
                     file.writelines(chunks_of(self._path(key), on_chunk))
                 aside.replace(path)
@@ -94,26 +100,26 @@ class FileStorage:
             aside.unlink(missing_ok=True)
 
     def stat(self, key: str) -> int:
-        with _working(key):
+        with working(key):
             return self._path(key).stat().st_size
 
     def exists(self, key: str) -> bool:
-        with _working(key):
+        with working(key):
             return self._path(key).is_file()
 
     def list(self, prefix: str) -> Iterator[str]:
-        with _working(prefix):
+        with working(prefix):
             paths = _files_below(self._root / prefix.rpartition("/")[0])
             keys = (path.relative_to(self._root).as_posix() for path in paths)
             yield from sorted(key for key in keys if key.startswith(prefix) and not key.startswith("."))
 
     def delete(self, key: str) -> None:
-        with _working(key):
+        with working(key):
             self._path(key).unlink(missing_ok=True)
 
     def delete_prefix(self, prefix: str) -> None:
         folder = self._root / check_prefix(prefix)
-        with _working(prefix):
+        with working(prefix):
             # A writer may put an object into the folder meanwhile; it stays, as with any other storage.
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -121,20 +127,21 @@ class FileStorage:
         # What lies aside has no key yet, and none of it is anyone else's.
         written_before = time.time() - older_than_s
         discarded = 0
-        with _working(_ASIDE):
-            for path in _files_below(self._aside):
-                with suppress(FileNotFoundError):  # its writer is alive
-                    if path.stat().st_mtime < written_before:
-                        path.unlink()
-                        discarded += 1
+        with working(_ASIDE):
+            for folder in (self._aside, self._root / _GROWING / prefix):
+                for path in _files_below(folder):
+                    with suppress(FileNotFoundError):  # its writer is alive
+                        if path.stat().st_mtime < written_before:
+                            path.unlink()
+                            discarded += 1
         return discarded
 
     def free_bytes(self) -> int | None:
-        with _working(_ASIDE):
+        with working(_ASIDE):
             return shutil.disk_usage(self._aside).free
 
     def ping(self) -> None:
-        with _working(_ASIDE):
+        with working(_ASIDE):
             probe = self._aside / f"ping-{uuid.uuid4().hex}"
             probe.write_bytes(b"ping")
             probe.unlink()
@@ -150,24 +157,24 @@ class FileWriter:
         self._key = key
         self._path = path
         self._aside = aside_dir / uuid.uuid4().hex
-        with _working(key):
+        with working(key):
             self._file = self._aside.open("xb")
 
     def write(self, data: bytes) -> None:
-        with _working(self._key):
+        with working(self._key):
             self._file.write(data)
 
     def commit(self) -> None:
-        with _working(self._key):
+        with working(self._key):
             self._sync()
-            _in_folder(self._path, lambda: self._aside.replace(self._path))
+            in_folder(self._path, lambda: self._aside.replace(self._path))
 
     def commit_if_absent(self) -> bool:
         """A link, unlike a rename, refuses a name that is taken."""
         try:
-            with _working(self._key):
+            with working(self._key):
                 self._sync()
-                _in_folder(self._path, lambda: os.link(self._aside, self._path))
+                in_folder(self._path, lambda: os.link(self._aside, self._path))
         except FileExistsError:
             return False
         return True
@@ -175,7 +182,7 @@ class FileWriter:
     def abort(self) -> None:
         with suppress(OSError):  # what still waits to be written may not fit, and need not
             self._file.close()
-        with _working(self._key):
+        with working(self._key):
             self._aside.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -203,30 +210,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names)
 
 
-def _in_folder(path: Path, place: Callable[[], object]) -> None:
-    """Put a file into its folder, which `delete_prefix` may remove at any moment, and make the name last."""
-    for _ in range(_FOLDER_TRIES):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except (FileNotFoundError, FileExistsError):  # made or removed by another between two calls of mkdir
-            continue
-        try:
-            place()
-        except FileNotFoundError:
-            continue
-        break
-    else:
-        raise StorageUnavailable(f"The folder of {path.name} keeps vanishing.")
-    with suppress(FileNotFoundError):  # placed, and deleted already
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def _read_range(key: str, file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
-    with file, _working(key):
+    with file, working(key):
         file.seek(start)
         left = None if stop is None else stop - start
         while left is None or left > 0:
@@ -235,22 +220,3 @@ def _read_range(key: str, file: BinaryIO, start: int, stop: int | None) -> Itera
                 return
             left = None if left is None else left - len(chunk)
             yield chunk
-
-
-@contextmanager
-def _working(key: str) -> Iterator[None]:
-    """Turn what the file system raises into the errors of a storage."""
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise NotFound(f"There is no object {key!r}.", field="key", value=key) from error
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: OSError) -> StorageUnavailable:
-    metrics.STORAGE_ERRORS.inc()
-    kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageUnavailable
-    return kind(f"The storage does not work: {error.strerror}.")

@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from service.errors import StorageUnavailable
 from service.objects.base import CHUNK_BYTES, NotFound, OnChunk, check_key, check_prefix, chunks_of, nothing
 from service.objects.s3_errors import code_of, unavailable, working
+from service.objects.s3_growing import S3Growing
 from service.objects.s3_writer import S3Writer
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ class S3Storage:
 
     def writer(self, key: str) -> S3Writer:
         return S3Writer(self._client, self._bucket, check_key(key))
+
+    def grow(self, key: str, token: str | None = None) -> S3Growing:
+        return S3Growing(self._client, self._bucket, check_key(key), token)
 
     def get(self, key: str) -> bytes:
         return b"".join(self.open(key))
