@@ -162,6 +162,20 @@ class IdempotencyConflict(InputError):
     http_status = 409
 
 
+class UnknownUpload(InputError):
+    """There is no such upload, or it was removed after `UPSCALED_UPLOAD_TTL_S`."""
+
+    code = "unknown_upload"
+    http_status = 404
+
+
+class UploadIncomplete(InputError):
+    """A job was asked for, but bytes of the upload are still missing."""
+
+    code = "upload_incomplete"
+    http_status = 409
+
+
 class CapacityError(UpscaleError):
     """The service is full for now: come back after Retry-After."""
 
@@ -180,6 +194,12 @@ class TooBusy(CapacityError):
     """As many uploads are being received, or jobs followed, as this process takes."""
 
     code = "too_busy"
+
+
+class TooManyUploads(CapacityError):
+    """As many uploads are half-finished, or not yet jobs, as the server keeps."""
+
+    code = "too_many_uploads"
 
 
 class StoreFull(CapacityError):

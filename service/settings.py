@@ -80,6 +80,11 @@ class Settings(BaseSettings):
 
     # What we accept
     upload_bytes_max: int = Field(default=2 * 1024**3, gt=0, description="Largest upload in bytes.")
+    upload_ttl_s: float = Field(
+        default=86400.0,
+        gt=0,
+        description="Seconds from its beginning that an upload in pieces may take, and is kept for jobs.",
+    )
     pixels_max: int = Field(default=4096 * 2304, gt=0, description="Most pixels of one input frame.")
     duration_s_max: float = Field(default=2 * 3600.0, gt=0, description="Longest input video in seconds.")
     frames_max: int = Field(default=2 * 3600 * 60, gt=0, description="Most frames of one input video.")

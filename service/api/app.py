@@ -23,13 +23,25 @@ from service.api.callers import caller_of
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.middleware.metering import Metering
+from service.api.middleware.overrides import Overrides
 from service.api.middleware.request_ids import RequestIds
 from service.api.middleware.sites import Sites
 from service.api.middleware.stopping import Stopping
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
 from service.api.problems import problem_responses
-from service.api.routes import events, health, jobs, models, previews, reruns, results, uploads, webhooks
+from service.api.routes import (
+    events,
+    health,
+    jobs,
+    models,
+    pieces,
+    previews,
+    reruns,
+    results,
+    uploads,
+    webhooks,
+)
 from service.api.views import Viewer
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
@@ -95,11 +107,11 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     app.state.services = services
     app.add_middleware(Stopping)
     app.add_middleware(Sites, names=settings.host_name_list)
-    for middleware in (Versions, Metering, RequestIds):  # the last is passed first
+    for middleware in (Overrides, Versions, Metering, RequestIds):  # the last is passed first
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
-    for module in (uploads, jobs, reruns, events, previews, results, webhooks, models):
+    for module in (uploads, pieces, jobs, reruns, events, previews, results, webhooks, models):
         responses = problem_responses(401) if has_keys else None
         app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
     app.include_router(health.router)

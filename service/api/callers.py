@@ -38,7 +38,11 @@ class Caller:
         return self.key is None or self.key.role == "admin"
 
     def may_use(self, job: Job) -> bool:
-        return self.sees_all or job.owner == self.owner
+        return self.may_reach(job.owner)
+
+    def may_reach(self, owner: str | None) -> bool:
+        """What belongs to that owner."""
+        return self.sees_all or owner == self.owner
 
     def require(self, job: Job) -> Job:
         """The job itself; another's is as unknown as one that never was, so that nobody can probe for ids."""

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi import Path as PathParameter
@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 COME_BACK_AFTER_S = 5  # what a client is told after a 503: one sweep of the queue is a few seconds
-_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+# openapi.py puts the component there
+PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 VALUE_CHARS_MAX = 200  # an offending value is echoed, but nobody needs a megabyte of it
 
 
@@ -56,6 +58,34 @@ class NotMultipart(InputError):
 
     code = "not_multipart"
     http_status = 415
+
+
+class NotAPiece(InputError):
+    """A piece of an upload is sent as application/offset+octet-stream."""
+
+    code = "not_a_piece"
+    http_status = 415
+
+
+class OffsetConflict(InputError):
+    """The piece does not begin where the upload's bytes end; HEAD tells where that is."""
+
+    code = "offset_conflict"
+    http_status = 409
+
+
+class OtherProtocol(InputError):
+    """Uploads in pieces are spoken of by tus 1.0.0; Tus-Resumable says so."""
+
+    code = "other_protocol"
+    http_status = 412
+
+
+class ChecksumMismatch(InputError):
+    """What came is not what Upload-Checksum says; nothing of the piece was kept."""
+
+    code = "checksum_mismatch"
+    http_status = 460  # of tus
 
 
 class RangeNotSatisfiable(InputError):
@@ -168,8 +198,9 @@ def known_errors() -> Iterator[type[UpscaleError]]:
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer these statuses, for OpenAPI."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}  # openapi.py puts it there
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": PROBLEM_CONTENT} for status in statuses
+    }
 
 
 def problem_response(

@@ -139,9 +139,11 @@ def tasks_of(
 
 def how_to_go_on(tasks: Sequence[Task]) -> str:
     """After Ctrl-C."""
-    from upscaled_client.submitting import begun  # noqa: PLC0415 - httpx, only here
+    from upscaled_client.submitting import begun, is_sent_in_part  # noqa: PLC0415 - httpx, only here
 
     jobs = ", ".join(job_id for task in tasks if (job_id := begun(task.target)))
+    if not jobs and any(is_sent_in_part(task.target) for task in tasks):
+        return "stopped; the same command sends what is missing"
     if not jobs:
         return "stopped; the same command begins anew"
     return f"stopped, but on the server it goes on: the same command waits for it and fetches it ({jobs})"

@@ -4,7 +4,7 @@ election, because doing any of this twice is harmless.
     requeue    steps that can run, that nobody holds and of which no message seems to be under way
     expire     results whose time is over, and what is left of jobs that failed or were cancelled as long ago
     rebuild    the store from the manifests, after it lost something
-    discard    uploads that were never accepted
+    discard    uploads that were never accepted, and those in pieces whose time is over
     clear      what late workers left behind jobs that have ended
 
 It never touches running work: a step under a lease is not looked at. Steps are delivered again by a loop of
@@ -29,6 +29,7 @@ from service.objects.base import Storage
 from service.objects.published import MODELS_PREFIX
 from service.queue import Queue
 from service.settings import Settings
+from service.uploads import records as uploads
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Sweeper:
         self._queue = queue
         self._requeue_after_s = settings.requeue_after_s
         self._result_ttl_s = settings.result_ttl_s
+        self._upload_ttl_s = settings.upload_ttl_s
         self._clock = clock
         self._read_at = clock()  # when all names in storage are to be read next
         self._has_failed = False  # the last reading
@@ -89,6 +91,7 @@ class Sweeper:
             _attempt(self.rebuild)
             for prefix in _PREFIXES:
                 _attempt(partial(self._storage.discard_unfinished, prefix, UNACCEPTED_S))
+            _attempt(self.expire_uploads)
         _attempt(self.expire)
 
     def requeue(self) -> None:
@@ -96,6 +99,13 @@ class Sweeper:
 
     def expire(self) -> None:
         expire(self._store, self._storage, ttl_s=self._result_ttl_s)
+
+    def expire_uploads(self) -> None:
+        """Of those that come in pieces; what has lost its record is found by its age."""
+        ttl_s = self._upload_ttl_s
+        for _ in range(uploads.expire(self._storage, now=self._store.now(), ttl_s=ttl_s)):
+            metrics.SWEEPER_ACTIONS.labels("expire_upload").inc()
+        self._storage.discard_unfinished(uploads.UPLOADS_PREFIX, ttl_s)
 
     def rebuild(self) -> None:
         if rebuild(self._store, self._storage):

@@ -16,6 +16,15 @@ from service.jobs.model import Handling, Options, Record
 FIELD_BYTES_MAX: Final = 256  # of one option; the longest real one is a model's name
 _LONG: Final = {"metadata": 16 * 1024, "webhook": 2000}  # JSON may spell a character in twelve bytes
 
+# Each tells of the file, so that a form has one of them.
+SOURCES: Final = {
+    "file": {"type": "string", "format": "binary", "minLength": 1, "description": "The video or picture."},
+    "upload": {
+        "type": "string",
+        "description": "Instead of the file: the id of one that was sent to /uploads.",
+    },
+}
+
 _RECORDS: Final[dict[str, type[Record]]] = {
     name: record for record in (Options, Handling) for name in record.model_fields
 }
@@ -30,7 +39,7 @@ class Fields:
     def begin(self, name: str) -> None:
         """Raises InvalidOption for what is no field of ours, or was there before."""
         if name not in _RECORDS:
-            known = ", ".join(_RECORDS)
+            known = ", ".join([*SOURCES, *_RECORDS])
             raise InvalidOption(f"there is no option {name!r}; there are: {known}", field=name)
         if name in self._values:
             raise InvalidOption(f"{name} was sent twice", field=name)
@@ -58,13 +67,12 @@ class Fields:
 
 def form_schema() -> dict[str, Any]:
     """Of the whole form, for OpenAPI."""
-    file = {"type": "string", "format": "binary", "minLength": 1, "description": "The video or picture."}
     described = Options.model_json_schema()["properties"] | Handling.model_json_schema()["properties"]
     return {
         "type": "object",
-        "required": ["file"],
+        "oneOf": [{"required": [source]} for source in SOURCES],
         "additionalProperties": False,
-        "properties": {"file": file} | {name: _field_schema(schema) for name, schema in described.items()},
+        "properties": SOURCES | {name: _field_schema(schema) for name, schema in described.items()},
     }
 
 

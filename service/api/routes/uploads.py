@@ -17,15 +17,19 @@ from service.api.accepting import (
     refuse_when_full,
 )
 from service.api.answers import ACCEPTED, UsedAnswers
-from service.api.callers import UsedCaller
-from service.api.dependencies import UsedServices, in_thread
+from service.api.callers import Caller, UsedCaller
+from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake import reading as intake
+from service.api.intake import whole
 from service.api.intake.fields import form_schema
+from service.api.intake.reading import Named, Received
 from service.api.problems import problem_responses
+from service.api.routes.pieces import find
 from service.api.views import JobView
 from service.errors import InvalidOption, UploadTooLarge
 from service.jobs import keys
 from service.jobs.model import new_job_id
+from service.uploads.records import data_key
 
 router = APIRouter(tags=["jobs"])
 
@@ -45,7 +49,7 @@ _OPENAPI: Final[dict[str, Any]] = {
     status_code=202,
     summary="Upload a video or a picture to be upscaled",
     openapi_extra=_OPENAPI,
-    responses={**ACCEPTED, **problem_responses(400, 409, 413, 415, 422, 503, 507)},
+    responses={**ACCEPTED, **problem_responses(400, 404, 409, 413, 415, 422, 503, 507)},
 )
 async def upscale(
     request: Request,
@@ -53,7 +57,7 @@ async def upscale(
     caller: UsedCaller,
     answers: UsedAnswers,
 ) -> JobView:
-    """Send the file and the options as one form; options may come before or after the file.
+    """Send the file, or where it lies, and the options as one form, in any order.
 
     The answer comes as soon as the job is safe. Poll its address, or listen to its events, until it has
     succeeded; then fetch the result.
@@ -74,10 +78,21 @@ async def upscale(
             pixels_max=services.settings.pixels_max,
             check=partial(check_field, services),
         )
+        if isinstance(received, Named):
+            received = await in_thread(_take_uploaded, services, caller, job_id, received)
         job = await in_thread(accept, services, caller, job_id, received, key)
     if job.id == job_id:
         metrics.UPLOAD_BYTES.inc(job.size_bytes)
     return await answers.accepted(job)
+
+
+def _take_uploaded(services: Services, caller: Caller, job_id: str, named: Named) -> Received:
+    """The bytes that came by /uploads as the input of a job; others may still be made of them."""
+    upload = find(services, caller, named.value.rpartition("/")[2])  # the Location as a whole is as good
+    stored = whole.examine(services.storage, upload, pixels_max=services.settings.pixels_max)
+    received = Received.of(stored, named.options, named.handling)
+    services.storage.copy(data_key(upload.id), keys.input_key(job_id))
+    return received
 
 
 def _refuse_query(request: Request) -> None:

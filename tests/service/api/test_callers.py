@@ -82,14 +82,15 @@ def test_without_a_key_nothing_is_reached_but_what_tells_of_the_service(ann: Own
     ]
     walked = set()
     for method, path in routes(ann.service):
-        address = prefix + path.format(job_id=job_id, code="no_key")
+        address = prefix + path.format(job_id=job_id, code="no_key", upload_id="0" * 36)
         for headers in wrong:
             answer = ann.service.ask(method, address, headers=headers)
             if (method, path) in OPEN:
                 assert answer.status_code == 200, (method, path)
                 assert job_id not in answer.text
                 continue
-            assert (answer.status_code, answer.json()["type"]) == (401, "/problems/no_key"), (method, path)
+            assert answer.status_code == 401, (method, path)
+            assert method == "HEAD" or answer.json()["type"] == "/problems/no_key"
             assert answer.headers["www-authenticate"] == "Bearer"
             assert ann.key not in answer.text
         walked.add((method, path))

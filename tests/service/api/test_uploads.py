@@ -14,7 +14,9 @@ import pytest
 from anyio import create_task_group
 
 from service.api import accepting
+from service.api.intake import media
 from service.api.intake import reading as intake
+from service.api.intake.fields import SOURCES
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.housekeeping.sweeper import Sweeper
 from service.jobs import keys, manifest
@@ -444,7 +446,7 @@ def test_a_body_without_its_closing_boundary_is_truncated(service: Service, serv
 
 
 def test_a_client_that_falls_silent_is_given_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "IDLE_S_MAX", 0.05)
+    monkeypatch.setattr(media, "IDLE_S_MAX", 0.05)
     with running(service.app) as server, connect(server) as client:
         client.sendall(head(100_000) + FILE_HEAD + CLIP)
         assert b"/problems/upload_truncated" in reply(client)
@@ -454,7 +456,7 @@ def test_a_client_that_falls_silent_is_given_up(service: Service, monkeypatch: p
 def test_a_client_that_sends_next_to_nothing_is_given_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "IDLE_S_MAX", 0.5)
+    monkeypatch.setattr(media, "IDLE_S_MAX", 0.5)
     with running(service.app) as server, connect(server) as client:
         client.sendall(head(100_000) + FILE_HEAD + CLIP)
         client.settimeout(0.1)
@@ -555,6 +557,6 @@ def test_a_server_that_stops_in_mid_upload_leaves_nothing(service: Service) -> N
 def test_openapi_describes_the_form(service: Service) -> None:
     schema = service.ask("GET", "/openapi.json").json()
     body = schema["paths"]["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(body["schema"]["properties"]) == {"file", *Options.model_fields, *Handling.model_fields}
+    assert set(body["schema"]["properties"]) == {*SOURCES, *Options.model_fields, *Handling.model_fields}
     assert "null" not in str(body), "a form has none"
     json.dumps(schema)
