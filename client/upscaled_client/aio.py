@@ -14,8 +14,9 @@ import httpx
 
 from upscaled_client.client import SERVER, connection
 from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
-from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
+from upscaled_client.flows import Flows, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
+from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, JobPage, Model, Wanted
 from upscaled_client.submitting import new_key, submit
 

@@ -15,8 +15,9 @@ import httpx
 
 from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
 from upscaled_client.errors import Unreachable
-from upscaled_client.flows import TIMEOUT, VERSION, Flows, OnBytes, OnJob, ignore
+from upscaled_client.flows import TIMEOUT, VERSION, Flows, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
+from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, JobPage, Model, Wanted
 from upscaled_client.submitting import new_key, submit
 

@@ -19,9 +19,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
+from upscaled_client import pieces
 from upscaled_client.effects import Aside, Flow, Give, Next, Open, Pause, Send
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable, UpscaledError
 from upscaled_client.patience import Patience, retry_after_s
+from upscaled_client.pieces import OnBytes, Pieces
 from upscaled_client.records import Job, JobPage, Model, ModelList, Record, Wanted
 
 VERSION: Final = "/v1"  # of the protocol; without it a server answers in the newest that it knows
@@ -29,13 +31,14 @@ VERSION: Final = "/v1"  # of the protocol; without it a server answers in the ne
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0, pool=5.0)
 # The server may have gigabytes to sync to its disk.
 UPLOAD_TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0, pool=5.0)
+# It reads all of them once before it answers.
+NAMED_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0, pool=5.0)
 LOOK_S_FIRST: Final = 0.1  # a small picture is done by then; later looks come at the pace the server asks for
 LOOK_S_MAX: Final = 5.0
 AGAIN_S: Final = 1.0  # before a stream of events that ended is opened again
 _COME_BACK: Final = frozenset({429, 502, 503, 504})
 _PLAIN: Final = {"Accept-Encoding": "identity"}  # what is written down need not come again
 
-OnBytes = Callable[[int, int], None]  # bytes that went over, and in all
 OnJob = Callable[[Job], None]
 R = TypeVar("R", bound=Record)
 
@@ -58,10 +61,48 @@ class Flows:
         return address.rstrip("/").removesuffix(VERSION)
 
     def upload(
-        self, source: Path, options: Mapping[str, object], *, key: str, on_sent: OnBytes = ignore
+        self,
+        source: Path,
+        options: Mapping[str, object],
+        *,
+        key: str,
+        on_sent: OnBytes = ignore,
+        upload_id: str | None = None,
+        on_begun: Callable[[str], None] = ignore,
     ) -> Flow[Job]:
-        """Post a file under an Idempotency-Key; the job that it became, or had become before."""
-        fields = {name: _text(value) for name, value in options.items() if value is not None}
+        """Post a file under an Idempotency-Key; the job that it became, or had become before.
+
+        A large one goes in pieces: `upload_id` is of one that was begun before, and `on_begun` is told it.
+        """
+        if source.stat().st_size < pieces.LARGE_BYTES:
+            return (yield from self._post_file(source, options, key, on_sent))
+        sending = Pieces(
+            source,
+            build=self._http.build_request,
+            until_answered=self._until_answered,
+            on_sent=on_sent,
+        )
+        upload_id = yield from sending.send(upload_id, on_begun)
+        job = yield from self._post_named({"upload": upload_id}, options, key)
+        yield from sending.forget(upload_id)
+        return job
+
+    def _post_named(self, source: Mapping[str, str], options: Mapping[str, object], key: str) -> Flow[Job]:
+        """The server has the file, or knows where it is."""
+        fields = {**source, **_fields(options)}
+        request = self._http.build_request(
+            "POST",
+            "/upscale",
+            files={name: (None, value) for name, value in fields.items()},
+            headers={"Idempotency-Key": key},
+            timeout=NAMED_TIMEOUT,
+        )
+        return _parsed(Job, (yield from self._until_answered(lambda: (yield Send(request)))))
+
+    def _post_file(
+        self, source: Path, options: Mapping[str, object], key: str, on_sent: OnBytes
+    ) -> Flow[Job]:
+        fields = _fields(options)
 
         def attempt() -> Flow[httpx.Response]:
             with _Told(source, on_sent) as file:  # opened anew: what was read is gone
@@ -256,6 +297,10 @@ class _Events:
 def _text(value: object) -> str:
     """As a field of a form has it."""
     return json.dumps(value) if isinstance(value, Mapping) else str(value)
+
+
+def _fields(options: Mapping[str, object]) -> dict[str, str]:
+    return {name: _text(value) for name, value in options.items() if value is not None}
 
 
 def _path(job_id: str) -> str:

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from upscaled_client.effects import Flow
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged
-from upscaled_client.flows import Flows, OnBytes, OnJob, ignore
+from upscaled_client.flows import Flows, OnJob, ignore
+from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, Record
 
 
@@ -23,6 +24,7 @@ class Note(Record):
 
     asked: dict[str, str]
     key: str  # of the upload
+    upload_id: str | None = None  # once a large one was begun
     job_id: str | None = None  # once it was accepted
 
 
@@ -34,6 +36,12 @@ def begun(target: Path) -> str | None:
     """Id of the job that goes on with or without us, if one was accepted for this result."""
     note = _read(_path(target))
     return None if note is None else note.job_id
+
+
+def is_sent_in_part(target: Path) -> bool:
+    """Whether the server has some of the file, so that the rest will do."""
+    note = _read(_path(target))
+    return note is not None and note.upload_id is not None
 
 
 def submit(
@@ -56,7 +64,18 @@ def submit(
         if job is None:
             note = note if note is not None and note.job_id is None else Note(asked=asked, key=new_key())
             _write(path, note)
-            job = yield from flows.upload(source, options, key=note.key, on_sent=on_sent)
+
+            def begun_with(upload_id: str, begun: Note = note) -> None:
+                _write(path, begun.model_copy(update={"upload_id": upload_id}))
+
+            job = yield from flows.upload(
+                source,
+                options,
+                key=note.key,
+                on_sent=on_sent,
+                upload_id=note.upload_id,
+                on_begun=begun_with,
+            )
             _write(path, note.model_copy(update={"job_id": job.id}))
         on_job(job)
         if not job.is_over:
