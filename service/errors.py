@@ -162,6 +162,12 @@ class IdempotencyConflict(InputError):
     http_status = 409
 
 
+class SourceUnavailable(InputError):
+    """The address in `url` gave no file."""
+
+    code = "source_unavailable"
+
+
 class UnknownUpload(InputError):
     """There is no such upload, or it was removed after `UPSCALED_UPLOAD_TTL_S`."""
 

@@ -44,6 +44,11 @@ class Destination:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
+    def by(self, address: str) -> str:
+        """The address as a client is to connect to it, which then resolves nothing."""
+        numbers = f"[{address}]" if ":" in address else address
+        return f"{self.scheme}://{numbers}:{self.port}{self.target}"
+
 
 def numbers_of(host: str, port: int) -> list[str]:
     """As the system resolves it. Blocks."""

@@ -165,8 +165,8 @@ class Settings(BaseSettings):
     )
     outgoing_allowed: str = Field(
         default="",
-        description="Networks, such as 10.0.0.0/8, separated by commas, that webhooks may call though they "
-        "are not public, and by http; all others need https and a public address.",
+        description="Networks, such as 10.0.0.0/8, separated by commas, that webhooks may call and `url=` "
+        "fetch from though they are not public, and by http; all others need https and a public address.",
     )
     metrics_host: str = Field(
         default="127.0.0.1",

@@ -56,6 +56,11 @@ class AsyncClient:
         flow = self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent)
         return await self._run(flow)
 
+    async def upload_url(
+        self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> Job:
+        return await self._run(self._flows.upload_url(url, options or {}, key=key or new_key()))
+
     async def job(self, job_id: str) -> Job:
         return await self._run(self._flows.job(job_id))
 

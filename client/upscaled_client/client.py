@@ -90,6 +90,12 @@ class Client:
         """
         return self._run(self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent))
 
+    def upload_url(
+        self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> Job:
+        """Let the server fetch the file from its https address; the job is safe when this returns."""
+        return self._run(self._flows.upload_url(url, options or {}, key=key or new_key()))
+
     def job(self, job_id: str) -> Job:
         """As it is now."""
         return self._run(self._flows.job(job_id))

@@ -31,8 +31,8 @@ VERSION: Final = "/v1"  # of the protocol; without it a server answers in the ne
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0, pool=5.0)
 # The server may have gigabytes to sync to its disk.
 UPLOAD_TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0, pool=5.0)
-# It reads all of them once before it answers.
-NAMED_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0, pool=5.0)
+# It reads, or fetches, all of the file before it answers.
+NAMED_TIMEOUT: Final = httpx.Timeout(960.0, connect=5.0, pool=5.0)
 LOOK_S_FIRST: Final = 0.1  # a small picture is done by then; later looks come at the pace the server asks for
 LOOK_S_MAX: Final = 5.0
 AGAIN_S: Final = 1.0  # before a stream of events that ended is opened again
@@ -86,6 +86,9 @@ class Flows:
         job = yield from self._post_named({"upload": upload_id}, options, key)
         yield from sending.forget(upload_id)
         return job
+
+    def upload_url(self, url: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+        return (yield from self._post_named({"url": url}, options, key))
 
     def _post_named(self, source: Mapping[str, str], options: Mapping[str, object], key: str) -> Flow[Job]:
         """The server has the file, or knows where it is."""

@@ -22,6 +22,7 @@ from service.settings import Settings
 # second, which is some hundredths of a core for all.
 UPLOADS_MAX = 64
 FOLLOWERS_MAX = 256
+FETCHES_MAX = 8  # of those uploads: each holds its connection for as long as some other server likes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Services:
     keyring: Keyring
     outgoing: Outgoing
     uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
+    fetches: Places = field(default_factory=lambda: Places("files are being fetched", FETCHES_MAX))
     followers: Places = field(default_factory=lambda: Places("jobs are being followed", FOLLOWERS_MAX))
     stopping: Event = field(default_factory=Event)  # set when the server is told to end
 

@@ -206,10 +206,9 @@ async def _post(
 async def _post_to(
     address: str, http: httpx.AsyncClient, destination: Destination, headers: dict[str, str], body: bytes
 ) -> int:
-    numbers = f"[{address}]" if ":" in address else address
     request = http.build_request(
         "POST",
-        f"{destination.scheme}://{numbers}:{destination.port}{destination.target}",
+        destination.by(address),
         content=body,
         headers={**headers, "Host": destination.authority},
         timeout=ATTEMPT_S_MAX,

@@ -14,7 +14,11 @@ from service.formats import SCALES
 from service.jobs.model import Handling, Options, Record
 
 FIELD_BYTES_MAX: Final = 256  # of one option; the longest real one is a model's name
-_LONG: Final = {"metadata": 16 * 1024, "webhook": 2000}  # JSON may spell a character in twelve bytes
+_LONG: Final = {
+    "metadata": 16 * 1024,
+    "webhook": 2000,
+    "url": 2000,
+}  # JSON may spell a character in twelve bytes
 
 # Each tells of the file, so that a form has one of them.
 SOURCES: Final = {
@@ -22,6 +26,11 @@ SOURCES: Final = {
     "upload": {
         "type": "string",
         "description": "Instead of the file: the id of one that was sent to /uploads.",
+    },
+    "url": {
+        "type": "string",
+        "maxLength": 2000,
+        "description": "Instead of the file: the https address of one, which the service fetches first.",
     },
 }
 

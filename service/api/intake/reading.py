@@ -56,7 +56,7 @@ class Received:
 class Named:
     """A form without a file, which says where that lies."""
 
-    source: Literal["upload"]
+    source: Literal["upload", "url"]
     value: str
     options: Options
     handling: Handling
@@ -120,7 +120,7 @@ class _Form:
         self._upload_bytes_max = upload_bytes_max
         self._part: str | None = None
         self._value = bytearray()  # of the field being read
-        self._named: tuple[Literal["upload"], str] | None = None
+        self._named: tuple[Literal["upload", "url"], str] | None = None
 
     def begin(self, name: str, filename: str | None) -> None:
         if name in SOURCES:
@@ -149,14 +149,14 @@ class _Form:
             case "file":
                 assert self.file is not None
                 self.file.end()
-            case "upload":
+            case "upload" | "url":
                 self._named = (name, bytes(self._value).decode("utf-8", "replace"))
             case _:
                 await in_thread(check, name, self.fields.take(name, bytes(self._value)))
 
     def named(self) -> Named:
         if self._named is None:
-            message = "the form has no file; send one in the field `file`, or say where it lies in `upload`"
+            message = "the form has no file; send one in `file`, or say in `upload` or `url` where it lies"
             raise EmptyUpload(message, field="file")
         source, value = self._named
         return Named(source=source, value=value, options=self.fields.options, handling=self.fields.handling)

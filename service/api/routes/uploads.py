@@ -21,6 +21,7 @@ from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake import reading as intake
 from service.api.intake import whole
+from service.api.intake.fetching import fetch
 from service.api.intake.fields import form_schema
 from service.api.intake.reading import Named, Received
 from service.api.problems import problem_responses
@@ -79,11 +80,33 @@ async def upscale(
             check=partial(check_field, services),
         )
         if isinstance(received, Named):
-            received = await in_thread(_take_uploaded, services, caller, job_id, received)
+            received = await _take(services, caller, job_id, received)
         job = await in_thread(accept, services, caller, job_id, received, key)
     if job.id == job_id:
         metrics.UPLOAD_BYTES.inc(job.size_bytes)
     return await answers.accepted(job)
+
+
+async def _take(services: Services, caller: Caller, job_id: str, named: Named) -> Received:
+    """What the form only names, as the input of a job."""
+    if named.source == "upload":
+        return await in_thread(_take_uploaded, services, caller, job_id, named)
+    services.fetches.require_one()
+    with services.fetches.one():
+        stored = await fetch(
+            named.value,
+            outgoing=services.outgoing,
+            storage=services.storage,
+            key=keys.input_key(job_id),
+            bytes_max=services.settings.upload_bytes_max,
+            pixels_max=services.settings.pixels_max,
+            check_room=partial(refuse_when_full, services),
+        )
+    try:
+        return Received.of(stored, named.options, named.handling)
+    except InvalidOption:
+        await in_thread(services.storage.delete, keys.input_key(job_id))
+        raise
 
 
 def _take_uploaded(services: Services, caller: Caller, job_id: str, named: Named) -> Received:

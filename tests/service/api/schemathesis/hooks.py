@@ -26,7 +26,7 @@ def before_load_schema(_context: schemathesis.HookContext, document: dict[str, A
     form = paths["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     body = paths["/jobs/{job_id}/rerun"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     form["oneOf"] = form["oneOf"][:1]
-    for name in ("upload",):
+    for name in ("upload", "url"):
         del form["properties"][name]
     begin = paths["/uploads"]["post"]["parameters"]
     (length,) = (each for each in begin if each["name"] == "Upload-Length")
