@@ -26,10 +26,10 @@ STEPS_WAITING = Gauge(
     ["step"],
     multiprocess_mode="livemostrecent",
 )
-OLDEST_STEP_SECONDS = Gauge(
-    "upscaled_oldest_step_seconds",
-    "Time since the message of the longest waiting step was sent.",
-    ["step"],
+LONGEST_WAIT_SECONDS = Gauge(
+    "upscaled_longest_wait_seconds",
+    "Time for which the job that waits longest has had no turn, though it has a step that could begin.",
+    ["kind"],
     multiprocess_mode="livemostrecent",
 )
 OLDEST_JOB_SECONDS = Gauge(

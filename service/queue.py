@@ -1,7 +1,8 @@
-"""The task queue: one message for each step that can run. Celery carries it and is trusted with nothing else.
+"""The task queue: messages that wake workers. Celery carries them and is trusted with nothing else.
 
-Losing, repeating or reordering messages is harmless: a step runs only under a lease (jobs/store.py), and the
-sweeper sends again what got lost. Not here: what the tasks do (worker/process/tasks.py).
+A message names a step that can run, but whoever gets it takes the step whose turn it is (jobs/turns.py). So
+losing, repeating or reordering messages is harmless, a few wake as many workers as there are, and the sweeper
+sends one where work waits and no message does. Not here: what the tasks do (worker/process/tasks.py).
 """
 
 from typing import Protocol
@@ -14,7 +15,7 @@ from kombu.exceptions import OperationalError
 
 from service.errors import StoreUnavailable
 from service.jobs.redis import CONNECT_TIMEOUT_S
-from service.jobs.store import JobStore, Step, kind_of, segment_index
+from service.jobs.store import Step, kind_of, segment_index
 from service.settings import Settings
 
 ANSWER_TIMEOUT_S = 10.0  # longer than the second for which a worker's read of the queue blocks
@@ -27,12 +28,6 @@ class Queue(Protocol):
 
     def depth(self) -> int:
         """How many messages wait for a worker."""
-
-
-def dispatch(store: JobStore, queue: Queue, job_id: str, step: Step) -> None:
-    """Mark the step as queued and send its message; the way every process queues work."""
-    store.mark_queued(job_id, step)
-    queue.enqueue(job_id, step)
 
 
 def celery_app(settings: Settings) -> Celery:

@@ -18,6 +18,7 @@ from service.webhooks.signing import read_secrets
 
 ENVIRONMENT_PREFIX = "UPSCALED_"
 OF_CLIENTS = frozenset({"UPSCALED_KEY"})  # what upscaled_client reads from the same environment
+FORMER = frozenset({"UPSCALED_REQUEUE_AFTER_S"})  # set for earlier versions, and no mistake: it does nothing
 SECRETS_DIR = Path("/run/secrets")  # where containers find them; not having it is no mistake
 
 
@@ -97,9 +98,6 @@ class Settings(BaseSettings):
         default=10.0,
         gt=0,
         description="Seconds without a sign of life after which a step may go to another worker.",
-    )
-    requeue_after_s: float = Field(
-        default=15.0, gt=0, description="Seconds after which a step whose message seems lost is queued again."
     )
     attempts_max: int = Field(default=4, gt=0, description="Times one step is begun before its job fails.")
     segment_frames_max: int = Field(
@@ -205,7 +203,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unknown_environment(self) -> Self:
-        known = {ENVIRONMENT_PREFIX + name.upper() for name in type(self).model_fields} | OF_CLIENTS
+        known = {ENVIRONMENT_PREFIX + name.upper() for name in type(self).model_fields}
+        known |= OF_CLIENTS | FORMER
         unknown = sorted(
             name
             for name in os.environ

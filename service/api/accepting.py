@@ -32,7 +32,6 @@ from service.jobs.manifest import Manifest
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
 from service.jobs.store import PLAN, JobStore
-from service.queue import dispatch
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +149,7 @@ def _record(services: Services, caller: Caller, job_id: str, received: Received,
         return recorded
     log.info("job_accepted", extra={"job": job_id, "size_bytes": job.size_bytes, "kind": job.kind})
     try:
-        dispatch(services.store, services.queue, job_id, PLAN)
+        services.queue.enqueue(job_id, PLAN)
     except TransientError as error:
         log.warning("job_not_queued", extra={"job": job_id, "reason": str(error)})
     return recorded

@@ -114,6 +114,7 @@ def restore(store: JobStore, recorded: Manifest, found: Collection[str]) -> bool
         parts={} if plan is None else finished_parts(job.id, plan, found),
         # Larger than every fence that left a trace, and than those of workers that still hold an old lease.
         fence_floor=max([int(store.now()), *fences]),
+        runtime=None if plan is None else plan.runtime,
         idempotency_key=recorded.idempotency_key,
     )
 

@@ -1,7 +1,7 @@
 """Sweeper: puts right what got lost. The one redelivery system; every API process runs one, and they need no
 election, because doing any of this twice is harmless.
 
-    requeue    steps that can run, that nobody holds and of which no message seems to be under way
+    requeue    steps whose leases ran out go back into line, and messages wake workers where steps wait
     expire     results whose time is over, and what is left of jobs that failed or were cancelled as long ago
     rebuild    the store from the manifests, after it lost something
     discard    uploads that were never accepted, and those in pieces whose time is over
@@ -52,7 +52,6 @@ class Sweeper:
         self._store = store
         self._storage = storage
         self._queue = queue
-        self._requeue_after_s = settings.requeue_after_s
         self._result_ttl_s = settings.result_ttl_s
         self._upload_ttl_s = settings.upload_ttl_s
         self._clock = clock
@@ -95,7 +94,7 @@ class Sweeper:
         _attempt(self.expire)
 
     def requeue(self) -> None:
-        requeue(self._store, self._queue, after_s=self._requeue_after_s)
+        requeue(self._store, self._queue)
 
     def expire(self) -> None:
         expire(self._store, self._storage, ttl_s=self._result_ttl_s)

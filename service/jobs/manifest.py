@@ -55,6 +55,11 @@ class Plan(Record):
     def frame_count(self) -> int:
         return self.segments[-1].frame_stop
 
+    @property
+    def runtime(self) -> str:
+        """What decides how numbers are rounded: where the segments are to run (service/jobs/turns.py)."""
+        return f"{self.backend} {self.precision}"
+
     @model_validator(mode="after")
     def _check_that_segments_cover_every_frame_once(self) -> Self:
         if not self.segments:

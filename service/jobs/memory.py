@@ -5,7 +5,7 @@ those of one job.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -17,20 +17,25 @@ from service.jobs.states import EXPIRY, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
     FINISHED_PAGE,
+    FIRST_IN_LINE,
     PLAN,
     RUNNABLE_IN,
     DueHook,
     FinishedPart,
     Lease,
+    Line,
+    Runtime,
     Step,
     StepRecord,
     Superseded,
     in_order,
     key_conflict,
+    kind_of,
     segment_step,
     too_many_attempts,
     unknown_job,
 )
+from service.jobs.turns import Turns
 
 
 class MemoryStore:
@@ -41,6 +46,7 @@ class MemoryStore:
         self._entries: dict[str, Entry] = {}
         self._ids_by_key: dict[str, str] = {}
         self._hooks: dict[str, float] = {}  # when they are due, by id of the job
+        self._turns = Turns()
         self._is_complete = False
         self._lock = RLock()
 
@@ -63,6 +69,7 @@ class MemoryStore:
         segments: Iterable[Segment] = (),
         parts: Mapping[int, FinishedPart] | None = None,
         fence_floor: int = 0,
+        runtime: Runtime | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
         with self._lock:
@@ -71,9 +78,11 @@ class MemoryStore:
             entry = self._insert(job, idempotency_key, fence_floor)
             if not job.state.is_terminal:
                 entry.lay_out(segments)
+                entry.runtime = runtime
             for index, part in (parts or {}).items():
                 outcome = {"part_key": part.part_key, "state_key": part.state_key}
                 entry.mark_done(segment_step(index), at=self.now(), **outcome)
+            self._line_up(entry)
             return True
 
     def conclude(self, job: Job, *, idempotency_key: str | None = None) -> Job:
@@ -83,6 +92,7 @@ class MemoryStore:
             if not known.state.is_terminal or (known.state, job.state) == EXPIRY:
                 entry.set(job, frames_done=max(known.frames_done, job.frames_done), at=self.now())
                 self._note_hook(entry.job)
+                self._turns.leave(job.id)
             return entry.job
 
     def get(self, job_id: str) -> Job:
@@ -91,6 +101,7 @@ class MemoryStore:
 
     def delete(self, job_id: str) -> None:
         with self._lock:
+            self._turns.leave(job_id)
             entry = self._entries.pop(job_id, None)
             self._hooks.pop(job_id, None)
             if entry is not None and entry.idempotency_key is not None:
@@ -101,9 +112,12 @@ class MemoryStore:
             entry = self._entry(job_id)
             if lease is not None and self._held(lease) is None:
                 raise Superseded(f"{job_id} {lease.step}")
-            state = advance(entry.job.state, event)
+            before, state = entry.job.state, advance(entry.job.state, event)
             job = entry.move(entry.job.with_changes(**changes), state, at=self.now())
             self._note_hook(job)
+            if state is not before:
+                entry.line.clear()
+                self._line_up(entry)
             return job
 
     def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
@@ -115,33 +129,54 @@ class MemoryStore:
 
     # Steps
 
-    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
+    def set_segments(self, job_id: str, segments: Iterable[Segment], runtime: Runtime | None = None) -> bool:
         with self._lock:
             entry = self._entry(job_id)
             if entry.job.state not in RUNNABLE_IN[PLAN]:
                 return False
             entry.lay_out(segments)
+            entry.runtime = runtime or entry.runtime
             return True
 
-    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
+    def take(
+        self, owner: str, runtimes: Collection[Runtime] | None, *, told: tuple[str, Step] | None = None
+    ) -> Lease | None:
+        with self._lock:
+            for entry in self._entries.values():
+                for step, record in entry.steps.items():
+                    if record.owner == owner:
+                        return None if record.done else self._lease(entry.job.id, step, record)
+            named = None if told is None else self._entries.get(told[0])
+            if told is not None and named is not None and named.can_begin(told[1], self.now()):
+                named.line.add(told[1])
+                self._stand(named)
+            while (job_id := self._turns.next(runtimes, at=self.now())) is not None:
+                entry = self._entries[job_id]
+                first = entry.first_in_line()
+                assert first is not None, "what stands has a line"
+                if entry.can_begin(first, self.now()):
+                    if runtimes is not None:
+                        self._turns.serve(job_id)
+                    return self._begin(entry, first, owner)
+                entry.line.discard(first)  # its holder was late, and has it again
+                self._stand(entry)
+            return None
+
+    def acquire(
+        self, job_id: str, step: Step, owner: str, *, unless_next: Collection[Runtime] | None = None
+    ) -> Lease | None:
         with self._lock:
             entry = self._entries.get(job_id)
             if entry is None or not entry.may_run(step):
                 return None
             record = entry.steps[step]
-            if self._is_held(record):
+            if record.is_held(self.now()):
                 return self._lease(job_id, step, record) if record.owner == owner else None
+            if unless_next is not None and self._turns.next(unless_next, at=self.now()) not in (None, job_id):
+                return None
             if record.attempts >= self._attempts_max:
                 raise too_many_attempts(step, record.attempts)
-            record = entry.steps[step] = replace(
-                record,
-                fence=record.fence + 1,
-                owner=owner,
-                expires_at=self.now() + self._lease_s,
-                attempts=record.attempts + 1,
-                queued_at=None,
-            )
-            return self._lease(job_id, step, record)
+            return self._begin(entry, step, owner)
 
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
         with self._lock:
@@ -153,13 +188,19 @@ class MemoryStore:
             entry.move_progress(lease.step, frames_done, at=self.now())
             return True
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, *, only_for: Runtime | None = None) -> None:
         with self._lock:
             record = self._held(lease)
-            if record is not None and not record.done:
-                self._entries[lease.job_id].steps[lease.step] = replace(
-                    record, owner=None, expires_at=0.0, attempts=record.attempts - 1, queued_at=None
-                )
+            if record is None or record.done:
+                return
+            entry = self._entries[lease.job_id]
+            entry.steps[lease.step] = replace(
+                record, owner=None, expires_at=0.0, attempts=record.attempts - 1
+            )
+            entry.runtime = only_for or entry.runtime
+            if entry.may_run(lease.step):
+                entry.line.add(lease.step)
+            self._stand(entry)
 
     def finish(
         self,
@@ -177,6 +218,7 @@ class MemoryStore:
             if not record.done:
                 outcome = {"part_key": part_key, "state_key": state_key, "seconds": dict(seconds or {})}
                 entry.mark_done(lease.step, at=self.now(), **outcome)
+                self._stand(entry)
             return True
 
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
@@ -184,20 +226,36 @@ class MemoryStore:
             entry = self._entries.get(job_id)
             return {} if entry is None else {step: entry.steps[step] for step in in_order(entry.steps)}
 
-    def waiting(self, job_id: str) -> dict[Step, float | None]:
+    def waiting(self, job_id: str) -> list[Step]:
         with self._lock:
             entry = self._entries.get(job_id)
             if entry is None:
-                return {}
-            runnable = (step for step in entry.steps if entry.may_run(step))
-            steps = in_order(step for step in runnable if not self._is_held(entry.steps[step]))
-            return {step: entry.steps[step].queued_at for step in steps}
+                return []
+            return in_order(step for step in entry.steps if entry.can_begin(step, self.now()))
 
-    def mark_queued(self, job_id: str, step: Step) -> None:
+    def line_up(self, job_id: str) -> Line | None:
         with self._lock:
             entry = self._entries.get(job_id)
-            if entry is not None and step in entry.steps and not self._is_held(entry.steps[step]):
-                entry.steps[step] = replace(entry.steps[step], queued_at=self.now())
+            if entry is None:
+                return None
+            added = self._line_up(entry)
+            steps = in_order(entry.line)
+            standing = self._turns.standing.get(job_id)
+            return Line(
+                kind=entry.job.kind,
+                since=None if standing is None else standing.since,
+                counts={kind: [kind_of(step) for step in steps].count(kind) for kind in RUNNABLE_IN},
+                first=tuple(steps[:FIRST_IN_LINE]),
+                added=added,
+            )
+
+    def announce(self, runtimes: Collection[Runtime]) -> None:
+        with self._lock:
+            self._turns.heard.update(dict.fromkeys(runtimes, self.now()))
+
+    def is_served(self, runtime: Runtime) -> bool:
+        with self._lock:
+            return not self._turns.is_absent(runtime, self.now())
 
     # The whole
 
@@ -285,6 +343,8 @@ class MemoryStore:
         if job.id not in self._entries:
             self._note_hook(job)
         entry = self._entries.setdefault(job.id, new)
+        if entry is new:
+            self._line_up(entry)
         # A key belongs to the job that came first, also when a later one's manifest is found.
         if idempotency_key is not None and idempotency_key not in self._ids_by_key:
             entry.idempotency_key = idempotency_key
@@ -303,8 +363,31 @@ class MemoryStore:
             return None
         return record
 
-    def _is_held(self, record: StepRecord) -> bool:
-        return record.owner is not None and record.expires_at > self.now()
+    def _line_up(self, entry: Entry) -> int:
+        added = entry.line_up(self.now())
+        self._stand(entry)
+        return added
+
+    def _stand(self, entry: Entry) -> None:
+        step = entry.first_in_line()
+        cost = 0 if step is None else entry.cost_of(step)
+        self._turns.stand(entry.job, step, entry.runtime, cost=cost, at=self.now())
+
+    def _begin(self, entry: Entry, step: Step, owner: str) -> Lease:
+        """A lease of a step that nobody holds; its job goes to the end of the line."""
+        before = entry.steps[step]
+        record = entry.steps[step] = replace(
+            before,
+            fence=before.fence + 1,
+            owner=owner,
+            expires_at=self.now() + self._lease_s,
+            attempts=before.attempts + 1,
+        )
+        entry.line.discard(step)
+        self._turns.leave(entry.job.id)
+        self._turns.charge(entry.job, entry.cost_of(step))
+        self._stand(entry)
+        return self._lease(entry.job.id, step, record)
 
     def _lease(self, job_id: str, step: Step, record: StepRecord) -> Lease:
         return Lease(

@@ -10,8 +10,10 @@ from service.jobs.states import JobState
 from service.jobs.store import (
     ASSEMBLE,
     PLAN,
+    Runtime,
     Step,
     StepRecord,
+    rank,
     runnable_in,
     segment_index,
     segment_step,
@@ -25,15 +27,33 @@ class Entry:
     steps: dict[Step, StepRecord]
     segments: dict[int, Segment] = field(default_factory=dict)
     idempotency_key: str | None = None
+    line: set[Step] = field(default_factory=set)  # what stands in line
+    runtime: Runtime | None = None  # that its segments are to run in
 
     def set(self, job: Job, *, at: float, **kept: Any) -> Job:
         self.job = job.model_copy(update={"updated_at": at, **kept})
         if self.job.state.is_terminal:
-            self.steps, self.segments = {}, {}
+            self.steps, self.segments, self.line = {}, {}, set()
         return self.job
 
     def move(self, job: Job, state: JobState, *, at: float) -> Job:
         return self.set(job.moved(state, at=at), at=at)
+    def first_in_line(self) -> Step | None:
+        return min(self.line, key=rank, default=None)
+
+    def cost_of(self, step: Step) -> int:
+        """In frames; see turns.py."""
+        index = segment_index(step)
+        return 1 if index is None else self.segments[index].frame_count
+
+    def line_up(self, at: float) -> int:
+        """Put in line all that can begin and that nobody holds; returns how many were missing there."""
+        missing = {step for step in self.steps if self.can_begin(step, at)} - self.line
+        self.line |= missing
+        return len(missing)
+
+    def can_begin(self, step: Step, at: float) -> bool:
+        return self.may_run(step) and not self.steps[step].is_held(at)
 
     def may_run(self, step: Step) -> bool:
         """Runnable but for a lease."""
@@ -55,7 +75,14 @@ class Entry:
         index = segment_index(step)
         if index is not None:
             self.move_progress(step, self.segments[index].frame_count, at=at)
-        self.steps[step] = replace(self.steps[step], done=True, queued_at=None, **outcome)
+        self.steps[step] = replace(self.steps[step], done=True, **outcome)
+        self.line.discard(step)
+        followers = (
+            segment_step(n)
+            for n, segment in self.segments.items()
+            if index is not None and segment.follows == index
+        )
+        self.line |= {follower for follower in (*followers, ASSEMBLE) if self.can_begin(follower, at)}
 
     def move_progress(self, step: Step, frames_done: int, *, at: float) -> None:
         """A step that begins anew counts from zero, so only what exceeds its best so far is progress."""

@@ -7,7 +7,7 @@ here retries for long: callers learn at once that the store is away (StoreUnavai
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Self, cast
 
 import redis
@@ -22,9 +22,12 @@ from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
     FINISHED_PAGE,
+    FIRST_IN_LINE,
     DueHook,
     FinishedPart,
     Lease,
+    Line,
+    Runtime,
     Step,
     StepRecord,
     Superseded,
@@ -86,6 +89,7 @@ class RedisStore:
         segments: Iterable[Segment] = (),
         parts: Mapping[int, FinishedPart] | None = None,
         fence_floor: int = 0,
+        runtime: Runtime | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
         done = [
@@ -102,6 +106,7 @@ class RedisStore:
             fence_floor=fence_floor,
             segments=forms.layout(segments),
             parts=done,
+            runtime=runtime,
             fields=forms.job_fields(job),
         )
         return bool(restored)
@@ -156,26 +161,44 @@ class RedisStore:
 
     # Steps
 
-    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
-        answer = self._run("set_segments", id=job_id, segments=forms.layout(segments))
+    def set_segments(self, job_id: str, segments: Iterable[Segment], runtime: Runtime | None = None) -> bool:
+        answer = self._run("set_segments", id=job_id, segments=forms.layout(segments), runtime=runtime)
         if answer == "unknown":
             raise unknown_job(job_id)
         return bool(answer == "set")
 
-    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
-        kind, *values = self._run(
+    def take(
+        self, owner: str, runtimes: Collection[Runtime] | None, *, told: tuple[str, Step] | None = None
+    ) -> Lease | None:
+        job_id, step = told or (None, None)
+        answer = self._run(
+            "take",
+            owner=owner,
+            runtimes=None if runtimes is None else sorted(runtimes),
+            id=job_id,
+            step=step,
+            lease_s=self._lease_s,
+        )
+        return None if answer[0] == "no" else self._lease(owner, answer)
+
+    def acquire(
+        self, job_id: str, step: Step, owner: str, *, unless_next: Collection[Runtime] | None = None
+    ) -> Lease | None:
+        answer = self._run(
             "acquire",
             id=job_id,
             step=step,
             owner=owner,
             lease_s=self._lease_s,
             attempts_max=self._attempts_max,
+            runtimes=None if unless_next is None else sorted(unless_next),
         )
-        if kind == "no":
-            return None
-        if kind == "too_many":
-            raise too_many_attempts(step, values[0])
-        fence, expires_at, attempt = values
+        if answer[0] == "too_many":
+            raise too_many_attempts(step, answer[1])
+        return None if answer[0] == "no" else self._lease(owner, answer)
+
+    def _lease(self, owner: str, answer: list[Any]) -> Lease:
+        _, fence, expires_at, attempt, job_id, step = answer
         return Lease(
             job_id=job_id,
             step=step,
@@ -189,8 +212,8 @@ class RedisStore:
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
         return bool(self._run("renew", **_held(lease), lease_s=self._lease_s, frames_done=frames_done))
 
-    def release(self, lease: Lease) -> None:
-        self._run("release", **_held(lease))
+    def release(self, lease: Lease, *, only_for: Runtime | None = None) -> None:
+        self._run("release", **_held(lease), only_for=only_for)
 
     def finish(
         self,
@@ -210,13 +233,18 @@ class RedisStore:
             flat = cast(dict[str, str], self._client.hgetall(f"{PREFIX}steps:{job_id}"))
         return forms.step_records(flat)
 
-    def waiting(self, job_id: str) -> dict[Step, float | None]:
-        flat = self._run("waiting", id=job_id)
-        queued_at = dict(zip(flat[::2], flat[1::2], strict=True))
-        return {step: float(queued_at[step]) if queued_at[step] else None for step in in_order(queued_at)}
+    def waiting(self, job_id: str) -> list[Step]:
+        return in_order(self._run("waiting", id=job_id))
 
-    def mark_queued(self, job_id: str, step: Step) -> None:
-        self._run("mark_queued", id=job_id, step=step)
+    def line_up(self, job_id: str) -> Line | None:
+        answer = self._run("line_up", id=job_id, count=FIRST_IN_LINE)
+        return forms.line(answer) if answer else None
+
+    def announce(self, runtimes: Collection[Runtime]) -> None:
+        self._run("announce", runtimes=sorted(runtimes))
+
+    def is_served(self, runtime: Runtime) -> bool:
+        return bool(self._run("is_served", runtime=runtime))
 
     # The whole
 

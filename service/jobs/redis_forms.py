@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import cast
 
+from service.formats import MediaKind
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
-from service.jobs.store import Step, StepRecord, in_order
+from service.jobs.store import Line, Step, StepRecord, in_order
 
 
 def job_fields(job: Job, names: Iterable[str] | None = None) -> list[str]:
@@ -30,6 +32,18 @@ def layout(segments: Iterable[Segment]) -> list[list[int]]:
     return [[s.index, s.frame_count, -1 if s.follows is None else s.follows] for s in segments]
 
 
+def line(values: list[str | int]) -> Line:
+    """From what line_up.lua returns."""
+    added, kind, since, plan, segment, assemble, *first = values
+    return Line(
+        kind=cast(MediaKind, kind),
+        since=float(since) if since else None,
+        counts={"plan": int(plan), "segment": int(segment), "assemble": int(assemble)},
+        first=tuple(str(step) for step in first),
+        added=int(added),
+    )
+
+
 def step_records(flat: Mapping[str, str]) -> dict[Step, StepRecord]:
     """From a hash of `step|field`; in the order of the steps."""
     fields_by_step: dict[Step, dict[str, str]] = {}
@@ -48,7 +62,6 @@ def _step_record(fields: Mapping[str, str]) -> StepRecord:
         done=bool(fields.get("done")),
         part_key=fields.get("part_key") or None,
         state_key=fields.get("state_key") or None,
-        queued_at=float(fields["queued_at"]) if fields.get("queued_at") else None,
         frames_done=int(fields.get("frames_done") or 0),
         seconds=json.loads(fields.get("seconds") or "{}"),
     )

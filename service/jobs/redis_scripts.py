@@ -1,9 +1,18 @@
 """The Lua behind redis.py, lua/*.lua: each script is one atomic move of the store, on the server's clock.
 
     job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`; `_by|<event>`
-                        is the token of the call that moved the job so: by it a repetition is known
+                        is the token of the call that moved the job so: by it a repetition is known;
+                        `_ring` and `_since`: where and since when it stands; `_runtime`: of its segments
     steps:<id>   hash   `<step>|<field>` of every StepRecord; empty text is None; gone when the job ends
     ready:<id>   set    steps not done whose predecessors are; lease and state are looked at when asked
+    line:<id>    sorted set by their order: of those, the ones that nobody holds, as far as anyone noticed
+    ring:<ring>  sorted set of owners with jobs in that ring, by what they were given (turns.py)
+    ring:<ring>:<owner>  sorted set of these jobs by ticket
+    rings        set    rings in which anything stands
+    spent        hash   what each owner was given, in frames; owners are few, and so nothing is removed
+    level        text   what the owner had been given who was served last
+    heard        sorted set of runtimes, by when a worker was heard of that has it
+    took:<name>  text   job and step taken under that name, for repetitions; it lives as long as a lease
     key:<key>    text   the job an idempotency key made
     jobs         sorted set, score 0: all ids, in order of age because ids sort so
     active       sorted set by creation time: jobs that have not ended
@@ -36,13 +45,14 @@ from redis.commands.core import Script
 
 from service.jobs.model import ENTERED_AT
 from service.jobs.states import TERMINAL, JobState
-from service.jobs.store import RUNNABLE_IN, UNFINISHED
+from service.jobs.store import ABSENT_S, ANY, RUNNABLE_IN, SMALL, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
-PRELUDE: Final = "prelude"  # in front of every script
+PRELUDES: Final = ("prelude", "turns", "moves")  # in front of every script, in this order
 TAKES_IN_WORK: Final = frozenset({"create", "restore", "set_segments"})
 _LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
+_CONSTANTS: Final = {"SMALL": SMALL, "ANY": ANY, "ABSENT_S": ABSENT_S, "ASSEMBLE_RANK": 10**9}
 _TAKES: Final = re.compile(r"-- takes (\w+(?:: \w+)?(?:, \w+(?:: \w+)?)*)\n")
 
 
@@ -66,7 +76,9 @@ class Scripts:
     """All scripts on one server, run by name."""
 
     def __init__(self, client: redis.Redis) -> None:
-        texts = {path.stem: read_script(path.stem) for path in FOLDER.glob("*.lua") if path.stem != PRELUDE}
+        texts = {
+            path.stem: read_script(path.stem) for path in FOLDER.glob("*.lua") if path.stem not in PRELUDES
+        }
         self._scripts: dict[str, tuple[ScriptText, Script]] = {
             name: (text, client.register_script(text.lua)) for name, text in texts.items()
         }
@@ -85,7 +97,7 @@ def read_script(name: str) -> ScriptText:
         "TERMINAL": _as_set(TERMINAL),
         "ENTERED_AT": ENTERED_AT,
     }
-    prelude, script = ((FOLDER / f"{each}.lua").read_text() for each in (PRELUDE, name))
+    *preludes, script = ((FOLDER / f"{each}.lua").read_text() for each in (*PRELUDES, name))
     declared = _TAKES.match(script)
     assert declared is not None, f"{name}.lua does not begin with what it takes"
     pairs = (each.partition(": ") for each in declared[1].split(", "))
@@ -93,7 +105,8 @@ def read_script(name: str) -> ScriptText:
     lines = [] if name in TAKES_IN_WORK else ["#!lua flags=allow-oom"]
     lines += [f"local P = '{PREFIX}'"]
     lines += [f"local {title} = cjson.decode('{json.dumps(table)}')" for title, table in tables.items()]
-    lines += [prelude]
+    lines += [f"local {title} = {json.dumps(value)}" for title, value in _CONSTANTS.items()]
+    lines += preludes
     lines += [
         f"local {argument} = {_LOCALS[kind] % place}"
         for place, (argument, kind) in enumerate(takes.items(), 1)

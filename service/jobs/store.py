@@ -8,6 +8,7 @@ The rules both keep (tests/service/jobs/test_store_contract.py):
   run, and run again, until the job has ended.
 - Each lease has a fence larger than any before it. Only the newest fence renews, releases, finishes, or moves
   the job's state.
+- Which of all steps is next is told by turns.py; a worker asks for it and gets it under a lease in one move.
 - Time is the store's own, so hosts whose clocks differ agree on when a lease is over.
 - Every method raises StoreUnavailable when the store does not answer.
 - Whatever is asked twice, because an answer got lost on its way, answers and leaves the same as asked once.
@@ -16,7 +17,7 @@ The order for a worker: `transition` first, `finish` second. A crash between the
 no longer run because its state moved on, never a job that waits for a step that is already done.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +31,13 @@ Step = str  # "plan" | "segment/<n>" | "assemble"
 PLAN: Step = "plan"
 ASSEMBLE: Step = "assemble"
 _SEGMENT = "segment/"
+
+Runtime = str  # backend and number format, as Plan.runtime names them
+Ring = str  # where jobs wait that the same workers can do: SMALL, ANY, or a runtime
+SMALL: Ring = "small"
+ANY: Ring = "any"
+ABSENT_S = 180.0  # without a word of a worker that has a runtime: a restart takes less
+FIRST_IN_LINE = 8  # so many steps are named of a job's line: as many as one sweep wakes threads for
 
 FINISHED_PAGE = 1000  # ids of one answer of `finished_before`; the next sweep asks for more
 
@@ -60,9 +68,13 @@ def kind_of(step: Step) -> str:
     return step.split("/", 1)[0]
 
 
-def in_order(steps: Iterable[Step]) -> list[Step]:
+def rank(step: Step) -> tuple[int, int]:
     """Plan first, segments as their frames follow, assemble last."""
-    return sorted(steps, key=lambda step: (list(RUNNABLE_IN).index(kind_of(step)), segment_index(step) or 0))
+    return list(RUNNABLE_IN).index(kind_of(step)), segment_index(step) or 0
+
+
+def in_order(steps: Iterable[Step]) -> list[Step]:
+    return sorted(steps, key=rank)
 
 
 # What both backends say in the same words.
@@ -106,9 +118,11 @@ class StepRecord:
     done: bool = False
     part_key: str | None = None
     state_key: str | None = None
-    queued_at: float | None = None  # last put into the queue and not begun since
     frames_done: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, of the attempt that ended it
+
+    def is_held(self, at: float) -> bool:
+        return self.owner is not None and self.expires_at > at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +142,17 @@ class DueHook:
     lease_end: float
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The steps of one job that stand in line: that could begin, and that nobody holds."""
+
+    kind: MediaKind
+    since: float | None  # when the job got in line, or last had its turn; None where no step stands there
+    counts: Mapping[str, int]  # by kind of step
+    first: tuple[Step, ...]  # at most FIRST_IN_LINE
+    added: int  # that were missing
+
+
 class JobStore(Protocol):
     def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
         """Store a new job and return it, or the job that this key made before.
@@ -142,6 +167,7 @@ class JobStore(Protocol):
         segments: Iterable[Segment] = (),
         parts: Mapping[int, FinishedPart] | None = None,
         fence_floor: int = 0,
+        runtime: Runtime | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
         """Put a job back from its manifest; False when the store knows it. New fences exceed the floor."""
@@ -167,21 +193,43 @@ class JobStore(Protocol):
     def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
         """Add what is new to `notices` in the report. Raises UnknownJob."""
 
-    def set_segments(self, job_id: str, segments: Iterable[Segment]) -> bool:
-        """Store what the plan cut; False when the job is past planning, so another worker's plan stands."""
+    def set_segments(self, job_id: str, segments: Iterable[Segment], runtime: Runtime | None = None) -> bool:
+        """Store what the plan cut, and in which runtime it is to be run.
 
-    def acquire(self, job_id: str, step: Step, owner: str) -> Lease | None:
-        """Take the step, or None: held, done, not runnable, job finished or unknown.
+        False when the job is past planning, so another worker's plan stands.
+        """
 
-        `owner` is new for every call: asked again by the holder, it answers with the lease that it holds.
+    def take(
+        self, owner: str, runtimes: Collection[Runtime] | None, *, told: tuple[str, Step] | None = None
+    ) -> Lease | None:
+        """The step whose turn it is, or None when there is none for this worker.
+
+        owner      new for every call: asked again by the holder, it answers with the lease that it holds
+        runtimes   those that the worker has; None: it takes nothing but pictures now
+        told       the job and step that a message named; it is put in line where that was missed
+
+        The lease of a step that was begun attempts_max times before says so by its attempt.
+        """
+
+    def acquire(
+        self, job_id: str, step: Step, owner: str, *, unless_next: Collection[Runtime] | None = None
+    ) -> Lease | None:
+        """Take just this step, or None: held, done, not runnable, job finished or unknown.
+
+        owner         as with `take`
+        unless_next   also None when another job has the next turn with a worker of these runtimes
+
         Raises TooManyAttempts when the step was begun attempts_max times.
         """
 
     def renew(self, lease: Lease, *, frames_done: int = 0) -> bool:
         """Keep the lease, report progress; False means stop: superseded, given back, or the job has ended."""
 
-    def release(self, lease: Lease) -> None:
-        """Give the lease back: the attempt does not count and the step can be queued again at once."""
+    def release(self, lease: Lease, *, only_for: Runtime | None = None) -> None:
+        """Give the lease back: the attempt does not count and the step is in line again at once.
+
+        only_for   what the job's plan pins, where the store was not told
+        """
 
     def finish(
         self,
@@ -199,14 +247,17 @@ class JobStore(Protocol):
     def steps(self, job_id: str) -> dict[Step, StepRecord]:
         """Every step the job has had so far; empty for an unknown job and for one that has ended."""
 
-    def waiting(self, job_id: str) -> dict[Step, float | None]:
-        """What `acquire` would hand out, or fail with TooManyAttempts, and when each was last queued."""
+    def waiting(self, job_id: str) -> list[Step]:
+        """What `acquire` would hand out, or fail with TooManyAttempts."""
 
-    def mark_queued(self, job_id: str, step: Step) -> None:
-        """Note that a message is on its way; call it before sending, as a fast worker may begin at once.
+    def line_up(self, job_id: str) -> Line | None:
+        """Put in line what is missing there, such as steps whose leases ran out; None for an unknown job."""
 
-        Nothing happens when someone holds the step.
-        """
+    def announce(self, runtimes: Collection[Runtime]) -> None:
+        """Note that a worker which has these is alive."""
+
+    def is_served(self, runtime: Runtime) -> bool:
+        """Whether a worker that has it may be alive: False when none was heard of for ABSENT_S."""
 
     def active(self) -> list[str]:
         """Ids of jobs that have not ended, oldest first."""

@@ -13,7 +13,7 @@ import pytest
 import service
 from service.api import problems
 from service.errors import UpscaleError
-from service.settings import OF_CLIENTS, Settings
+from service.settings import FORMER, OF_CLIENTS, Settings
 
 CLASSES = (UpscaleError, *UpscaleError.__subclasses__())
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_the_page_of_errors_lists_every_code_with_its_status():
 
 
 def test_every_setting_that_a_page_names_exists():
-    known = {f"UPSCALED_{name.upper()}" for name in Settings.model_fields} | OF_CLIENTS
+    known = {f"UPSCALED_{name.upper()}" for name in Settings.model_fields} | OF_CLIENTS | FORMER
     for page in pages():
         assert set(re.findall(r"UPSCALED_[A-Z0-9_]*[A-Z0-9]", page.read_text())) <= known, page.name
 

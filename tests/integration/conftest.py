@@ -47,6 +47,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def own_service(tmp_path: Path) -> Iterator[Running]:
     """For tests that kill parts of it: a service of its own, with segments so short that chains are many."""
     publish_small_model(tmp_path / "data")
-    settings = {"segment_frames_max": 20, "lease_s": 3, "requeue_after_s": 3}
+    settings = {"segment_frames_max": 20, "lease_s": 3}
     with Running(tmp_path / "data", free_ports(1)[0], **settings) as running:
         yield running

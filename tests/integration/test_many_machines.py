@@ -52,7 +52,6 @@ def test_a_job_spread_over_two_workers_survives_the_loss_of_one(
         "S3_ACCESS_KEY": s3_server.access_key,
         "S3_SECRET_KEY": s3_server.secret_key,
         "LEASE_S": "3",
-        "REQUEUE_AFTER_S": "3",
         "WORKER_STREAMS": "1",
         "SEGMENT_FRAMES_MAX": "10",
     }

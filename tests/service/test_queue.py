@@ -7,9 +7,7 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 
 from service.errors import StoreUnavailable
-from service.jobs.model import Job, new_job_id
-from service.jobs.redis import RedisStore
-from service.queue import CeleryQueue, celery_app, dispatch, open_queue
+from service.queue import CeleryQueue, celery_app, open_queue
 from service.settings import Settings
 
 
@@ -77,31 +75,6 @@ def test_messages_hold_json_only(app, valkey, settings):
     [message] = valkey.lrange(settings.queue, 0, -1)
     assert '"content-type": "application/json"' in message
     assert app.conf.accept_content == ["json"]
-
-
-def test_a_dispatched_step_is_marked_before_its_message_is_sent(app, valkey):
-    store = RedisStore(valkey, lease_s=15, attempts_max=4)
-    job = store.create(
-        Job(
-            id=new_job_id(),
-            kind="video",
-            filename="a",
-            size_bytes=1,
-            sha256="ab" * 32,
-            created_at=1,
-            updated_at=1,
-        )
-    )
-
-    class FastWorker(CeleryQueue):
-        """Begins the step the moment it is sent."""
-
-        def enqueue(self, job_id, step):
-            super().enqueue(job_id, step)
-            assert store.acquire(job_id, step, "worker") is not None
-
-    dispatch(store, FastWorker(app), job.id, "plan")
-    assert store.steps(job.id)["plan"].queued_at is None
 
 
 def test_an_absent_broker_is_told_within_seconds():

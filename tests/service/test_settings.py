@@ -31,6 +31,11 @@ def test_a_misspelt_setting_is_refused_by_name(monkeypatch):
         Settings()
 
 
+def test_a_setting_that_an_earlier_version_had_stops_no_start(monkeypatch):
+    monkeypatch.setenv("UPSCALED_REQUEUE_AFTER_S", "15")
+    assert "requeue_after_s" not in Settings().model_dump()
+
+
 def test_an_empty_variable_means_the_default(monkeypatch):
     monkeypatch.setenv("UPSCALED_PORT", "")
     assert Settings().port == 8000

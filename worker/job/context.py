@@ -16,6 +16,7 @@ from worker.engine.room import Room
 from worker.job.held import Held
 from worker.job.inputs import InputCache
 from worker.job.preview import Previews
+from worker.job.streams import Streams
 from worker.media.sandbox.keeper import KEEPER
 from worker.models.registry import Registry
 
@@ -34,6 +35,8 @@ class WorkerContext:
     previews: Previews
     room: Room
     scratch: Path  # parts and results being written; this process's own
+    runtimes: frozenset[str]  # in which this worker can go on with what others began; as in Plan.runtime
+    streams: Streams
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
     device_gone: threading.Event = field(default_factory=threading.Event)  # set with it, to end at once
 
@@ -65,6 +68,8 @@ def open_context(
             previews=Previews(storage),
             room=Room(settings.memory_bytes_max),
             scratch=folder / "scratch",
+            runtimes=frozenset(str(runtime) for runtime in registry.runtimes()),
+            streams=Streams(settings.worker_streams),
         )
 
 

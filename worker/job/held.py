@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from service.errors import StoreUnavailable, TransientError
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
-from service.jobs.store import JobStore, Lease, Superseded
+from service.jobs.store import JobStore, Lease, Runtime, Superseded
 from worker.job.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,14 @@ class LeaseLost(Exception):
 
 
 class GivenBack(Exception):
-    """Another worker should do it, as this one is about to end or unsuited: give the step back."""
+    """Another worker should do it, as this one is about to end or unsuited: give the step back.
+
+    only_for   the runtime that it needs, where the store was not told
+    """
+
+    def __init__(self, reason: str, *, only_for: Runtime | None = None) -> None:
+        super().__init__(reason)
+        self.only_for = only_for
 
 
 class Held:
@@ -155,12 +162,12 @@ class Held:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if kind is GivenBack:
+        if isinstance(error, GivenBack):
             # Or the attempt would count; but a process that is to end has no time to wait for the store.
             if self._draining.is_set():
-                self._store.release(self.lease)
+                self._store.release(self.lease, only_for=error.only_for)
             else:
-                patiently(self._store.release, self.lease)
+                patiently(self._store.release, self.lease, only_for=error.only_for)
 
     def _renew(self) -> None:
         drains_until: float | None = None

@@ -4,29 +4,31 @@ from typing import Final
 
 from service.jobs.manifest import Plan
 from worker.engine.backends.making import Runtime
-from worker.job.context import WorkerContext, add_notices
+from worker.job.context import WorkerContext, add_notices, read_notices
 from worker.job.held import GivenBack
 from worker.models.registry import Served
 
-SWITCH_AFTER_S: Final = 180.0  # without progress; a worker of the right kind would have come by
+_WHY: Final = "because no worker had that"
 
 
 def pinned_model(context: WorkerContext, job_id: str, plan: Plan) -> Served:
     """The plan's model, run as the plan says.
 
-    Another backend rounds differently, so the step is left to a worker that has the right one; when none made
-    progress for a while, any will do, and the owner is told.
+    Another backend rounds differently, so the store hands the step to workers that have this one (turns.py).
+    When none is alive any will do, and the owner is told from which frame on.
     """
-    runtime = Runtime(plan.backend, plan.precision)
-    if context.models.honours(runtime):
+    if plan.runtime in context.runtimes:
+        runtime = Runtime(plan.backend, plan.precision)
         return context.models.acquire(plan.model, plan.version, runtime=runtime)
-    job = context.store.get(job_id)
-    if context.store.now() - job.updated_at < SWITCH_AFTER_S:
-        raise GivenBack(f"this worker does not run {plan.backend} in {plan.precision}")
+    if context.store.is_served(plan.runtime):
+        # One came this moment, or a former version planned the job and told the store of no runtime.
+        raise GivenBack(f"this worker does not run {plan.runtime}", only_for=plan.runtime)
     model = context.models.acquire(plan.model, plan.version)
-    notice = (
-        f"from frame {job.frames_done} on {model.backend} in {model.precision} instead of {plan.backend} in "
-        f"{plan.precision}, because no worker had that"
-    )
-    add_notices(context, job_id, [notice])
+    if not any(notice.endswith(_WHY) for notice in read_notices(context, job_id)):
+        frame = context.store.get(job_id).frames_done
+        notice = (
+            f"from frame {frame} on {model.backend} in {model.precision} instead of {plan.backend} in "
+            f"{plan.precision}, {_WHY}"
+        )
+        add_notices(context, job_id, [notice])
     return model

@@ -38,7 +38,7 @@ def plan(context: WorkerContext, held: Held) -> None:
     # With its times, which a store that is rebuilt has from nowhere else.
     job = started.moved(JobState.RUNNING, at=context.store.now())
     planned = manifest.settle_plan(context.storage, found.model_copy(update={"job": job}), planned)
-    context.store.set_segments(job_id, planned.segments)
+    context.store.set_segments(job_id, planned.segments, planned.runtime)
     held.move(
         JobEvent.PLANNED,
         frames_total=planned.frame_count,

@@ -1,4 +1,4 @@
-"""Segment: decode, upscale and encode one run of frames, then go on with its successors in the chain.
+"""Segment: decode, upscale and encode one run of frames, then its successors while they may go on.
 
 A feeding thread decodes the whole rest of the chain into the engine's stream while this thread encodes what
 comes out, so decoding, network and encoding overlap and queues bound what lies between. At the end of each
@@ -8,9 +8,11 @@ worker or another, gives the same frames. A frame that equals the one before is 
 
 import logging
 import secrets
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from service import metrics
 from service.errors import OutputInvalid
@@ -37,6 +39,10 @@ from worker.media.writing.images import Picture
 from worker.models.registry import Served
 
 log = logging.getLogger(__name__)
+
+# A chain keeps its open stream for so long before it lets others have their turn: to go on later costs a seek
+# and what the queues held, a fraction of a second.
+KEPT_S: Final = 2.0
 
 
 def upscale(context: WorkerContext, held: Held) -> None:
@@ -73,12 +79,14 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
         work = _ChainWork(
             context, found, source, stream, feeder, engine=model.engine, repeats=repeats, resume=resume
         )
+        began = time.monotonic()
         with feeder:
             held.on_stop = stream.close
             held.check()  # or what was told to stop before would wait for a frame
             work.run(held, chain[0], has_successor=len(chain) > 1)
             for segment in chain[1:]:
-                with _next_held(context, held, segment, stream) as successor:
+                unless_next = context.runtimes if time.monotonic() - began > KEPT_S else None
+                with _next_held(context, held, segment, stream, unless_next) as successor:
                     if successor is None:
                         return
                     work.run(successor, segment, has_successor=segment is not chain[-1])
@@ -194,10 +202,18 @@ def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:
 
 
 @contextmanager
-def _next_held(context: WorkerContext, held: Held, segment: Segment, stream: Stream) -> Iterator[Held | None]:
-    """The successor's lease, or None where another worker took it or the job has ended."""
+def _next_held(
+    context: WorkerContext,
+    held: Held,
+    segment: Segment,
+    stream: Stream,
+    unless_next: Collection[str] | None,
+) -> Iterator[Held | None]:
+    """The successor's lease, or None where another worker took it, the job has ended, or another is next."""
     owner = f"{context.name}-{secrets.token_hex(4)}"
-    lease = context.store.acquire(held.lease.job_id, segment_step(segment.index), owner)
+    lease = context.store.acquire(
+        held.lease.job_id, segment_step(segment.index), owner, unless_next=unless_next
+    )
     if lease is None:
         yield None
         return

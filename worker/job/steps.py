@@ -1,8 +1,8 @@
-"""One step of a job from lease to finish: what runs, what an error means, and what is queued next.
+"""One step of a job from lease to finish: what runs, what an error means, and when the next is asked for.
 
 The class of an error decides: the owner's fault fails the job at once, ours as well; anything that may pass
-leaves the lease to run out, and the sweeper queues the step again until its attempts are used up. Attempts
-are counted against a job, so one that found the storage away for all is given back uncounted.
+leaves the lease to run out, and the sweeper puts the step in line again until its attempts are used up.
+Attempts are counted against a job, so one that found the storage away for all is given back uncounted.
 """
 
 import errno
@@ -25,9 +25,8 @@ from service.errors import (
 from service.jobs import ending, manifest
 from service.jobs.model import Job, JobError
 from service.jobs.states import JobEvent
-from service.jobs.store import Lease, Step, kind_of
+from service.jobs.store import PLAN, Lease, Step, kind_of, too_many_attempts
 from service.log import bind
-from service.queue import dispatch
 from worker.engine.room import NoRoom
 from worker.job import assemble, picture, plan, segment
 from worker.job.context import WorkerContext
@@ -43,45 +42,63 @@ _WORK: Final[Mapping[str, Callable[[WorkerContext, Held], None]]] = {
 
 
 def run(context: WorkerContext, job_id: str, step: Step) -> None:
-    """Do the step if it is to be had, then one step after the other of what it made runnable.
+    """Told that the step can run: do what is next, one step after the other, while there is anything to do.
 
-    Whatever else became runnable is queued. Raises nothing that a job can cause.
+    Raises nothing that a job can cause.
     """
-    following: Step | None = step
-    while following is not None:
-        with bind(job=job_id, step=following):
-            following = _run_one(context, job_id, following)
+    told: tuple[str, Step] | None = (job_id, step)
+    goes_on = True
+    while goes_on and not context.draining.is_set():
+        with context.streams.entered() as is_any:
+            goes_on = _run_next(context, told, context.runtimes if is_any else None)
+        told = None
 
 
-def _run_one(context: WorkerContext, job_id: str, step: Step) -> Step | None:
-    """Do one step; returns the one to go on with."""
-    lease: Lease | None = None
+def _run_next(context: WorkerContext, told: tuple[str, Step] | None, runtimes: frozenset[str] | None) -> bool:
+    """Do the step whose turn it is; whether to go on with another at once.
+
+    Not where this one may have failed for a reason that the others would meet: the sweeper wakes a thread
+    again in a second.
+    """
     try:
-        lease = context.store.acquire(job_id, step, f"{context.name}-{secrets.token_hex(4)}")
-        if lease is None:
-            return None
+        lease = context.store.take(f"{context.name}-{secrets.token_hex(4)}", runtimes, told=told)
+    except TransientError as error:
+        log.warning("step_interrupted", extra={"error": repr(error)})
+        return False
+    if lease is None:
+        return False
+    with bind(job=lease.job_id, step=lease.step):
+        return _run_held(context, lease)
+
+
+def _run_held(context: WorkerContext, lease: Lease) -> bool:
+    try:
+        if lease.attempt > context.settings.attempts_max:
+            raise too_many_attempts(lease.step, lease.attempt - 1)
         if lease.attempt > 1:
-            metrics.STEPS_RETRIED.labels(kind_of(step)).inc()
+            metrics.STEPS_RETRIED.labels(kind_of(lease.step)).inc()
         with Held(context.store, lease, draining=context.draining) as held:
             held.check()
-            is_whole = _work(context, held)
-        return None if is_whole else _share_ready(context, job_id)
+            _work(context, held)
     except LeaseLost:
         log.info("step_left")
     except GivenBack as reason:
         log.info("step_given_back", extra={"reason": str(reason)})
+        return False
     except (InputError, FaultError) as error:
         log.info("step_refused", extra={"error": repr(error)})
-        _fail(context, job_id, lease, error)
+        _fail(context, lease, error)
     except TransientError as error:
         log.warning("step_interrupted", extra={"error": repr(error)})
+        return False
     except Exception:  # the top of a task: one bad job must not take the worker with it
         log.exception("step_broken")
-    return None
+        return False
+    return True
 
 
-def _work(context: WorkerContext, held: Held) -> bool:
-    """Do the step's work; whether that was the whole job.
+def _work(context: WorkerContext, held: Held) -> None:
+    """Do the step's work.
 
     A storage that is away for everyone, a full disk, memory that others hold or a lost device is no attempt
     of this job's.
@@ -91,9 +108,10 @@ def _work(context: WorkerContext, held: Held) -> bool:
         job = context.store.get(held.lease.job_id)
         if job.kind == "image":
             picture.upscale(context, held, job)
-            return True
-        _WORK[kind_of(held.lease.step)](context, held)
-        return False
+        else:
+            _WORK[kind_of(held.lease.step)](context, held)
+            if held.lease.step == PLAN:
+                _wake_others(context, job.id)
     except NoRoom as error:
         raise GivenBack(str(error)) from error
     except OSError as error:
@@ -122,32 +140,25 @@ def _leave_what_is_over(context: WorkerContext, held: Held) -> None:
         raise LeaseLost(f"{held.lease.job_id} is over")
 
 
-def _share_ready(context: WorkerContext, job_id: str) -> Step | None:
-    """Queue what can run now and nobody has queued yet, all but the first step, which is returned."""
-    ready = [step for step, queued_at in context.store.waiting(job_id).items() if queued_at is None]
-    for step in ready[1:]:
-        dispatch(context.store, context.queue, job_id, step)
-    if not ready:
-        return None
-    context.store.mark_queued(job_id, ready[0])  # or the sweeper would send a message for it
-    return ready[0]
+def _wake_others(context: WorkerContext, job_id: str) -> None:
+    """A plan made many steps at once of which nobody else has heard; this thread does the first."""
+    line = context.store.line_up(job_id)
+    for step in () if line is None else line.first[1:]:
+        context.queue.enqueue(job_id, step)
 
 
-def _fail(context: WorkerContext, job_id: str, lease: Lease | None, error: UpscaleError) -> None:
-    """End the job with the reason, unless it has ended already or someone took the step over meanwhile.
-
-    lease   under which it went wrong; None where none was to be had
-    """
+def _fail(context: WorkerContext, lease: Lease, error: UpscaleError) -> None:
+    """End the job with the reason, unless it has ended already or someone took the step over meanwhile."""
     reason = JobError.from_exception(error)
     try:
-        job = patiently(_end_as_failed, context, job_id, lease, reason)
+        job = patiently(_end_as_failed, context, lease, reason)
     except TransientError as away:
         log.warning("step_interrupted", extra={"error": repr(away)})
         return
     except (IllegalTransition, UnknownJob):
         return
     finally:
-        context.inputs.forget(job_id)
+        context.inputs.forget(lease.job_id)
     if job is None:
         log.info("step_left")
     elif job.error == reason:
@@ -155,7 +166,8 @@ def _fail(context: WorkerContext, job_id: str, lease: Lease | None, error: Upsca
         metrics.JOBS_ENDED.labels(error.code).inc()
 
 
-def _end_as_failed(context: WorkerContext, job_id: str, lease: Lease | None, reason: JobError) -> Job | None:
-    if lease is not None and not context.store.renew(lease):
+def _end_as_failed(context: WorkerContext, lease: Lease, reason: JobError) -> Job | None:
+    if not context.store.renew(lease):
         return None
-    return ending.end(context.store, context.storage, context.store.get(job_id), JobEvent.FAIL, error=reason)
+    job = context.store.get(lease.job_id)
+    return ending.end(context.store, context.storage, job, JobEvent.FAIL, error=reason)

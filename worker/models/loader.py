@@ -95,9 +95,9 @@ class Loader:
         )
         return Loaded(engine, choice, found.card)
 
-    def honours(self, runtime: Runtime) -> bool:
+    def runtimes(self) -> frozenset[Runtime]:
         """Whether work that began in this runtime can go on here as it began."""
-        return self._maker.honours(runtime)
+        return self._maker.runtimes()
 
     def _fetch(self, name: str, version: str) -> Checkpoint:
         shipped = checkpoint.shipped().get(name)

@@ -151,9 +151,9 @@ class Registry:
     def names(self) -> list[str]:
         return list(published.names(self._storage))
 
-    def honours(self, runtime: Runtime) -> bool:
-        """Whether work that is pinned to it can run on this worker."""
-        return self._loader.honours(runtime)
+    def runtimes(self) -> frozenset[Runtime]:
+        """Those to which work may be pinned that can run on this worker."""
+        return self._loader.runtimes()
 
     def resolve(self, name: str) -> str:
         """The version that new work gets. Raises UnknownModel, CheckpointInvalid, StorageUnavailable."""

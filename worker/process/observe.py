@@ -1,4 +1,4 @@
-"""What a worker's gauges say, looked up every few seconds on a thread of its own.
+"""What a worker says of itself every few seconds, on a thread of its own: its gauges, and its runtimes.
 
 Not in health.py's: a store or a storage that hangs may hold this up, but never the watch for a stuck worker.
 What is an event, such as a frame or a failure, is counted where it happens (service/metrics.py).
@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from service import metrics
+from service.errors import TransientError
 from worker.job.context import WorkerContext
 from worker.process.health import Health
 
@@ -26,12 +27,15 @@ def watch(context: WorkerContext, health: Health) -> None:
             observe(context, health)
         except OSError:
             log.exception("observation_failed")
+        except TransientError as error:
+            log.warning("observation_failed", extra={"reason": str(error)})
         if context.draining.wait(OBSERVE_S):
             metrics.READY.set(0)
             return
 
 
 def observe(context: WorkerContext, health: Health) -> None:
+    context.store.announce(context.runtimes)  # first, as what follows may wait for a storage
     engines = context.models.engines()
     metrics.STREAMS.set(sum(engine.stream_count for engine in engines))
     metrics.STREAMS_WAITING.set(sum(engine.waiting_count for engine in engines))

@@ -15,8 +15,9 @@ from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Handling, Job, JobError, new_job_id
 from service.jobs.states import JobEvent, JobState
+from service.jobs.store import FIRST_IN_LINE
 from service.objects.files import FileStorage
-from service.queue import CeleryQueue, celery_app, dispatch
+from service.queue import CeleryQueue, celery_app
 from service.settings import Settings
 
 LEASE_S = 15.0
@@ -65,7 +66,7 @@ class Place:
         self.time_s = 1.8e9
         self.storage = FileStorage(folder)
         self.queue = ListQueue()
-        self.settings = Settings(requeue_after_s=15.0, result_ttl_s=TTL_S)
+        self.settings = Settings(result_ttl_s=TTL_S)
         self.lose_store()
 
     def lose_store(self):
@@ -121,52 +122,38 @@ def place(tmp_path):
 # Requeue
 
 
-def test_a_job_whose_first_message_was_never_sent_is_queued(place):
+def test_where_work_waits_and_no_message_does_one_is_sent_for_each_of_a_few_steps(place):
     job_id = place.accept()
     place.sweeper.sweep()
-    assert place.queue.take_all() == [(job_id, "plan")]
+    assert place.queue.take_all() == [(job_id, "plan")]  # read, and nothing came of it
     place.sweeper.sweep()
-    assert place.queue.take_all() == []
-
-
-def test_a_lost_message_is_sent_again_after_a_while_and_no_sooner(place):
-    job_id = place.accept()
-    dispatch(place.store, place.queue, job_id, "plan")
-    place.queue.take_all()  # lost
-    place.sweep_for(15)
-    assert place.queue.take_all() == []
-    place.sweep_for(2)
     assert place.queue.take_all() == [(job_id, "plan")]
 
 
-def test_a_long_queue_that_nobody_empties_does_not_grow(place):
+def test_a_queue_that_nobody_empties_does_not_grow(place):
     for _ in range(20):
-        dispatch(place.store, place.queue, place.accept(), "plan")
+        place.accept()
     place.sweep_for(300)
-    assert place.queue.depth() == 20
+    assert place.queue.depth() == FIRST_IN_LINE
 
 
-def test_one_message_lost_from_a_long_queue_is_found_once_workers_are_free(place):
-    ids = [place.accept() for _ in range(5)]
-    for job_id in ids:
-        dispatch(place.store, place.queue, job_id, "plan")
-    place.queue.messages.pop(2)  # lost
-    place.sweep_for(20)
-    taken = {job_id for job_id, _ in place.queue.take_all()}
-    assert taken == set(ids)
-    assert place.queue.depth() <= 2 * len(ids)
+def test_a_film_of_many_shots_takes_few_messages(place):
+    segments = tuple(Segment(index=n, frame_start=n, frame_stop=n + 1) for n in range(1800))
+    place.accept(plan=PLAN.model_copy(update={"segments": segments}))
+    place.sweep_for(10)
+    assert place.queue.depth() == FIRST_IN_LINE
 
 
-def test_the_step_of_a_dead_worker_is_queued_within_twenty_seconds(place):
+def test_the_step_of_a_dead_worker_is_in_line_within_twenty_seconds(place):
     job_id = place.accept(plan=PLAN)
-    place.sweeper.sweep()
-    place.queue.take_all()
-    assert place.store.acquire(job_id, "segment/0", "dies")
-    assert place.store.acquire(job_id, "segment/3", "dies too")
+    leases = [place.store.take(name, [PLAN.runtime]) for name in ("dies", "dies too")]
+    assert [lease.step for lease in leases] == ["segment/0", "segment/3"]
     place.sweep_for(14)
     assert place.queue.take_all() == []
+    assert place.store.take("waits", [PLAN.runtime]) is None
     place.sweep_for(5)
     assert place.queue.take_all() == [(job_id, "segment/0"), (job_id, "segment/3")]
+    assert place.store.take("takes over", [PLAN.runtime]).attempt == 2
 
 
 def test_running_work_is_never_touched(place):
@@ -182,7 +169,6 @@ def test_running_work_is_never_touched(place):
 
 def test_a_step_given_back_is_queued_at_once(place):
     job_id = place.accept()
-    place.store.mark_queued(job_id, "plan")
     place.store.release(place.store.acquire(job_id, "plan", "drains"))
     place.sweeper.sweep()
     assert place.queue.take_all() == [(job_id, "plan")]
@@ -541,8 +527,8 @@ def test_one_job_that_can_not_be_removed_does_not_keep_the_others(place, monkeyp
 
 def test_one_job_that_can_not_be_queued_does_not_keep_the_others(place, monkeypatch):
     ids = [place.accept() for _ in range(3)]
-    waiting = place.store.waiting
-    monkeypatch.setattr(place.store, "waiting", lambda i: waiting(i) if i != ids[0] else {}["broken"])
+    line_up = place.store.line_up
+    monkeypatch.setattr(place.store, "line_up", lambda i: line_up(i) if i != ids[0] else {}["broken"])
     place.sweeper.sweep()
     assert set(place.queue.take_all()) == {(job_id, "plan") for job_id in ids[1:]}
 
@@ -580,8 +566,8 @@ def test_two_sweepers_at_once_do_no_harm(place):
     for thread in threads:
         thread.join()
     assert set(place.store.active()) == set(ids)
-    assert {job_id for job_id, _ in place.queue.messages} == set(ids)
-    assert len(place.queue.messages) <= len(others) * len(ids)
+    assert {job_id for job_id, _ in place.queue.messages} <= set(ids)
+    assert 0 < len(place.queue.messages) <= len(others) * FIRST_IN_LINE
 
 
 @pytest.mark.integration

@@ -19,6 +19,8 @@ SEGMENTS = [
     Segment(index=2, frame_start=8, frame_stop=10),
 ]
 
+RUNTIMES = ["torch-cpu float32"]
+
 pytestmark = pytest.mark.integration
 
 
@@ -49,19 +51,19 @@ def a_job():
 def live(store):
     """A whole life as API and worker lead it, one step given back on the way; returns the job's id."""
     job_id = store.create(a_job(), idempotency_key="key").id
-    store.mark_queued(job_id, "plan")
-    lease = store.acquire(job_id, "plan", "planner")
+    lease = store.take("planner", RUNTIMES, told=(job_id, "plan"))
     store.transition(job_id, JobEvent.PLANNING_STARTED)
-    assert store.set_segments(job_id, SEGMENTS)
+    assert store.set_segments(job_id, SEGMENTS, RUNTIMES[0])
     store.transition(job_id, JobEvent.PLANNED, frames_total=10)
     assert store.finish(lease)
     store.release(store.acquire(job_id, "segment/0", "drains"))
     for segment in SEGMENTS:
-        lease = store.acquire(job_id, f"segment/{segment.index}", f"worker {segment.index}")
-        assert lease.attempt == 1
+        lease = store.take(f"worker {segment.index}", RUNTIMES)
+        assert (lease.step, lease.attempt) == (f"segment/{segment.index}", 1)
         assert store.renew(lease, frames_done=1)
         assert store.finish(lease, part_key=f"part {segment.index}")
-    assert store.acquire(job_id, "assemble", "assembler").attempt == 1
+    assert store.take("assembler", RUNTIMES).attempt == 1
+    assert store.take("another", RUNTIMES) is None
     store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
     store.transition(job_id, JobEvent.SUCCEED, result_key="result")
     return job_id

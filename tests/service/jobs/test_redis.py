@@ -11,7 +11,7 @@ from service.errors import StoreUnavailable
 from service.jobs.manifest import Segment
 from service.jobs.model import Job, new_job_id
 from service.jobs.redis import RedisStore
-from service.jobs.redis_scripts import FOLDER, PRELUDE, Scripts, read_script
+from service.jobs.redis_scripts import FOLDER, PRELUDES, Scripts, read_script
 from service.jobs.states import JobEvent
 from service.jobs.store import Lease
 
@@ -47,7 +47,10 @@ def every_call(store):
         lambda: store.finish(lease),
         lambda: store.steps(job.id),
         lambda: store.waiting(job.id),
-        lambda: store.mark_queued(job.id, "plan"),
+        lambda: store.take("o", ["torch-cpu float32"]),
+        lambda: store.line_up(job.id),
+        lambda: store.announce(["torch-cpu float32"]),
+        lambda: store.is_served("torch-cpu float32"),
         store.active,
         lambda: store.finished_before(1.0),
         store.queue_depth,
@@ -113,8 +116,10 @@ def test_a_server_without_memory_lets_jobs_go_on_end_and_go(full, redis_store):
     redis_store.transition(first.id, JobEvent.PLANNED, lease=lease)
     assert redis_store.renew(lease)
     assert redis_store.finish(lease)
-    redis_store.mark_queued(first.id, "segment/0")
-    redis_store.release(redis_store.acquire(first.id, "segment/0", "drains"))
+    redis_store.announce(["torch-cpu float32"])
+    assert redis_store.take("worker of the second", []).job_id == second.id
+    redis_store.release(redis_store.take("drains", []))
+    assert redis_store.line_up(first.id).first == ("segment/0",)
     assert redis_store.finish(redis_store.acquire(first.id, "segment/0", "worker"), part_key="part")
     redis_store.add_notices(first.id, ["short of memory"])
     redis_store.transition(first.id, JobEvent.ASSEMBLY_STARTED)
@@ -160,24 +165,23 @@ def test_scripts_are_sent_again_to_a_server_that_forgot_them(valkey, redis_store
     assert redis_store.acquire(job.id, "plan", "worker") is not None
 
 
-SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.lua")} - {PRELUDE})
+SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.lua")} - set(PRELUDES))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_uses_all_it_takes_and_by_name_alone(name):
-    taken, prelude = set(read_script(name).takes), (FOLDER / f"{PRELUDE}.lua").read_text()
+    taken = set(read_script(name).takes)
+    prelude = "".join((FOLDER / f"{each}.lua").read_text() for each in PRELUDES)
     code = re.sub("--.*", "", (FOLDER / f"{name}.lua").read_text())
     assert not re.search("ARGV|KEYS", code)
     assert set(re.findall(r"\w+", code)) >= taken
     assert not taken & set(re.findall(r"^local function (\w+)", prelude, re.MULTILINE)), "it would hide them"
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"id": "a"}, {"id": "a", "step": "plan", "stop": 1}, {"step": "plan", "ids": "a"}]
-)
+@pytest.mark.parametrize("given", [{}, {"id": "a"}, {"runtime": "a", "step": "plan"}, {"runtimes": "a"}])
 def test_a_script_that_gets_anything_but_what_it_takes_is_not_run(valkey, given):
     with pytest.raises(AssertionError, match="taken"):
-        Scripts(valkey).run("mark_queued", **given)
+        Scripts(valkey).run("is_served", **given)
 
 
 def test_dropped_connections_are_made_again(valkey_url, valkey):

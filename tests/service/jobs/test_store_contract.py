@@ -98,7 +98,8 @@ def test_an_unknown_job_is_said_to_be_unknown(store):
     assert store.acquire(job_id, "plan", "worker") is None
     assert list(store.waiting(job_id)) == []
     assert store.steps(job_id) == {}
-    store.mark_queued(job_id, "plan")
+    assert store.take("worker", [], told=(job_id, "plan")) is None
+    assert store.line_up(job_id) is None
     store.delete(job_id)
     assert store.steps(job_id) == {}
 
@@ -420,13 +421,12 @@ def test_a_done_step_is_not_given_out_again(store):
 def test_a_lease_given_back_costs_no_attempt_and_the_step_can_run_at_once(store):
     job_id = planned(store)
     for _ in range(ATTEMPTS_MAX * 2):
-        store.mark_queued(job_id, "segment/0")
         lease = store.acquire(job_id, "segment/0", "drains")
         assert lease.attempt == 1
         store.release(lease)
         assert not store.renew(lease)
         assert not store.finish(lease)
-        assert store.waiting(job_id)["segment/0"] is None
+        assert "segment/0" in store.waiting(job_id)
 
 
 def test_a_step_begun_too_often_is_refused_by_name(make_store):
@@ -441,7 +441,7 @@ def test_a_step_begun_too_often_is_refused_by_name(make_store):
     assert store.acquire(job_id, "segment/0", "worker") is not None
 
 
-# Progress and the queue
+# Progress
 
 
 def test_progress_counts_frames_of_segments_and_never_falls(make_store):
@@ -496,17 +496,6 @@ def test_the_plan_of_a_picture_makes_its_one_frame(store):
     assert store.renew(lease, frames_done=1)
     assert store.renew(lease, frames_done=5)
     assert store.get(job.id).frames_done == 1
-
-
-def test_a_step_is_known_to_be_queued_until_it_begins(store):
-    job = store.create(a_job())
-    assert store.waiting(job.id) == {"plan": None}
-    before = store.now()
-    store.mark_queued(job.id, "plan")
-    assert before - 0.001 <= store.waiting(job.id)["plan"] <= store.now() + 0.001
-    store.acquire(job.id, "plan", "worker")
-    assert store.waiting(job.id) == {}
-    assert store.steps(job.id)["plan"].queued_at is None
 
 
 # Restoring

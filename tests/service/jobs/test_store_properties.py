@@ -24,6 +24,8 @@ LEASE_S = 3600.0
 ATTEMPTS_MAX = 3
 
 chains = st.lists(st.tuples(st.integers(1, 5), st.booleans()), min_size=1, max_size=4)
+RUNTIME = "torch-cpu float32"
+reaches = st.sampled_from([None, ["another"], [RUNTIME], ["another", RUNTIME]])
 steps = st.sampled_from(["plan", "segment/0", "segment/1", "segment/2", "segment/3", "assemble"])
 
 
@@ -91,19 +93,19 @@ class TwoStores(RuleBasedStateMachine):
     @rule()
     def plan(self):
         if self.memory.get(self.id).state is JobState.QUEUED:
-            self.both(lambda store: store.set_segments(self.id, self.segments))
+            self.both(lambda store: store.set_segments(self.id, self.segments, RUNTIME))
             self.transition(JobEvent.PLANNING_STARTED)
             self.transition(JobEvent.PLANNED)
         else:
             self.both(lambda store: store.set_segments(self.id, self.segments))
 
-    @rule(step=steps)
-    def acquire(self, step):
+    @rule(step=steps, unless_next=reaches)
+    def acquire(self, step, unless_next=None):
         owner = next(self.owners)
         got = []
 
         def call(store):
-            lease = store.acquire(self.id, step, owner)
+            lease = store.acquire(self.id, step, owner, unless_next=unless_next)
             got.append(lease)
             return lease and (lease.fence, lease.attempt)
 
@@ -120,6 +122,30 @@ class TwoStores(RuleBasedStateMachine):
         runnable = self.both(lambda store: list(store.waiting(self.id)))
         if runnable:
             self.acquire(data.draw(st.sampled_from(runnable)))
+
+    @rule(runtimes=reaches, step=st.none() | steps)
+    def take(self, runtimes, step):
+        owner, got = next(self.owners), []
+
+        def call(store):
+            lease = store.take(owner, runtimes, told=step and (self.id, step))
+            got.append(lease)
+            return lease and (lease.step, lease.fence, lease.attempt)
+
+        if self.both(call) is not None:
+            lease = got[0]
+            assert lease.fence > self.fences.get(lease.step, 0)
+            assert lease.step not in self.finished_by
+            self.fences[lease.step] = lease.fence
+            self.leases.append(tuple(got))
+
+    @rule()
+    def line_up(self):
+        def call(store):
+            line = store.line_up(self.id)
+            return line and (line.kind, line.since is None, line.counts, line.first, line.added)
+
+        self.both(call)
 
     def some_lease(self, data):
         return data.draw(st.sampled_from(self.leases)) if self.leases else None

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from worker.engine.backends.base import Stepped, Turn
 from worker.job import plan, steps
 from worker.job.context import WorkerContext
 from worker.job.held import Held
+from worker.job.streams import Streams
 
 __all__ = ["clip"]
 
@@ -46,6 +48,7 @@ def test_what_waits_for_an_engine_in_a_long_tick_is_handed_back(
     Image.new("RGB", (32, 24)).save(tmp_path / "picture.png")
     jobs = [(planned(context, clip), "segment/0") for _ in range(8)]
     jobs.append((accept(context, tmp_path / "picture.png", Options(model="small")), "plan"))
+    context = replace(context, streams=Streams(len(jobs) + 1))
     may_go_on = threading.Event()
     with context.models.acquire("small") as model, ThreadPoolExecutor(len(jobs)) as pool:
         step = model.engine.backend.step

@@ -228,7 +228,7 @@ def test_a_picture_given_back_by_a_worker_that_ends_is_done_by_another(
     job_id = accept(context, path, SMALL)
     in_mid_work(monkeypatch, context.draining.set)
     assert run(context, job_id).state is JobState.RUNNING
-    assert context.store.waiting(job_id) == {"plan": None}
+    assert context.store.waiting(job_id) == ["plan"]
     other = replace(context, draining=threading.Event())
     monkeypatch.undo()
     steps.run(other, job_id, "plan")

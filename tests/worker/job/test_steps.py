@@ -26,12 +26,12 @@ from service.jobs.manifest import Manifest
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import FinishedPart
+from service.jobs.store import ABSENT_S, FinishedPart
 from service.objects.base import NotFound, OnChunk
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
-from worker.job import assemble, pinned, plan, preview, segment, steps
+from worker.job import assemble, plan, preview, segment, steps
 from worker.job import held as held_module
 from worker.job.context import WorkerContext, add_notices, read_notices
 from worker.job.held import Held, LeaseLost
@@ -405,7 +405,7 @@ def test_a_storage_that_is_away_for_long_costs_no_attempts(
         outage.setattr(context.storage, "ping", away)
         for _ in range(context.settings.attempts_max + 3):
             steps.run(context, job_id, "plan")
-        assert context.store.waiting(job_id) == {"plan": None}
+        assert context.store.waiting(job_id) == ["plan"]
     assert run(context, job_id).state is JobState.SUCCEEDED
 
 
@@ -465,12 +465,77 @@ def test_a_step_that_breaks_again_and_again_fails_its_job_by_name(
 def test_a_step_pinned_to_what_this_worker_lacks_is_left_then_switched_with_a_notice(
     context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context.models, "honours", lambda *_: False)
+    """Nothing goes back and forth while a worker that has it may be alive."""
+    others = replace(context, runtimes=frozenset())
     job_id = accept(context, clip)
-    assert run(context, job_id).state is JobState.RUNNING
-    assert context.store.get(job_id).frames_done == 0
-    monkeypatch.setattr(pinned, "SWITCH_AFTER_S", 0.0)
-    steps.run(context, job_id, "segment/0")
-    job = drain_queue(context, job_id)
+    assert run(others, job_id).state is JobState.RUNNING
+    context.store.announce(["openvino-cpu float32"])
+    steps.run(others, job_id, "segment/0")
+    assert context.store.steps(job_id)["segment/0"].fence == 0
+    heard = context.store._turns.heard  # type: ignore[attr-defined]
+    heard["openvino-cpu float32"] -= ABSENT_S + 1
+    job = run(others, job_id)
+    assert job.state is JobState.SUCCEEDED
     assert job.report is not None
-    assert "from frame 0 on openvino-cpu in float32" in job.report["notices"][-1]
+    [notice] = [each for each in job.report["notices"] if each.startswith("from frame")]
+    assert "from frame 0 on openvino-cpu in float32" in notice
+    assert job.report["attempts"] == 2 + FRAMES // SEGMENT
+
+
+def test_a_job_whose_runtime_the_store_was_not_told_goes_back_once_and_waits_for_its_kind_of_worker(
+    context: WorkerContext, clip: Path
+) -> None:
+    """As a former version planned it."""
+    job_id = accept(context, clip)
+    set_segments = context.store.set_segments
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context.store, "set_segments", lambda i, segments, _runtime: set_segments(i, segments))
+        run(replace(context, runtimes=frozenset()), job_id)
+    record = context.store.steps(job_id)["segment/0"]
+    assert (record.fence, record.attempts) == (1, 0)
+    steps.run(replace(context, runtimes=frozenset()), job_id, "segment/0")
+    assert context.store.steps(job_id)["segment/0"] == record
+    assert run(context, job_id).state is JobState.SUCCEEDED
+
+
+def test_films_take_turns_and_a_picture_goes_before_their_next_segments(
+    context: WorkerContext, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "KEPT_S", 0.0)
+    Image.new("RGB", (32, 24)).save(tmp_path / "picture.png")
+    fast = Options(model="bicubic")
+    films = [accept(context, clip, fast) for _ in range(2)]
+    pictures: list[str] = []
+    begun: list[str] = []
+    hold = Held.__enter__
+
+    def noting(held: Held) -> Held:
+        begun.append(held.lease.job_id)
+        if len(begun) == 4:
+            pictures.extend(accept(context, tmp_path / "picture.png", fast) for _ in range(2))
+        return hold(held)
+
+    monkeypatch.setattr(Held, "__enter__", noting)
+    run(context, films[0])
+    a, b = films
+    # When the pictures come, `a` has waited for as many frames as its next segment has, and `b` has not.
+    assert begun == [a, b, a, b, a, *pictures, b, a, b, a, b]
+    assert all(context.store.get(job_id).state is JobState.SUCCEEDED for job_id in begun)
+
+
+def test_a_chain_keeps_its_stream_for_a_while_though_others_wait(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "KEPT_S", 60.0)
+    fast = Options(model="bicubic")
+    films = [accept(context, clip, fast) for _ in range(2)]
+    opened: list[str] = []
+    upscale = segment.upscale
+
+    def noting(context: WorkerContext, held: Held) -> None:
+        opened.append(held.lease.job_id)
+        upscale(context, held)
+
+    monkeypatch.setitem(steps._WORK, "segment", noting)  # type: ignore[arg-type]
+    run(context, films[0])
+    assert opened == films

@@ -255,10 +255,10 @@ def test_a_pinned_runtime_shares_the_engine_where_it_is_the_one_chosen_anyway(re
 
 
 def test_a_runtime_is_honoured_where_this_machine_rounds_as_it_does(registry):
-    assert registry.honours(Runtime("torch-cpu", "bfloat16"))
-    assert registry.honours(Runtime("openvino-cpu", "float32"))
-    assert not registry.honours(Runtime("torch-cpu", "float16"))
-    assert not registry.honours(Runtime("torch-cuda", "float32"))
+    assert Runtime("torch-cpu", "bfloat16") in registry.runtimes()
+    assert Runtime("openvino-cpu", "float32") in registry.runtimes()
+    assert Runtime("torch-cpu", "float16") not in registry.runtimes()
+    assert Runtime("torch-cuda", "float32") not in registry.runtimes()
 
 
 def test_many_at_once_load_a_model_once(registry, publish):

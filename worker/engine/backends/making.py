@@ -25,6 +25,10 @@ class Runtime:
     backend: str  # such as "openvino-cpu"
     precision: Precision
 
+    def __str__(self) -> str:
+        """As service.jobs.manifest.Plan.runtime has it."""
+        return f"{self.backend} {self.precision}"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -54,12 +58,14 @@ class Maker:
         by_openvino = self._by_openvino(config, precision)
         return Runtime("openvino-cpu" if by_openvino else f"torch-{self.device.type}", precision)
 
-    def honours(self, runtime: Runtime) -> bool:
-        """Whether this machine rounds as that runtime does."""
-        if runtime.backend == "openvino-cpu":
-            # Where a format is not native OpenVINO takes another, without a word.
-            return self.device.type == "cpu" and _has_openvino() and runtime.precision in native("cpu")
-        return runtime.backend == f"torch-{self.device.type}" and runtime.precision in self._of_pytorch
+    def runtimes(self) -> frozenset[Runtime]:
+        """Those in which this machine can go on with work that began in them."""
+        # Where a format is not native OpenVINO takes another, without a word.
+        by_openvino = native("cpu") if self.device.type == "cpu" and _has_openvino() else ()
+        return frozenset(
+            [Runtime("openvino-cpu", precision) for precision in by_openvino]
+            + [Runtime(f"torch-{self.device.type}", precision) for precision in self._of_pytorch]
+        )
 
     def check(self, precision: Precision) -> None:
         """Raises InvalidOption unless models can run in it here."""
