@@ -38,6 +38,7 @@ class Entry:
 
     def move(self, job: Job, state: JobState, *, at: float) -> Job:
         return self.set(job.moved(state, at=at), at=at)
+
     def first_in_line(self) -> Step | None:
         return min(self.line, key=rank, default=None)
 

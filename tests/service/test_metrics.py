@@ -25,7 +25,19 @@ def test_names_tell_the_project_and_the_unit(metric):
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric._name)
 def test_no_label_can_grow_without_bound(metric):
-    bounded = {"method", "route", "status", "state", "step", "kind", "action", "reason", "stage", "model", "outcome"}
+    bounded = {
+        "method",
+        "route",
+        "status",
+        "state",
+        "step",
+        "kind",
+        "action",
+        "reason",
+        "stage",
+        "model",
+        "outcome",
+    }
     if metric is metrics.MODEL_INFO:  # it is cleared before each look
         bounded |= {"version", "precision"}
     assert set(metric._labelnames) <= bounded

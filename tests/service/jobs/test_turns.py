@@ -283,7 +283,7 @@ def test_nothing_of_a_line_is_left_when_all_jobs_have_ended(valkey, redis_store)
         redis_store.take(next(names), [CPU])
         redis_store.transition(job_id, JobEvent.CANCEL)
     kinds = {key.removeprefix(PREFIX).split(":")[0] for key in valkey.keys(f"{PREFIX}*")}
-    assert kinds <= {"job", "jobs", "finished", "counts", "spent", "level", "heard", "took"}
+    assert kinds <= {"job", "jobs", "finished", "counts", "spent", "level", "heard", "took", "owned"}
     assert all(0 < valkey.pttl(key) <= 15_000 for key in valkey.keys(f"{PREFIX}took:*"))
 
 
