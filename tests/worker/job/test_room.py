@@ -46,8 +46,8 @@ def test_a_step_without_room_is_given_back_and_costs_no_attempt(
             steps.run(narrow, video, PLAN)
             steps.run(narrow, video, segment_step(0))
             steps.run(narrow, image, PLAN)
-        assert narrow.store.waiting(video).keys() == {segment_step(0)}
-        assert narrow.store.waiting(image).keys() == {PLAN}
+        assert narrow.store.waiting(video) == [segment_step(0)]
+        assert narrow.store.waiting(image) == [PLAN]
     steps.run(narrow, video, segment_step(0))
     steps.run(narrow, image, PLAN)
     for job_id in (video, image):
