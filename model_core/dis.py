@@ -1,4 +1,4 @@
-"""F without a network: OpenCV's DIS (dense inverse search) between two uint8 frames.
+"""F without a network: OpenCV's DIS (dense inverse search) between two frames, at eight bits.
 
 Source: Kroeger et al. 2016 (arXiv:1603.03590). It runs in the decoding threads, so the engine gets a
 flow with its frame. Reads no weights; the generator it serves was trained on the same flow.
@@ -8,7 +8,7 @@ dis-fast   ULTRAFAST, without the finest level: a thirteenth of the time, and fo
            frames and remembers nearly as good
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from model_core.config import FlowName
 KEPT_PIXELS_MAX: Final = 960 * 540  # DIS keeps its buffers for the next pair: for 1920x1080 half a GB
 SIDE_MIN: Final = 32  # DIS fails on pictures smaller than its coarsest patch grid; smaller ones are padded
 
+Rgb = NDArray[np.unsignedinteger[Any]]
 
 PRESETS: Final[dict[FlowName, tuple[int, int]]] = {
     "dis": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),
@@ -33,8 +34,11 @@ class DisFlow:
         self._kind: FlowName = kind
         self._dis = _create(kind)
 
-    def __call__(self, previous: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(h, w, 3) uint8 RGB twice -> flow_low (2, h, w) float32, from `frame` back to `previous`."""
+    def __call__(self, previous: Rgb, frame: Rgb) -> NDArray[np.float32]:
+        """The flow from `frame` back to `previous`.
+
+        Both are (h, w, 3) uint8 or uint16 RGB; flow_low is (2, h, w) float32.
+        """
         height, width = frame.shape[:2]
         here, behind = _luma2(frame), _luma2(previous)
         found = np.zeros((*here.shape, 2), np.float32)  # (2h', 2w', 2), x first
@@ -52,9 +56,11 @@ def _create(kind: FlowName) -> cv2.DISOpticalFlow:
     return made
 
 
-def _luma2(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _luma2(frame: Rgb) -> NDArray[np.uint8]:
     """Luma, twice enlarged: sub-pixel motion of a small picture is then within DIS's finest patches."""
     luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    if luma.dtype == np.uint16:
+        luma = cv2.convertScaleAbs(luma, alpha=255 / 65_535)  # DIS takes no other, and motion needs no more
     height, width = luma.shape
     below, right = max(0, SIDE_MIN - height), max(0, SIDE_MIN - width)
     if below or right:

@@ -52,10 +52,10 @@ class State:
             frame.new_zeros(count, config.hidden, height, width),
         )
 
-    def rounded(self) -> "State":
-        """The same state at whole levels, as if it had been stored in bytes and read back."""
+    def rounded(self, last: int = 255) -> "State":
+        """The same state at whole levels, as if stored and read back; of pictures the level `last` is 1.0."""
         hidden = self.hidden.mul(HIDDEN_LEVELS).round() / HIDDEN_LEVELS
-        return State(to_levels(self.frame) / 255, to_levels(self.output) / 255, hidden)
+        return State(to_levels(self.frame, last) / last, to_levels(self.output, last) / last, hidden)
 
 
 def estimate_flow(model: Model, previous: Tensor, frame: Tensor) -> Tensor:

@@ -1,8 +1,31 @@
-"""The arrays that travel through a worker: uint8, rows first, RGB. One name each, for every room."""
+"""The arrays that travel through a worker: rows first, RGB. One name each, for every room.
+
+uint8 where the source has eight bits, and uint16 where it has more: 255 or 65535 is 1.0, whatever the depth
+of the file that it came from. A stream has one of the two from its first frame to its last.
+"""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LowFrame = NDArray[np.uint8]  # (h, w, 3): as decoded, before the network
-HighFrame = NDArray[np.uint8]  # (H, W, 3): of the network, four times larger, or reduced from that
-Planes = NDArray[np.uint8]  # (H, W, 3), or (H, W) of one plane such as alpha: a picture at a codec's door
+LowFrame = NDArray[np.unsignedinteger[Any]]  # (h, w, 3): as decoded, before the network
+HighFrame = NDArray[np.unsignedinteger[Any]]  # (H, W, 3): of the network, four times larger, or reduced
+Planes = NDArray[np.unsignedinteger[Any]]  # (H, W, 3), or (H, W) of one plane such as alpha
+
+
+def is_deep(samples: Planes) -> bool:
+    """Whether they have more than eight bits."""
+    return samples.dtype == np.uint16
+
+
+def last_level(samples: Planes) -> int:
+    """What stands for 1.0."""
+    return 65_535 if is_deep(samples) else 255
+
+
+def to_levels(values: NDArray[np.floating[Any]], like: Planes) -> Planes:
+    """Finite values, of which those from 0 to 1 count, as samples of the same kind as those of `like`."""
+    levels = np.rint(np.clip(values, 0, 1) * np.float32(last_level(like)))
+    samples: Planes = levels.astype(like.dtype)
+    return samples

@@ -79,14 +79,18 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def open(self, height: int, width: int, *, state: Snapshot | None = None) -> Stream:
+    def open(
+        self, height: int, width: int, *, is_deep: bool = False, state: Snapshot | None = None
+    ) -> Stream:
         """A new stream for frames of height x width, from the next tick on.
 
-        state   of a stream to go on with
-        Raises  DeviceLost once the engine has failed, StreamClosed once it was closed
+        is_deep  they are uint16, and so are the outputs; else uint8
+        state    of a stream to go on with
+        Raises   DeviceLost once the engine has failed, StreamClosed once it was closed
         """
-        resume = checked_resume(state, (height, width), self.backend.config)
-        output_bytes = height * SCALE * width * SCALE * 3
+        shape = (height, width, 2 if is_deep else 1)
+        resume = checked_resume(state, shape, self.backend.config)
+        output_bytes = height * SCALE * width * SCALE * 3 * shape[2]
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -94,7 +98,7 @@ class Engine:
                 raise StreamClosed("the engine was closed")
             stream = Stream(
                 next(self._keys),
-                (height, width),
+                shape,
                 config=self.backend.config,
                 queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
                 resume=resume,

@@ -53,7 +53,7 @@ class Fitting:
             log.warning("memory_ran_out", extra={"reason": str(error), "frames": len(items)})
         # Out of the handler, whose traceback keeps what was allocated.
         torch.cuda.empty_cache()
-        height, width = shape
+        height, width = shape[:2]
         if len(items) > 1:
             self._batch_pixels_max = len(items) * height * width // 2
             half = (len(items) + 1) // 2

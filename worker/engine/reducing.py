@@ -11,14 +11,14 @@ import torch
 from torch.nn import functional
 
 from model_core.config import SCALE
-from worker.frames import Planes
+from worker.frames import Planes, is_deep, last_level, to_levels
 
 
 def enlarged_alpha(alpha: Planes, size: tuple[int, int]) -> Planes:
     """(h, w) at that width and height; by bicubic, since a network would draw on what is even."""
     height, width = alpha.shape
     high = cv2.resize(alpha, (width * SCALE, height * SCALE), interpolation=cv2.INTER_CUBIC)
-    return reduced(np.asarray(high, dtype=np.uint8), size)
+    return reduced(np.asarray(high, dtype=alpha.dtype), size)
 
 
 def reduced(high: Planes, size: tuple[int, int]) -> Planes:
@@ -27,7 +27,10 @@ def reduced(high: Planes, size: tuple[int, int]) -> Planes:
     if high.shape[:2] == (height, width):
         return high
     if high.shape[:2] == (2 * height, 2 * width):
-        return np.asarray(cv2.resize(high, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        return np.asarray(cv2.resize(high, size, interpolation=cv2.INTER_AREA), dtype=high.dtype)
     planes = torch.from_numpy(high if high.ndim == 3 else high[..., None]).permute(2, 0, 1)[None]
+    if is_deep(high):  # PyTorch filters bytes by themselves, which is faster, but no other whole numbers
+        planes = planes.float() / last_level(high)
     filtered = functional.interpolate(planes, (height, width), mode="bicubic", antialias=True)
-    return np.asarray(filtered[0].permute(1, 2, 0).numpy(), np.uint8).reshape(height, width, *high.shape[2:])
+    pixels = filtered[0].permute(1, 2, 0).numpy().reshape(height, width, *high.shape[2:])
+    return to_levels(pixels, like=high) if is_deep(high) else np.asarray(pixels, np.uint8)

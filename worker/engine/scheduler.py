@@ -12,7 +12,7 @@ that come later.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Shape = tuple[int, int]  # (h, w) of the low-resolution frame
+Shape = tuple[int, int, int]  # (h, w, bytes of a sample) of the low-resolution frame
 
 PASSED_OVER_TICKS_MAX = 4  # a smaller group waits this long for its turn; more would show as a stutter
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from threading import Condition, Lock
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from service.errors import OutputInvalid, UpscaleError
 from worker.engine.backends.base import Flow, Kept, Snapshot, Stepped
 from worker.engine.scheduler import Shape, Slot
 from worker.frames import HighFrame, LowFrame
+
+_SAMPLES: Final = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}  # by their bytes
 
 
 class StreamClosed(Exception):
@@ -73,7 +75,7 @@ class Stream:
     ) -> None:
         """Give the next frame; blocks while `queue_frames` can run.
 
-        frame        (h, w, 3) uint8 RGB; kept, so don't write into it afterwards
+        frame        (h, w, 3) uint8 RGB, or uint16 of a deep stream; kept, so don't write into it afterwards
         flow         (2, h, w) float32, with every frame but the first of a fresh stream where the model takes
                      its flow ready made, never otherwise
         keep_state   after this frame the state is rounded to whole levels and kept for `take_snapshot`: the
@@ -105,7 +107,7 @@ class Stream:
             self._work.notify()
 
     def get(self) -> HighFrame | None:
-        """The next output (H, W, 3) uint8, in order; None after the last. Raises as `put` does."""
+        """The next output (H, W, 3), of samples as the frames have, in order; None after the last. Raises as `put` does."""
         with self._ready:
             while self._error is None and not self._outputs and not self.is_finished:
                 self._ready.wait()
@@ -218,9 +220,10 @@ class Stream:
             self._work.notify()
 
     def _misfit(self, frame: LowFrame, flow: NDArray[np.float32] | None) -> str | None:
-        height, width = self.shape
-        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
-            return f"a frame of {frame.shape} {frame.dtype} came to a stream of {(height, width, 3)} uint8"
+        height, width, sample_bytes = self.shape
+        dtype = _SAMPLES[sample_bytes]
+        if frame.shape != (height, width, 3) or frame.dtype != dtype:
+            return f"a frame of {frame.shape} {frame.dtype} came to a stream of {(height, width, 3)} {dtype}"
         if (flow is not None) != (self._config.flow_comes_along and not self._fresh):
             given = "given" if flow is not None else "missing"
             return f"flow {given}: first={self._fresh}, F={self._config.flow}"
@@ -232,14 +235,15 @@ class Stream:
 def checked_resume(resume: Snapshot | None, shape: Shape, config: ModelConfig) -> Snapshot | None:
     """Raises OutputInvalid unless the snapshot is one of such a stream."""
     if resume is not None:
-        height, width = shape
+        height, width, sample_bytes = shape
+        dtype = _SAMPLES[sample_bytes]
         for array, expected, kind in (
-            (resume.frame, (height, width, 3), np.uint8),
-            (resume.output, (height * SCALE, width * SCALE, 3), np.uint8),
-            (resume.hidden, (height, width, config.hidden), np.int8),
+            (resume.frame, (height, width, 3), dtype),
+            (resume.output, (height * SCALE, width * SCALE, 3), dtype),
+            (resume.hidden, (height, width, config.hidden), np.dtype(np.int8)),
         ):
             if array.shape != expected or array.dtype != kind:
                 raise OutputInvalid(
-                    f"a state of {array.shape} {array.dtype}, where {expected} {kind.__name__} is expected"
+                    f"a state of {array.shape} {array.dtype}, where {expected} {kind} is expected"
                 )
     return resume

@@ -39,7 +39,7 @@ def run_alongside(engine: Engine, clips: list[Clip], *, seed: int, cuts: dict[in
         cut = (cuts or {}).get(index)
         snapshot = None
         for start, stop in [(0, len(clip))] if cut is None else [(0, cut), (cut, len(clip))]:
-            with engine.open(*clip.shape, state=snapshot) as stream:
+            with engine.open(*clip.shape, is_deep=clip.is_deep, state=snapshot) as stream:
                 fed = min(stop + 1, len(clip))  # one more, which a model that looks ahead needs
                 feeder = threading.Thread(target=feed, args=(stream, clip, start, fed, pace))
                 feeder.start()

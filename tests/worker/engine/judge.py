@@ -9,7 +9,7 @@ import torch
 from model_core import recurrence
 from model_core.config import SCALE, ModelConfig
 from model_core.model import Model, build
-from model_core.pixels import to_float, to_uint8
+from model_core.pixels import to_float, to_uint8, to_uint16
 from model_core.recurrence import State
 
 
@@ -44,11 +44,22 @@ class Clip:
     """Random frames with the flows that come with them, if any, and the frames after which to round."""
 
     def __init__(
-        self, seed: int, shape=(16, 24), length: int = 20, *, flow: str = "dis", rounds: float = 0.0
+        self,
+        seed: int,
+        shape=(16, 24),
+        length: int = 20,
+        *,
+        flow: str = "dis",
+        rounds: float = 0.0,
+        is_deep: bool = False,
     ):
         random = np.random.default_rng(seed)
         self.shape = shape
-        self.frames = random.integers(40, 216, (length, *shape, 3), dtype=np.uint8)
+        self.is_deep = is_deep
+        if is_deep:
+            self.frames = random.integers(10_000, 55_000, (length, *shape, 3), dtype=np.uint16)
+        else:
+            self.frames = random.integers(40, 216, (length, *shape, 3), dtype=np.uint8)
         flows = random.normal(0, 2, (length, 2, *shape)).astype(np.float32)
         self.flows = [None] + [flows[t] if flow.startswith("dis") else None for t in range(1, length)]
         self.rounded = random.random(length) < rounds
@@ -88,7 +99,7 @@ class PanningClip(Clip):
 
 @torch.inference_mode()
 def upscale_alone(model: Model, clip: Clip) -> np.ndarray:
-    """(T, H, W, 3) uint8: frame by frame, one stream, nothing but model_core."""
+    """(T, H, W, 3) uint8, or uint16 of a deep clip: frame by frame, one stream, nothing but model_core."""
     state = State.clean(model.config, to_float(torch.from_numpy(clip.frames[:1])))
     outputs = []
     for t, frame in enumerate(clip.frames):
@@ -101,8 +112,8 @@ def upscale_alone(model: Model, clip: Clip) -> np.ndarray:
         ahead = to_float(torch.from_numpy(clip.frames[t + 1 : t + 2])) if t + 1 < len(clip) else None
         state, high = recurrence.step(model, state, low, flow_low, ahead=ahead)
         if clip.rounded[t]:
-            state = state.rounded()
-        outputs.append(to_uint8(high).numpy()[0])
+            state = state.rounded(65_535 if clip.is_deep else 255)
+        outputs.append((to_uint16 if clip.is_deep else to_uint8)(high).numpy()[0])
     return np.stack(outputs)
 
 

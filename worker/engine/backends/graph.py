@@ -1,7 +1,7 @@
 """Graph: what OpenVINO runs of a model, compiled for one size of picture at a time.
 
-G with its skip and its roundings, from bytes to bytes; what moves pictures by the flow stands before it
-(openvino.py). The graph is traced from the model's own modules, so weights and layers have one definition.
+G with its skip and its roundings, from bytes to bytes, or of deep pictures from floats to floats; what moves
+pictures by the flow stands before it (openvino.py). The graph is traced from the model's own modules, so weights and layers have one definition.
 """
 
 import warnings
@@ -33,11 +33,11 @@ class _RecurrentStep(nn.Module):
     """One step of a recurrent G, whose skip is given since OpenCV enlarges a frame in a tenth of the time.
 
     Takes, in this order and as far as the model has them:
-    before, frame, ahead   (1, h, w, 3) uint8
+    before, frame, ahead   (1, h, w, 3) uint8; of a deep graph float32 in [0, 1]
     warped, enlarged       (1, 4h, 4w, 3) float32 in [0, 1]: the last output moved, the frame enlarged
     hidden                 (1, h, w, hidden) float32 in [-1, 1], moved
-    Gives the picture (1, 4h, 4w, 3) uint8, the same as float32 clamped to [0, 1], the next hidden state like
-    `hidden` if the model has one, and last a sum that is finite where all is
+    Gives the picture (1, 4h, 4w, 3) uint8, unless the graph is deep, the same as float32 clamped to [0, 1],
+    the next hidden state like `hidden` if the model has one, and last a sum that is finite where all is
     """
 
     def __init__(self, generator: FrvsrGenerator, config: ModelConfig) -> None:
@@ -47,43 +47,58 @@ class _RecurrentStep(nn.Module):
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         frames, (warped, enlarged, *hidden) = arrays[: self._window], arrays[self._window :]
-        seen = [to_float(frame) for frame in frames]
+        is_deep = frames[0].is_floating_point()
+        seen = [_planes(frame) if is_deep else to_float(frame) for frame in frames]
         seen.append(space_to_depth(_planes(warped)))
         seen += [_planes(each) for each in hidden]
         residual, carried = self.generator.residual(torch.cat(seen, dim=1))
         high = _planes(enlarged) + residual
-        made = [to_uint8(high), high.clamp(0, 1).permute(0, 2, 3, 1)]
+        made = [high.clamp(0, 1).permute(0, 2, 3, 1)]
+        if not is_deep:
+            made.insert(0, to_uint8(high))
         if self._has_hidden:
             made.append(carried.permute(0, 2, 3, 1))
         return (*made, high.sum())
 
 
 class _PictureStep(nn.Module):
-    """A network for pictures: (1, h, w, 3) uint8 -> (1, 4h, 4w, 3) uint8, and a sum, finite where all is."""
+    """A network for pictures: (1, h, w, 3) uint8 -> (1, 4h, 4w, 3) uint8, and a sum, finite where all is.
+
+    Of a deep graph both pictures are float32 in [0, 1].
+    """
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, frame: Tensor) -> tuple[Tensor, ...]:
+        if frame.is_floating_point():
+            high = self.generator(_planes(frame))
+            return high.clamp(0, 1).permute(0, 2, 3, 1), high.sum()
         high = self.generator(to_float(frame))
         return to_uint8(high), high.sum()
 
 
 class StepGraph:
-    """Compiled graphs of one model by size; for one thread at a time."""
+    """Compiled graphs of one model by size; for one thread at a time.
 
-    def __init__(self, model: Model, *, properties: Mapping[str, Any]) -> None:
+    is_deep   frames come, and pictures go, as float32, since eight bits would not hold them; rounding them is
+              left to the caller then. Rather than a second kind of whole number, which OpenVINO's operators
+              convert by way of float32 too.
+    """
+
+    def __init__(self, model: Model, *, properties: Mapping[str, Any], is_deep: bool = False) -> None:
         config = model.config
         generator = model.generator
         side = 16  # of the picture that the trace is made with; any will do
         low, high = (1, side, side, 3), (1, SCALE * side, SCALE * side, 3)
+        samples = torch.float32 if is_deep else torch.uint8
         if isinstance(generator, FrvsrGenerator):
             step: nn.Module = _RecurrentStep(generator, config)
-            example = [torch.zeros(low, dtype=torch.uint8)] * config.window + [torch.zeros(high)] * 2
+            example = [torch.zeros(low, dtype=samples)] * config.window + [torch.zeros(high)] * 2
             example += [torch.zeros(1, side, side, config.hidden)] * (config.hidden > 0)
         else:
-            step, example = _PictureStep(generator), [torch.zeros(low, dtype=torch.uint8)]
+            step, example = _PictureStep(generator), [torch.zeros(low, dtype=samples)]
         self._graph = _traced(step.eval(), tuple(example))
         self._properties = dict(properties)
         self._core = ov.Core()

@@ -7,6 +7,7 @@ tests. Not here: networks for motion and the skips of imported networks, which t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import cv2
@@ -21,7 +22,7 @@ from worker.engine.backends.graph import Array, StepGraph
 from worker.engine.backends.precision import Precision
 from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, Tile, Window, scaled, tiles
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, Planes, is_deep, last_level, to_levels
 
 Floats = NDArray[np.float32]
 
@@ -64,7 +65,9 @@ class OpenVinoBackend:
         # Two more than G sees: enlarging a tile's flow or frame goes wrong at the tile's own border.
         self._halo = min(self.config.receptive_radius, HALO_MAX) + 2
         # Threads that are bound to cores wait for whatever else runs on these.
-        self._graph = StepGraph(model, properties={**PRECISIONS[precision], "ENABLE_CPU_PINNING": False})
+        properties = {**PRECISIONS[precision], "ENABLE_CPU_PINNING": False}
+        self._graph = StepGraph(model, properties=properties)
+        self._deep_graph = lru_cache(maxsize=1)(lambda: StepGraph(model, properties=properties, is_deep=True))
 
     def answers(self) -> bool:
         return True
@@ -74,7 +77,7 @@ class OpenVinoBackend:
             return None
         if resume is not None:
             hidden = _of_levels(resume.hidden, HIDDEN_LEVELS)
-            return _State(resume.frame, _of_levels(resume.output, 255), hidden)
+            return _State(resume.frame, _of_pixels(resume.output), hidden)
         height, width = frame.shape[:2]
         output = np.zeros((height * SCALE, width * SCALE, 3), np.float32)
         return _State(frame, output, np.zeros((height, width, self.config.hidden), np.float32))
@@ -87,41 +90,52 @@ class OpenVinoBackend:
 
     def _advance(self, turn: Turn) -> Stepped:
         height, width = turn.frame.shape[:2]
-        picture = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
+        size = (height * SCALE, width * SCALE, 3)
+        # What the graph writes: whole numbers at once where they have eight bits, else floats to be rounded.
+        picture: Array = np.empty(size, np.float32 if is_deep(turn.frame) else np.uint8)
         state: _State | None = None
         if self.config.recurrent:
             hidden = np.empty((height, width, self.config.hidden), np.float32)
-            state = _State(turn.frame, np.empty(picture.shape, np.float32), hidden)
+            state = _State(turn.frame, picture if is_deep(turn.frame) else np.empty(size, np.float32), hidden)
         is_finite = True
         for tile in tiles(height, width, halo=self._halo, tile_pixels_max=self.tile_pixels_max):
             with self.pace.call(turn.frame[tile.seen].size // 3):
                 is_finite &= self._fill(tile, picture, state, turn)
+        if not is_finite:
+            return Stepped(state, None)
+        if is_deep(turn.frame):
+            picture = to_levels(picture, like=turn.frame)
         state, levels = _rounded(state, picture) if turn.keeps_state else (state, None)
-        return Stepped(state, picture if is_finite else None, levels)
+        return Stepped(state, picture, levels)
 
-    def _fill(self, tile: Tile, picture: HighFrame, state: _State | None, turn: Turn) -> bool:
+    def _fill(self, tile: Tile, picture: Array, state: _State | None, turn: Turn) -> bool:
         """Run G on a tile, into its place in the picture and in the new state; whether that is finite."""
+        deep = is_deep(turn.frame)
+        graph = self._deep_graph() if deep else self._graph
         frame = turn.frame[tile.seen]
-        inputs: list[Array] = [frame]
+        frames = [frame]
+        inputs: list[Array] = []
         whole: list[tuple[Array, int]] = [(picture, SCALE)]
         if state is not None:
             before = turn.state
             assert isinstance(before, _State), "a recurrent stream has a state"
             if self.config.looks_ahead:
                 ahead = turn.frame if turn.ahead is None else turn.ahead
-                inputs = [before.frame[tile.seen], frame, ahead[tile.seen]]
-            inputs += [moved(before.output, turn.flow, tile.seen, SCALE), enlarged(frame)]
-            whole.append((state.output, SCALE))
+                frames = [before.frame[tile.seen], frame, ahead[tile.seen]]
+            inputs = [moved(before.output, turn.flow, tile.seen, SCALE), enlarged(frame)]
+            if not deep:  # of a deep one the picture is the state's
+                whole.append((state.output, SCALE))
             if self.config.hidden:
                 inputs.append(moved(before.hidden, turn.flow, tile.seen, 1))
                 whole.append((state.hidden, 1))
+        inputs = [*((_of_pixels(each) for each in frames) if deep else frames), *inputs]
         if tile.seen == tile.kept:
-            return self._graph.run(inputs, into=[array for array, _ in whole])
+            return graph.run(inputs, into=[array for array, _ in whole])
         made = [
             np.empty((frame.shape[0] * scale, frame.shape[1] * scale, array.shape[2]), array.dtype)
             for array, scale in whole
         ]
-        is_finite = self._graph.run(inputs, into=made)
+        is_finite = graph.run(inputs, into=made)
         for (array, scale), part in zip(whole, made, strict=True):
             array[scaled(tile.kept, scale)] = part[scaled(tile.centre, scale)]
         return is_finite
@@ -130,9 +144,8 @@ class OpenVinoBackend:
 def enlarged(frame: LowFrame) -> Floats:
     """(h, w, 3) -> (4h, 4w, 3) in [0, 1] or a little outside: warping.bicubic4."""
     height, width = frame.shape[:2]
-    floats = frame.astype(np.float32) / 255
     size = (width * SCALE, height * SCALE)
-    return np.asarray(cv2.resize(floats, size, interpolation=cv2.INTER_CUBIC), np.float32)
+    return np.asarray(cv2.resize(_of_pixels(frame), size, interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def moved(image: Floats, flow: Flow | None, window: Window, scale: int) -> Floats:
@@ -165,7 +178,11 @@ def _rounded(state: _State | None, picture: HighFrame) -> tuple[_State | None, N
     if state is None:
         return None, np.zeros((picture.shape[0] // SCALE, picture.shape[1] // SCALE, 0), np.int8)
     levels = np.rint(state.hidden * HIDDEN_LEVELS).astype(np.int8)
-    return _State(state.frame, _of_levels(picture, 255), _of_levels(levels, HIDDEN_LEVELS)), levels
+    return _State(state.frame, _of_pixels(picture), _of_levels(levels, HIDDEN_LEVELS)), levels
+
+
+def _of_pixels(picture: Planes) -> Floats:
+    return _of_levels(picture, last_level(picture))
 
 
 def _of_levels(levels: Array, last: int) -> Floats:

@@ -1,8 +1,8 @@
 """TorchBackend: the recurrence by PyTorch, on a CPU or a CUDA device.
 
 It runs model_core.recurrence itself, so there is nothing here that could differ from it but precision (see
-precision.py for the choice), tiles (tiles.py) and the way pixels travel: uint8 across the bus, from and into
-pinned memory on CUDA.
+precision.py for the choice), tiles (tiles.py) and the way pixels travel: as whole numbers across the bus, from and
+into pinned memory on CUDA.
 """
 
 import sys
@@ -17,14 +17,14 @@ from torch import Tensor
 from model_core import recurrence
 from model_core.config import ModelConfig
 from model_core.model import Model
-from model_core.pixels import to_float, to_uint8
+from model_core.pixels import to_float, to_uint8, to_uint16
 from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.precision import Precision
 from worker.engine.device import answers
 from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, generate_in_tiles
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, is_deep, last_level
 
 DTYPES: Final[dict[Precision, torch.dtype]] = {
     "float32": torch.float32,
@@ -105,7 +105,7 @@ class TorchBackend:
         # A sum is not finite where a term isn't; the terms are about 1, so that it can't overflow by itself.
         # Not in float64: of a copy that large every page would have to be asked for.
         finite = high.sum(dim=(1, 2, 3)).isfinite().tolist()
-        outputs = self._download(to_uint8(high))
+        outputs = self._download((to_uint16 if is_deep(turns[0].frame) else to_uint8)(high))
         return [
             Stepped(
                 row,
@@ -172,14 +172,14 @@ class TorchBackend:
         return batch
 
     def _upload(self, pictures: Sequence[LowFrame | HighFrame]) -> Tensor:
-        """N pictures of one shape -> (N, h, w, 3) uint8 on the device."""
+        """N pictures of one shape -> (N, h, w, 3) of the same samples on the device."""
         batch = torch.from_numpy(np.stack(pictures))
         if self._device.type == "cuda":
             return batch.pin_memory().to(self._device, non_blocking=True)
         return batch
 
     def _download(self, batch: Tensor) -> HighFrame:
-        """(N, H, W, 3) uint8 on the device -> the same in host memory, when it is complete."""
+        """(N, H, W, 3) whole numbers on the device -> the same in host memory, when it is complete."""
         if self._device.type == "cuda":
             pinned = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True)
             pinned.copy_(batch, non_blocking=True)
@@ -210,7 +210,10 @@ def _scattered(state: State, turns: Sequence[Turn]) -> list[State]:
             State(state.frame[cut].clone(), state.output[cut].clone(), state.hidden[cut].clone())
             for cut in cuts
         ]
-    return [row.rounded() if turn.keeps_state else row for row, turn in zip(rows, turns, strict=True)]
+    return [
+        row.rounded(last_level(turn.frame)) if turn.keeps_state else row
+        for row, turn in zip(rows, turns, strict=True)
+    ]
 
 
 def _hidden_levels(state: State | None, frame: LowFrame) -> NDArray[np.int8]:
