@@ -57,6 +57,8 @@ class Report(TypedDict, total=False):
     wall_s: Annotated[float, Field(description="Seconds from the upload to the result.")]
     frames_per_s: float | None
     codec: Annotated[str, Field(description="Of a video.")]
+    bit_depth: Annotated[int, Field(description="Of a video or a picture: bits a sample written.")]
+    hdr: Annotated[str | None, Field(description="Of a video: PQ or HLG, if it is HDR.")]
     plays: Annotated[int, Field(description="Of an animated picture: how often it is shown, 0 for ever.")]
     transparent: Annotated[bool, Field(description="Of an animated picture.")]
     pixel_aspect: Annotated[str, Field(description="Of a video: a fraction, such as 16/15.")]

@@ -107,7 +107,10 @@ class Stream:
             self._work.notify()
 
     def get(self) -> HighFrame | None:
-        """The next output (H, W, 3), of samples as the frames have, in order; None after the last. Raises as `put` does."""
+        """The next output (H, W, 3), in order, of samples as the frames have; None after the last.
+
+        Raises as `put` does.
+        """
         with self._ready:
             while self._error is None and not self._outputs and not self.is_finished:
                 self._ready.wait()

@@ -25,6 +25,7 @@ from worker.job.plan import encoding_of
 from worker.job.report import describe
 from worker.job.reuse import reused
 from worker.media.animation.writing import assemble as animate
+from worker.media.colour import hdr_of
 from worker.media.types import Source, Timeline
 from worker.media.writing import join
 
@@ -105,6 +106,8 @@ def _join(
         "frames_out": joined.frame_count,
         "frames_reused": len(reused(timeline)),
         "codec": encoding.codec,
+        "bit_depth": encoding.depth,
+        "hdr": hdr_of(encoding.colour),
         "pixel_aspect": str(source.sar),
         "rotation": source.rotation,
         "colour": encoding.written_colour.to_json(),

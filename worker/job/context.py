@@ -73,9 +73,11 @@ def open_context(
         )
 
 
-def room_for(context: WorkerContext, held: Held, pixels: int) -> AbstractContextManager[None]:
+def room_for(
+    context: WorkerContext, held: Held, pixels: int, *, is_deep: bool
+) -> AbstractContextManager[None]:
     """The memory of a stream of frames with so many pixels, around all that it does; raises NoRoom."""
-    return context.room.taken(pixels, wait_s=ROOM_WAIT_S, on_wait=held.proceed)
+    return context.room.taken(pixels * 2 if is_deep else pixels, wait_s=ROOM_WAIT_S, on_wait=held.proceed)
 
 
 def add_notices(context: WorkerContext, job_id: str, notices: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from service.jobs.states import TRANSITIONS, JobEvent
 from worker.engine.engine import Engine
 from worker.engine.reducing import enlarged_alpha, reduced
 from worker.engine.stream import StreamClosed
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, is_deep
 from worker.job.context import WorkerContext, room_for
 from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.report import describe
@@ -43,7 +43,7 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
     found = manifest.load(context.storage, job.id)
     with held.timed("plan"):
         low = _read(context, held, job)
-    with room_for(context, held, low.rgb.size // 3):
+    with room_for(context, held, low.rgb.size // 3, is_deep=is_deep(low.rgb)):
         _upscale(context, held, found, job, low)
     context.inputs.forget(job.id)
 
@@ -116,7 +116,7 @@ def _enlarged(held: Held, engine: Engine, low: Picture, size: tuple[int, int]) -
 
 def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:
     """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
-    with engine.open(*low.shape[:2]) as stream:
+    with engine.open(*low.shape[:2], is_deep=is_deep(low)) as stream:
         held.on_stop = stream.close
         held.check()  # or what was told to stop before would wait for the frame
         try:

@@ -5,7 +5,7 @@ places to seek to, segments, model version, backend, precision, codec and contai
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from service.settings import Settings
 from worker.job.context import WorkerContext
 from worker.job.held import Held
 from worker.media.animation.writing import check_output
-from worker.media.colour import encodable
+from worker.media.colour import encodable, hdr_of
 from worker.media.reading.container import sniff
 from worker.media.reading.tracks import choose_container
 from worker.media.sandbox.reading import look_through, probe, scan
 from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding, h264_allows
+from worker.media.writing.encode import Encoding, depth_of, h264_allows
 
 
 def plan(context: WorkerContext, held: Held) -> None:
@@ -130,9 +130,7 @@ def _planned(
 ) -> Plan:
     frames_max = _segment_frames_max(context.settings, timeline)
     encoding = _encoding(source, options)
-    if encoding.codec == "hevc" != options.codec:
-        size = f"{encoding.width}x{encoding.height}"
-        notices = [*notices, f"written as HEVC: no level of H.264 allows {size}"]
+    notices = [*notices, *_encoding_notices(source, options, encoding)]
     return Plan(
         kind=source.kind,
         source=source.to_json(),
@@ -143,6 +141,18 @@ def _planned(
         notices=(*source.notices, *timeline.notices, *notices),
         **_pin(context, options.model or context.settings.default_video_model),
     )
+
+
+def _encoding_notices(source: Source, options: Options, encoding: Encoding) -> Iterator[str]:
+    """What was chosen for the sender, and what it costs."""
+    if encoding.codec == "hevc" != options.codec:
+        if source.is_deep:
+            yield f"written as HEVC, which keeps {encoding.depth} bits a sample"
+        else:
+            size = f"{encoding.width}x{encoding.height}"
+            yield f"written as HEVC: no level of H.264 allows {size}"
+    if encoding.depth < source.depth:
+        yield f"{source.depth} bits a sample were reduced to {encoding.depth}, as {encoding.codec} holds them"
 
 
 def _limits(settings: Settings) -> Limits:
@@ -177,7 +187,11 @@ def _encoding(source: Source, options: Options) -> Encoding:
     is_picture = (
         source.kind == "animation" and _container_of_animation(source.container, options) in ANIMATIONS
     )
-    codec = "ffv1" if is_picture else options.codec or CODEC_DEFAULT
+    codec = "ffv1" if is_picture else options.codec or ("hevc" if source.is_deep else CODEC_DEFAULT)
+    hdr = hdr_of(source.colour)
+    if codec == "h264" and hdr is not None:
+        message = f"H.264 is written with 8 bits a sample, in which {hdr} shows bands; codec=hevc keeps HDR"
+        raise InvalidOption(message, field="codec", value=codec)
     width, height = target_size(
         (source.width, source.height),
         options.size_wanted,
@@ -196,6 +210,9 @@ def _encoding(source: Source, options: Options) -> Encoding:
         height=height,
         colour=encodable(source.colour),
         quality=None if options.quality is None or codec == "ffv1" else _rate_factor(options.quality),
+        depth=depth_of(codec, source.depth),
+        is_deep=source.is_deep,
+        light=source.light,
         sar=source.sar,
         **({} if source.rate is None else {"rate": source.rate}),
     )

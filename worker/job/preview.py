@@ -21,6 +21,8 @@ from service.jobs import keys
 from service.objects.base import Storage
 from worker.frames import Planes
 from worker.job.held import Held
+from worker.media.tonemap import for_eyes, in_bytes
+from worker.media.types import Colour
 from worker.media.writing.images import Picture, save_image
 
 log = logging.getLogger(__name__)
@@ -46,11 +48,12 @@ class Previews:
         *,
         sar: Fraction = Fraction(1),
         rotation: int = 0,
+        colour: Colour | None = None,
         is_last: bool = False,
     ) -> None:
         """Store the frame as the job's preview if it is time for one, or if no frame follows.
 
-        sar, rotation   what a player would do to the frame, as in `Source`
+        sar, rotation, colour   what a player would do to the frame, as in `Source`
         """
         job_id = held.lease.job_id
         if not self._claim(job_id) and not is_last:
@@ -58,7 +61,7 @@ class Previews:
         began_at = self._clock()
         try:
             with held.timed("preview"):
-                self._write(job_id, small(high, sar=sar, rotation=rotation))
+                self._write(job_id, small(high, sar=sar, rotation=rotation, colour=colour))
         except Exception:  # whatever it is, the frames are well, and they are what was asked for
             log.warning("preview_skipped", exc_info=True, extra={"job": job_id})
         now = self._clock()
@@ -81,8 +84,10 @@ class Previews:
         self._storage.put(keys.preview_key(job_id), content.getvalue())
 
 
-def small(high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0) -> Picture:
-    """The picture as players show it, at most `SIDE_MAX` pixels a side, without EXIF."""
+def small(
+    high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0, colour: Colour | None = None
+) -> Picture:
+    """The picture as players show it, at most `SIDE_MAX` pixels a side, without EXIF, at eight bits."""
     height, width = high.rgb.shape[:2]
     shown_width = width * sar
     fit = min(Fraction(1), SIDE_MAX / max(shown_width, Fraction(height)))
@@ -90,7 +95,7 @@ def small(high: Picture, *, sar: Fraction = Fraction(1), rotation: int = 0) -> P
 
     def turned(pixels: Planes) -> Planes:
         fitted = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(np.rot90(fitted, rotation // 90), dtype=np.uint8)
+        return np.ascontiguousarray(np.rot90(fitted, rotation // 90), dtype=pixels.dtype)
 
-    alpha = None if high.alpha is None else turned(high.alpha)
-    return replace(high, rgb=turned(high.rgb), alpha=alpha, exif=None)
+    alpha = None if high.alpha is None else in_bytes(turned(high.alpha))
+    return replace(high, rgb=for_eyes(turned(high.rgb), colour), alpha=alpha, exif=None)

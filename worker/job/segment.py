@@ -62,9 +62,9 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
     resume = load_state(context, found.job.id, chain[0])
     with (
-        room_for(context, held, source.width * source.height),
+        room_for(context, held, source.width * source.height, is_deep=source.is_deep),
         context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
-        model.engine.open(source.height, source.width, state=resume) as stream,
+        model.engine.open(source.height, source.width, is_deep=source.is_deep, state=resume) as stream,
     ):
         repeats = reused(timeline)
         feeder = Feeder(
@@ -161,6 +161,7 @@ class _ChainWork:
             Picture(rgb=written),
             sar=source.sar,
             rotation=source.rotation,
+            colour=source.colour,
             is_last=index + 1 == plan.frame_count,
         )
 

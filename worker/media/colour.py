@@ -1,18 +1,21 @@
 """The one place that knows what YUV samples mean: matrix, range and where chroma samples sit.
 
 Decoding (YUV to RGB) and encoding (RGB to YUV) both go through a `Converter`, so they cannot disagree.
-Not here: tone mapping. HDR is refused in probe.py, because 8-bit RGB cannot hold it.
+PQ and HLG stay in their own code values, at the depth they came in: nothing here maps tones (tonemap.py does,
+for previews).
 """
 
 from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import Final, Literal, Self
 
 import av
 import av.filter
+import numpy as np
 
 from service.errors import UnsupportedMedia
+from worker.frames import Planes, is_deep
 from worker.media.types import ChromaPlace, Colour
 
 UNSPECIFIED = 2
@@ -21,7 +24,11 @@ BT709 = 1
 SMPTE170M = 6  # the matrix of BT.601; 5 names the same numbers
 LIMITED = 1
 FULL = 2
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+BT2020 = 9  # of matrices (not constant luminance) and of primaries
+
+HdrKind = Literal["PQ", "HLG"]
+
+_HDR_TRANSFERS: Final[dict[int, HdrKind]] = {16: "PQ", 18: "HLG"}
 
 # Code point of H.273 to the name that FFmpeg's scale filter takes. Constant luminance (10), YCgCo (8) and
 # ICtCp (14) are missing: swscale has no such matrix and would quietly use another.
@@ -55,8 +62,10 @@ def settle(colour: Colour, *, height: int, is_rgb: bool, is_full: bool) -> tuple
     notices: list[str] = []
     matrix = colour.matrix
     if matrix in {RGB, UNSPECIFIED, 3}:  # 3 is reserved, 0 is impossible for YUV
-        matrix = BT709 if height >= 720 else SMPTE170M
-        notices.append(f"no colour matrix is tagged: {_MATRICES[matrix]} was assumed from {height} lines")
+        hdr = hdr_of(colour)
+        matrix = BT2020 if hdr else BT709 if height >= 720 else SMPTE170M
+        reason = f"since the video is {hdr}" if hdr else f"from {height} lines"
+        notices.append(f"no colour matrix is tagged: {_MATRICES[matrix]} was assumed {reason}")
     if matrix not in _MATRICES:
         raise UnsupportedMedia(
             "this colour matrix cannot be converted exactly", field="colour_matrix", value=matrix
@@ -67,8 +76,13 @@ def settle(colour: Colour, *, height: int, is_rgb: bool, is_full: bool) -> tuple
 def encodable(colour: Colour) -> Colour:
     """The colour to encode YUV in so that players show the source's; an RGB source becomes BT.709."""
     if colour.matrix == RGB:
-        return replace(colour, matrix=BT709, range=LIMITED)
+        return replace(colour, matrix=BT2020 if colour.primaries == BT2020 else BT709, range=LIMITED)
     return colour
+
+
+def hdr_of(colour: Colour) -> HdrKind | None:
+    """None for all that screens without HDR show as it is."""
+    return _HDR_TRANSFERS.get(colour.transfer)
 
 
 class Converter:
@@ -114,8 +128,9 @@ def to_rgb(
     codec: str,
     colour: Colour,
     chroma_place: ChromaPlace | None = None,
+    is_deep: bool = False,
 ) -> Converter:
-    """From decoded frames to rgb24, full range.
+    """From decoded frames to rgb24, or rgb48 where they are deep, full range.
 
     `colour` is settled; `codec` and `chroma_place` as in `Source`.
     """
@@ -126,18 +141,45 @@ def to_rgb(
         out_range="full",
         in_chroma_loc=chroma_place or _CUSTOM.get(codec, "left") if _is_subsampled(pix_fmt) else None,
     )
-    return Converter(width, height, pix_fmt=pix_fmt, to="rgb24", arguments=arguments)
+    return Converter(width, height, pix_fmt=pix_fmt, to=rgb_format(is_deep), arguments=arguments)
 
 
-def to_yuv(width: int, height: int, *, pix_fmt: str, colour: Colour) -> Converter:
-    """From rgb24, full range, to what the encoder takes; frames come out tagged. `colour` is `encodable`."""
+def to_yuv(width: int, height: int, *, pix_fmt: str, colour: Colour, is_deep: bool = False) -> Converter:
+    """From rgb24, or rgb48 where it is deep, full range, to what the encoder takes; frames come out tagged.
+
+    `colour` is `encodable`. swscale dithers where 16 bits become 8, and nowhere else.
+    """
     arguments = _arguments(
         out_color_matrix=_MATRICES.get(colour.matrix),
         in_range="full",
         out_range=_RANGES[colour.range],
         out_chroma_loc="left" if _is_subsampled(pix_fmt) else None,
     )
-    return Converter(width, height, pix_fmt="rgb24", to=pix_fmt, arguments=arguments)
+    return Converter(width, height, pix_fmt=rgb_format(is_deep), to=pix_fmt, arguments=arguments)
+
+
+def from_swscale(rgb: Planes, colour: Colour, depth: int) -> Planes:
+    """Deep RGB as `to_rgb` left it, stretched so that white is 65535; anything else as it is.
+
+    swscale puts zeros behind what it has: white comes out as 255 * 256, of a full range of ten bits as
+    1023 * 64. What lies above white was outside the range and is cut off, as it is at eight bits.
+    """
+    if not is_deep(rgb) or colour.matrix == RGB:
+        return rgb
+    bits = 8 if colour.range == LIMITED else depth
+    within = np.minimum(rgb, np.uint16(65_536 - (65_536 >> bits)))
+    within += within >> bits
+    return within
+
+
+def for_swscale(rgb: Planes) -> Planes:
+    """The opposite for `to_yuv`, which takes 255 * 256 for white whatever comes out."""
+    return rgb - (rgb >> 8) if is_deep(rgb) else rgb
+
+
+def rgb_format(is_deep: bool) -> str:
+    """FFmpeg's name of our frames."""
+    return "rgb48le" if is_deep else "rgb24"
 
 
 def _is_subsampled(pix_fmt: str) -> bool:

@@ -7,9 +7,9 @@ in its place, fails loudly. What earlier versions stored beside is passed over.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from service.formats import MediaKind
 
@@ -59,6 +59,24 @@ class Colour(_Json):
 ChromaPlace = Literal["left", "center", "topleft", "top"]
 
 
+CHROMATICITIES = 50_000  # units of a chromaticity of 1, as HEVC and mp4 count
+NITS = 10_000  # units of a candela a square metre
+
+
+Short = Annotated[int, Field(ge=0, lt=1 << 16)]  # what HEVC and mp4 have room for
+Long = Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light(_Json):
+    """How bright the screen was that an HDR video was graded on (ST 2086), and what it shows (CTA-861.3)."""
+
+    # x and y of red, green, blue and white, in CHROMATICITIES
+    chromaticities: Annotated[tuple[Short, ...], Field(min_length=8, max_length=8)] | None = None
+    luminance: tuple[Long, Long] | None = None  # darkest and brightest of the screen, in NITS
+    content: tuple[Short, Short] | None = None  # nits: of the brightest pixel, of the brightest frame
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo(_Json):
     """A stream of the source that is not the picture; `index` is its place in the source file."""
@@ -89,6 +107,9 @@ class Source(_Json):
     width: int = 0  # of the stored frame, before rotation and pixel aspect
     height: int = 0
     pix_fmt: str = ""
+    depth: Annotated[int, Field(ge=8, le=16)] = (
+        8  # bits of a sample; frames are uint16 where it has more than eight
+    )
     sar: Fraction = Fraction(1)  # width of a sample over its height
     rotation: int = 0  # degrees counter-clockwise a player turns the frame, as `display_matrix` says
     display_matrix: tuple[int, ...] | None = None  # nine numbers, the last of each row 2.30 fixed point
@@ -97,6 +118,7 @@ class Source(_Json):
     start_s: Fraction = Fraction(0)  # where the container begins, over all streams: a player's zero
     duration_s: float | None = None
     colour: Colour = Colour()
+    light: Light | None = None
     chroma_place: ChromaPlace | None = None  # as the file states it; None: by the codec's custom
     audio: tuple[StreamInfo, ...] = ()
     subtitles: tuple[StreamInfo, ...] = ()
@@ -105,6 +127,11 @@ class Source(_Json):
     plays: int = 1  # of an animation: how often it is shown in all, 0 for ever
     tags: dict[str, str] | None = None  # of the container: title, artist, creation_time, ...
     notices: tuple[str, ...] = ()  # what the owner should know; each is a sentence
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether its frames are uint16."""
+        return self.depth > 8
 
 
 @dataclass(frozen=True, slots=True)

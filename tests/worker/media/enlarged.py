@@ -14,7 +14,7 @@ from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing.encode import Encoding, PartEncoder, depth_of
 from worker.media.writing.join import JoinReport, assemble
 
 LIMITS = Limits(pixels_max=1_000_000, duration_s_max=600)
@@ -44,6 +44,9 @@ def enlarge(
         width=source.width * SCALE,
         height=source.height * SCALE,
         colour=encodable(source.colour),
+        depth=depth_of(codec, source.depth),
+        is_deep=source.is_deep,
+        light=source.light,
         sar=source.sar,
         rate=source.rate,
     )

@@ -1,7 +1,8 @@
 """Graph: what OpenVINO runs of a model, compiled for one size of picture at a time.
 
 G with its skip and its roundings, from bytes to bytes, or of deep pictures from floats to floats; what moves
-pictures by the flow stands before it (openvino.py). The graph is traced from the model's own modules, so weights and layers have one definition.
+pictures by the flow stands before it (openvino.py). The graph is traced from the model's own modules, so that
+weights and layers have one definition.
 """
 
 import warnings

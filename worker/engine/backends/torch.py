@@ -1,8 +1,8 @@
 """TorchBackend: the recurrence by PyTorch, on a CPU or a CUDA device.
 
 It runs model_core.recurrence itself, so there is nothing here that could differ from it but precision (see
-precision.py for the choice), tiles (tiles.py) and the way pixels travel: as whole numbers across the bus, from and
-into pinned memory on CUDA.
+precision.py for the choice), tiles (tiles.py) and the way pixels travel: as whole numbers across the bus,
+from and into pinned memory on CUDA.
 """
 
 import sys

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.formats import PICTURES
 from worker.media.checking.compare import CopiedStream, compare_stream
-from worker.media.colour import RGB, encodable
+from worker.media.colour import RGB, encodable, hdr_of
 from worker.media.reading.container import open_media, sniff
 from worker.media.reading.tracks import Window, find_empty
 from worker.media.sandbox.reading import probe, read_image, scan
@@ -85,6 +85,10 @@ def _verify_videos(
         "rotation_out": after.rotation,
         "colour_in": before.colour.to_json(),
         "colour_out": after.colour.to_json(),
+        "bit_depth_in": before.depth,
+        "bit_depth_out": after.depth,
+        "hdr_in": hdr_of(before.colour),
+        "hdr_out": hdr_of(after.colour),
         "chapters_in": len(before.chapters),
         "chapters_out": len(after.chapters),
         "streams": [
@@ -123,6 +127,10 @@ def _picture_problems(before: Source, after: Source) -> list[str]:
         problems.append(f"the pixel aspect {before.sar} became {after.sar}")
     if before.rotation != after.rotation:
         problems.append(f"the rotation {before.rotation} became {after.rotation}")
+    if before.depth > after.depth:
+        problems.append(f"{before.depth} bits a sample became {after.depth}")
+    if before.light != after.light:
+        problems.append("what is said of the mastering screen's or the content's light was not kept")
     wanted = encodable(before.colour)
     if after.colour.matrix == RGB:  # lossless RGB: nothing to name but what the light means
         wanted = Colour(

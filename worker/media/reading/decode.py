@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, dropwhile
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import av
 import av.container
@@ -18,7 +18,7 @@ from av.codec.context import Flags, ThreadType
 
 from service.errors import BrokenMedia, UnsupportedMedia
 from worker.frames import LowFrame
-from worker.media.colour import to_rgb
+from worker.media.colour import from_swscale, to_rgb
 from worker.media.reading.container import open_media
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
@@ -52,7 +52,9 @@ def decode(
     *,
     on_picture: Callable[[], None] = lambda: None,
 ) -> Generator[LowFrame]:
-    """Frames [start, stop) as (h, w, 3) uint8 RGB. Exhaust it or close it: it holds the file open.
+    """Frames [start, stop) as (h, w, 3) RGB, uint8 or, of a deep source, uint16.
+
+    Exhaust it or close it: it holds the file open.
 
     on_picture   called for every frame decoded, also for those that come before the wanted ones
     Decodes from the last key at or before `start`, hence at most one group of pictures more than asked for;
@@ -67,13 +69,14 @@ def decode(
         codec=source.codec,
         colour=source.colour,
         chroma_place=source.chroma_place,
+        is_deep=source.is_deep,
     ) as converter:
         done = start
         for key in _keys_to_try(timeline, start):
             for picture in _pictures_from(
                 path, source, timeline, key, range(done, stop), on_picture=on_picture
             ):
-                yield _pixels(converter.convert(picture))
+                yield from_swscale(_pixels(converter.convert(picture)), source.colour, source.depth)
                 done += 1
             if done == stop:
                 return
@@ -124,9 +127,9 @@ def _told(shown: Iterable[av.VideoFrame], on_picture: Callable[[], None]) -> Ite
 
 def _pixels(picture: av.VideoFrame) -> LowFrame:
     frame = picture.to_ndarray()
-    assert frame.dtype == np.uint8
+    assert frame.dtype in (np.uint8, np.uint16)
     assert frame.shape == (picture.height, picture.width, 3)
-    return frame.astype(np.uint8, copy=False)
+    return cast("LowFrame", frame)
 
 
 def _numbered(

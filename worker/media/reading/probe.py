@@ -21,6 +21,7 @@ from service.formats import PICTURES
 from worker.media import colour as colours
 from worker.media.reading.container import open_media, sniff
 from worker.media.reading.declared import declared_sizes
+from worker.media.reading.light import dynamic_kinds, read_light
 from worker.media.reading.siting import stated_place
 from worker.media.types import Chapter, Colour, Limits, Source, StreamInfo
 
@@ -138,11 +139,10 @@ def _describe(
     duration_s: float | None,
 ) -> Source:
     colour, colour_notices = _colour(stream, frame)
-    depth = max(component.bits for component in frame.format.components)
-    _refuse_what_cannot_be_kept(stream, frame, colour)
+    _refuse_what_cannot_be_kept(stream, frame)
     notices = list(colour_notices)
-    if depth > 8:
-        notices.append(f"{depth}-bit samples are converted to 8 bits")
+    for name in dynamic_kinds(_side_data(frame)):
+        notices.append(f"{name} metadata was dropped; what is said of the whole video was kept")
     if frame.interlaced_frame:
         notices.append(
             "the video is interlaced: its fields are enlarged as they are woven; deinterlace it first"
@@ -158,6 +158,7 @@ def _describe(
         width=frame.width,
         height=frame.height,
         pix_fmt=frame.format.name,
+        depth=max(8, *(component.bits for component in frame.format.components)),
         sar=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
         rotation=frame.rotation % 360,
         display_matrix=matrix,
@@ -166,6 +167,7 @@ def _describe(
         start_s=Fraction(container.start_time or 0, av.time_base),
         duration_s=duration_s,
         colour=colour,
+        light=read_light(_side_data(frame)),
         chroma_place=stated_place(stream),
         audio=tuple(i for i in infos.values() if i.kind == "audio"),
         subtitles=tuple(i for i in infos.values() if i.kind == "subtitle"),
@@ -194,14 +196,7 @@ def _said(of_frame: int, of_stream: int) -> int:
     return int(of_stream if of_frame == colours.UNSPECIFIED else of_frame)
 
 
-def _refuse_what_cannot_be_kept(stream: av.VideoStream, frame: av.VideoFrame, colour: Colour) -> None:
-    if colour.transfer in colours.HDR_TRANSFERS:
-        name = colours.HDR_TRANSFERS[colour.transfer]
-        raise UnsupportedMedia(
-            f"HDR ({name}) would be washed out in 8 bits; convert it to SDR first",
-            field="transfer",
-            value=name,
-        )
+def _refuse_what_cannot_be_kept(stream: av.VideoStream, frame: av.VideoFrame) -> None:
     if any(side.type == SideDataType.DOVI_METADATA for side in _side_data(frame)):
         raise UnsupportedMedia("Dolby Vision is not read", field="transfer", value="dolby vision")
     has_alpha = any(component.is_alpha for component in frame.format.components)

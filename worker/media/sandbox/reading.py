@@ -80,7 +80,7 @@ def decode(
         "stop": stop - first,
     }
     shape = (source.height, source.width, _CHANNELS)
-    return _frames("decode", path, given, shape, stop - start, on_wait=on_wait)
+    return _frames("decode", path, given, shape, stop - start, is_deep=source.is_deep, on_wait=on_wait)
 
 
 def _piece(timeline: Timeline, start: int, stop: int) -> tuple[Timeline, int]:
@@ -184,19 +184,20 @@ def _frames(
     shape: tuple[int, ...],
     frame_count: int,
     *,
+    is_deep: bool = False,
     on_wait: Callable[[], None] = nothing,
     keeper: Keeper = KEEPER,
 ) -> Generator[Planes]:
     pixels = shape[0] * shape[1]
     with (
-        closing(Ring.make(math.prod(shape))) as ring,
+        closing(Ring.make(math.prod(shape) * (2 if is_deep else 1))) as ring,
         reading(task, path, given, pixels=pixels, ring=ring, keeper=keeper) as reader,
     ):
         done = 0
         for place in reader.frames(on_wait=on_wait):
             if done == frame_count:
                 raise BrokenMedia("the file gives more frames than were wanted", field="frames", value=done)
-            yield ring.take(place, shape)
+            yield ring.take(place, shape, is_deep=is_deep)
             done += 1
     if done < frame_count:
         raise BrokenMedia("the file gives fewer frames than were wanted", field="frames", value=done)

@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.frames import Planes
+
 SLOTS: Final = 4  # so many frames are decoded ahead, beside those that the decoder's threads hold
 
 
@@ -42,20 +44,20 @@ class Ring:
     def size_bytes(self) -> int:
         return self.slot_bytes * self.slots
 
-    def put(self, place: int, frame: NDArray[np.uint8]) -> None:
+    def put(self, place: int, frame: Planes) -> None:
         """Copy a frame into the slot of the `place`-th one."""
         assert frame.nbytes <= self.slot_bytes, "a frame is no larger than was said"
-        np.copyto(self._view(place, frame.shape), frame)
+        np.copyto(self._view(place, frame.shape, frame.dtype), frame)
 
-    def take(self, place: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def take(self, place: int, shape: tuple[int, ...], *, is_deep: bool = False) -> Planes:
         """A copy of the `place`-th frame, which no other process can change any more."""
-        return self._view(place, shape).copy()
+        return self._view(place, shape, np.dtype(np.uint16 if is_deep else np.uint8)).copy()
 
-    def _view(self, place: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _view(self, place: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         offset = place % self.slots * self.slot_bytes
         count = int(np.prod(shape))
-        assert count <= self.slot_bytes, "a frame is no larger than was said"
-        view: NDArray[Any] = np.frombuffer(self._memory, np.uint8, count, offset)
+        assert count * dtype.itemsize <= self.slot_bytes, "a frame is no larger than was said"
+        view: NDArray[Any] = np.frombuffer(self._memory, dtype, count, offset)
         return view.reshape(shape)
 
     def clear(self) -> None:

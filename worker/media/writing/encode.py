@@ -12,13 +12,15 @@ from typing import Self
 
 import av
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from service.errors import InvalidOption
 from service.formats import Codec
-from worker.media.colour import to_yuv
-from worker.media.types import Colour
+from worker.frames import HighFrame, is_deep
+from worker.media.colour import for_swscale, rgb_format, to_yuv
+from worker.media.types import Colour, Light
 from worker.media.writing.atomic import aside_of, settle
+from worker.media.writing.light import x265_params
 
 # Constant rate factors at which enlarged detail survives encoding; HEVC's scale is some 3 steps finer.
 # FFV1 is lossless and has none.
@@ -26,11 +28,14 @@ QUALITY_DEFAULT: dict[Codec, int] = {"h264": 17, "hevc": 20, "ffv1": 0}
 QUALITY_RANGE = range(1, 52)  # 0 would switch x264 to a lossless profile that few players know
 
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
-_PIX_FMTS: dict[Codec, str] = {
-    "h264": "yuv420p",
-    "hevc": "yuv420p",
-    "ffv1": "bgr0",
-}  # bgr0: RGB comes back bit for bit
+_PIX_FMTS: dict[Codec, dict[int, str]] = {  # by depth, the least first
+    "h264": {8: "yuv420p"},  # few players know its profiles of more bits
+    "hevc": {8: "yuv420p", 10: "yuv420p10le", 12: "yuv420p12le"},
+    # RGB comes back bit for bit.
+    "ffv1": {8: "bgr0", 10: "gbrp10le", 12: "gbrp12le", 16: "gbrp16le"},
+}
+
+DEPTH_MAX = 16  # of our frames
 
 # x265 4.2 writes past its arrays (Lookahead::cuTree) on smaller frames, 48x48 for one; the heap gives way.
 _CUTREE_SIDE_MIN = 64
@@ -51,6 +56,12 @@ def h264_allows(width: int, height: int) -> bool:
     return across * down <= _H264_BLOCKS_MAX and max(across, down) <= _H264_SIDE_BLOCKS_MAX
 
 
+def depth_of(codec: Codec, depth: int) -> int:
+    """Bits that samples of `depth` bits are written in: no fewer, where the codec has as many."""
+    offered = _PIX_FMTS[codec]
+    return next((bits for bits in offered if bits >= depth), max(offered))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
     """How the frames of one job are written; the same for all its parts."""
@@ -60,12 +71,17 @@ class Encoding:
     height: int  # even
     colour: Colour  # `colour.encodable` of the source's: matrix and range are known
     quality: int | None = None  # constant rate factor, 1 (best) to 51; None is QUALITY_DEFAULT
+    depth: int = 8  # bits written, as `depth_of` has them
+    is_deep: bool = False  # frames come as uint16
+    light: Light | None = None
     sar: Fraction = Fraction(1)
     rate: Fraction = Fraction(25)  # nominal frames a second, for the encoder's level only
 
     def __post_init__(self) -> None:
         if self.codec not in _ENCODERS:
             raise InvalidOption(f"unknown codec {self.codec!r}", field="codec", value=self.codec)
+        assert self.depth in _PIX_FMTS[self.codec]
+        assert self.is_deep or self.depth == 8
         if self.codec != "ffv1":
             if self.quality is not None and self.quality not in QUALITY_RANGE:
                 raise InvalidOption("quality goes from 1 to 51", field="quality", value=self.quality)
@@ -89,6 +105,10 @@ class Encoding:
         return max(5, min(20, _LOOKAHEAD_PIXELS_MAX // (self.width * self.height)))
 
     @property
+    def pix_fmt(self) -> str:
+        return _PIX_FMTS[self.codec][self.depth]
+
+    @property
     def written_colour(self) -> Colour:
         """The tags of the file: RGB has no matrix to name and is always full range."""
         if self.codec != "ffv1":
@@ -109,8 +129,9 @@ class PartEncoder:
         self._converter = to_yuv(
             encoding.width,
             encoding.height,
-            pix_fmt=_PIX_FMTS[encoding.codec],
+            pix_fmt=encoding.pix_fmt,
             colour=encoding.written_colour,
+            is_deep=encoding.is_deep,
         )
         self._frame_count = 0
         self._packet_count = 0
@@ -122,16 +143,23 @@ class PartEncoder:
             self.abort()
             raise
 
-    def write(self, high: npt.NDArray[np.uint8]) -> None:
-        """Encode the next frame: (H, W, 3) uint8 RGB."""
+    def write(self, high: HighFrame) -> None:
+        """Encode the next frame: (H, W, 3) RGB, uint8 or deep."""
         self.encode(self.convert(high))
 
-    def convert(self, high: npt.NDArray[np.uint8]) -> av.VideoFrame:
-        """A frame (H, W, 3) uint8 RGB as the encoder takes it."""
-        assert high.shape == (self._encoding.height, self._encoding.width, 3)
-        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(high), format="rgb24")
-        colour = self._encoding.written_colour
-        frame = self._converter.convert(picture)
+    def convert(self, high: HighFrame) -> av.VideoFrame:
+        """A frame (H, W, 3) RGB, uint8 or deep, as the encoder takes it."""
+        encoding = self._encoding
+        assert high.shape == (encoding.height, encoding.width, 3)
+        assert is_deep(high) == encoding.is_deep
+        colour = encoding.written_colour
+        if encoding.codec == "ffv1" and encoding.is_deep:
+            frame = av.VideoFrame.from_ndarray(_in_bits(high, encoding.depth), format=encoding.pix_fmt)
+        else:
+            picture = np.ascontiguousarray(for_swscale(high))
+            frame = self._converter.convert(
+                av.VideoFrame.from_numpy_buffer(picture, format=rgb_format(encoding.is_deep))
+            )
         # The encoders read the tags off the frame, and the converter leaves its own there.
         frame.colorspace = colour.matrix
         frame.color_primaries = colour.primaries
@@ -187,13 +215,20 @@ class PartEncoder:
             self._container.mux(packet)
 
 
+def _in_bits(high: HighFrame, depth: int) -> NDArray[np.uint16]:
+    """Of sixteen; swscale would cut the others off instead of rounding."""
+    if depth == DEPTH_MAX:
+        return high.astype(np.uint16, copy=False)
+    return ((high.astype(np.uint32) * ((1 << depth) - 1) + 32_767) // 65_535).astype(np.uint16)
+
+
 def _add_encoder(container: av.container.OutputContainer, encoding: Encoding) -> av.VideoStream:
     rate = min(encoding.rate, Fraction(_RATE_MAX)).limit_denominator(1_000_000)
     stream = container.add_stream(_ENCODERS[encoding.codec], rate=rate, options=_options(encoding))
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
     context.width, context.height = encoding.width, encoding.height
-    context.pix_fmt = _PIX_FMTS[encoding.codec]
+    context.pix_fmt = encoding.pix_fmt
     context.time_base = 1 / rate
     context.sample_aspect_ratio = encoding.sar
     context.thread_count = encoding.threads
@@ -217,5 +252,6 @@ def _options(encoding: Encoding) -> dict[str, str]:
         params += f":frame-threads=1:pools={encoding.threads}"
         if min(encoding.width, encoding.height) < _CUTREE_SIDE_MIN:
             params += ":cutree=0"
+        params += x265_params(encoding.light)
         return {"preset": "veryfast", "crf": str(encoding.crf), "x265-params": params}
     return {"level": "3", "g": "1", "slicecrc": "1"}

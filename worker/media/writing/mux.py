@@ -31,6 +31,7 @@ from worker.media.reading.tracks import (
 )
 from worker.media.types import Source, StreamInfo, Timeline
 from worker.media.writing.encode import Encoding
+from worker.media.writing.light import open_with_light
 from worker.media.writing.stamps import reorder_depth, stamps
 
 _TIMESCALE_MAX = 2**31 - 1  # mp4 has 32 bits for it, FFmpeg uses 31
@@ -81,7 +82,11 @@ def write(layout: Layout, path: Path, *, on_packet: Callable[[], None]) -> Writt
         origin = stack.enter_context(open_media(layout.source_path))
         sample = stack.enter_context(av.open(str(layout.parts[0].path), format="matroska"))
         output = stack.enter_context(_open(layout, path, origin, kept))
-        video = _add_video(layout, output, sample, origin)
+        template = sample.streams.video[0]
+        if layout.encoding.light is not None:
+            lit = stack.enter_context(open_with_light(template, layout.encoding.light))
+            template = lit.streams.video[0]
+        video = _add_video(layout, output, template, origin)
         streams = {info.index: _add_copy(output, origin.streams[info.index]) for info in kept}
         output.metadata.update(file_tags(layout.source))
         output.set_chapters(_chapters(layout.source, layout.window))
@@ -138,12 +143,13 @@ def _open(
 def _add_video(
     layout: Layout,
     output: av.container.OutputContainer,
-    sample: av.container.InputContainer,
+    template: av.VideoStream,
     origin: av.container.InputContainer,
 ) -> av.VideoStream:
     encoding, source = layout.encoding, layout.source
-    stream = output.add_stream_from_template(sample.streams.video[0])
+    stream = output.add_stream_from_template(template)
     context = stream.codec_context
+    context.pix_fmt = encoding.pix_fmt  # a template without frames need not know it
     if layout.container == "mp4" and encoding.codec == "hevc":
         context.codec_tag = "hvc1"  # Apple's players take no other
     stream.time_base = layout.timeline.time_base

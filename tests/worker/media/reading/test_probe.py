@@ -255,25 +255,26 @@ def test_ten_hours_are_refused_by_the_header_alone(tmp_path, limits):
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_hdr_is_refused_by_name(tmp_path, limits, transfer, name):
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_without_a_matrix_is_taken_for_bt2020(tmp_path, limits, transfer):
     path = make_clip(
         tmp_path / "clip.mp4",
         3,
         codec="libx265",
         pix_fmt="yuv420p10le",
-        colour={"matrix": 9, "primaries": 9, "transfer": transfer, "range": 1},
+        colour={"primaries": 9, "transfer": transfer, "range": 1},
     )
-    with pytest.raises(UnsupportedMedia) as caught:
-        probe(path, limits=limits)
-    assert (caught.value.field, caught.value.value) == ("transfer", name)
-
-
-def test_ten_bits_are_taken_with_a_notice(tmp_path, limits):
-    path = make_clip(tmp_path / "clip.mp4", 3, codec="libx265", pix_fmt="yuv420p10le", colour={"matrix": 1})
     source = probe(path, limits=limits)
-    assert source.pix_fmt == "yuv420p10le"
-    assert any("10-bit" in notice for notice in source.notices)
+    assert (source.colour.matrix, source.colour.transfer, source.depth) == (9, transfer, 10)
+    assert any("bt2020" in notice for notice in source.notices)
+
+
+@pytest.mark.parametrize(("pix_fmt", "depth"), [("yuv420p", 8), ("yuv420p10le", 10), ("yuv420p12le", 12)])
+def test_the_depth_of_samples_is_known(tmp_path, limits, pix_fmt, depth):
+    path = make_clip(tmp_path / "clip.mp4", 3, codec="libx265", pix_fmt=pix_fmt, colour={"matrix": 1})
+    source = probe(path, limits=limits)
+    assert (source.pix_fmt, source.depth) == (pix_fmt, depth)
+    assert source.notices == ()
 
 
 def test_alpha_is_refused(tmp_path, limits):

@@ -22,6 +22,7 @@ CLIPS = {
     "mpeg4.avi": {"codec": "mpeg4", "options": {"g": "10", "bf": "2"}},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "5"}},
     "chapters.mov": {"chapters": [(0, 0.5, "one"), (0.5, 1, "two")], "rotation": 90},
+    "ten-bits.mkv": {"codec": "ffv1", "pix_fmt": "yuv420p10le"},
     "cut.mp4": {"frames": [flat((200, 0, 0))] * 15 + [flat((0, 0, 200))] * 15},
 }
 
