@@ -29,3 +29,11 @@ def to_levels(values: NDArray[np.floating[Any]], like: Planes) -> Planes:
     levels = np.rint(np.clip(values, 0, 1) * np.float32(last_level(like)))
     samples: Planes = levels.astype(like.dtype)
     return samples
+
+
+def in_bytes(samples: Planes) -> Planes:
+    """The same at eight bits, rounded."""
+    if not is_deep(samples):
+        return samples
+    rounded: Planes = ((samples.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
+    return rounded

@@ -80,7 +80,9 @@ class Options(Record):
         description="A name from GET /models; without one the service picks by the kind of file.",
     )
     codec: Codec | None = Field(
-        default=None, description="Of a video: h264, hevc, or ffv1, which is lossless. Default h264."
+        default=None,
+        description="Of a video: h264, hevc, or ffv1, which is lossless. Default h264, or hevc for more than"
+        " 8 bits a sample.",
     )
     # The codec's own scale is the encoder's matter.
     quality: int | None = Field(default=None, ge=1, le=100, description="1 to 100, larger is better.")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -85,3 +86,22 @@ def test_h264_is_refused_for_hdr_with_the_reason_and_reduces_the_rest(
     else:
         assert job["report"]["bit_depth"] == 8
         assert any("reduced to 8" in notice for notice in job["report"]["notices"])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_a_picture_of_sixteen_bits_stays_one(service: Running, tmp_path: Path, suffix: str) -> None:
+    low = np.dstack([np.tile(np.arange(64, dtype=np.uint16) * 1000 + 17, (32, 1))] * 3)
+    source = tmp_path / f"ramp{suffix}"
+    cv2.imwrite(str(source), low)
+    job_id = service.post(source, model="bicubic")
+    path = service.result(job_id, tmp_path)
+    high = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    wanted = ((np.arange(256) + 0.5) / 4 - 0.5) * 1000 + 17
+    assert np.abs(high[:, 12:-12].astype(float) - wanted[None, 12:-12, None]).max() < 64  # a level of ten bits
+    assert service.job(job_id)["report"]["bit_depth"] == 16
+    assert verify(source, path, scale=4)["problems"] == []
+    here = tmp_path / f"here{suffix}"
+    command = [sys.executable, "-m", "service.command", "upscale", str(source), str(here)]
+    done = subprocess.run([*command, "--model", "bicubic"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert here.read_bytes() == path.read_bytes()

@@ -61,7 +61,10 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
         with held.timed("encode"), held.trusting(within(high.rgb.size / ENCODED_BYTES_S)):
             notices = images.save_image(high, path, kind=plan.container, quality=job.options.quality)
         context.previews.show(held, high, is_last=True)
-        _conclude(context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices)
+        bits = images.bits_of(high, plan.container)
+        _conclude(
+            context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices, bits=bits
+        )
     finally:
         path.unlink(missing_ok=True)
 
@@ -132,9 +135,9 @@ def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:
 
 
 def _conclude(
-    context: WorkerContext, held: Held, found: Manifest, path: Path, notices: tuple[str, ...]
+    context: WorkerContext, held: Held, found: Manifest, path: Path, notices: tuple[str, ...], *, bits: int
 ) -> None:
-    """Store the result, then say that the job has it."""
+    """Store the result, of so many bits a sample, then say that the job has it."""
     plan, job = found.plan, found.job
     assert plan is not None
     job = _enter(held, job, JobEvent.ASSEMBLY_STARTED)
@@ -149,7 +152,7 @@ def _conclude(
         wall_s=context.store.now() - job.created_at,
         on_chunk=held.proceed,
     )
-    report |= {"frames_out": 1, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
+    report |= {"frames_out": 1, "bit_depth": bits, "notices": list(dict.fromkeys([*plan.notices, *notices]))}
     held.confirm()
     ended = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(ended.state).inc()

@@ -19,9 +19,9 @@ import numpy as np
 
 from service.jobs import keys
 from service.objects.base import Storage
-from worker.frames import Planes
+from worker.frames import Planes, in_bytes
 from worker.job.held import Held
-from worker.media.tonemap import for_eyes, in_bytes
+from worker.media.tonemap import for_eyes
 from worker.media.types import Colour
 from worker.media.writing.images import Picture, save_image
 

@@ -62,8 +62,8 @@ def list_frames(folder: Path) -> Folder:
 
 
 def read_frames(folder: Folder, start: int, stop: int, *, pixels_max: int) -> Iterator[Picture]:
-    """Frames [start, stop). Raises UnsupportedMedia where one differs from the first in size."""
-    size = None
+    """Frames [start, stop). Raises UnsupportedMedia where one differs from the first in size or depth."""
+    size = bits = None
     for path in folder.paths[start:stop]:
         picture = read_image(path, pixels_max=pixels_max)
         size = size or picture.rgb.shape
@@ -71,6 +71,10 @@ def read_frames(folder: Folder, start: int, stop: int, *, pixels_max: int) -> It
             (h, w), (first_h, first_w) = picture.rgb.shape[:2], size[:2]
             message = f"{path.name} has {w}x{h} pixels, the first frame {first_w}x{first_h}"
             raise UnsupportedMedia(message, field="file", value=f"{w}x{h}")
+        found, bits = picture.rgb.itemsize * 8, bits or picture.rgb.itemsize * 8
+        if found != bits:
+            message = f"{path.name} has {found} bits a sample, the first frame {bits}"
+            raise UnsupportedMedia(message, field="file", value=found)
         yield picture
 
 

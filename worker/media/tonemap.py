@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.frames import Planes, is_deep, last_level
+from worker.frames import Planes, in_bytes, last_level
 from worker.media.colour import hdr_of
 from worker.media.types import Colour
 
@@ -41,15 +41,8 @@ def for_eyes(rgb: Planes, colour: Colour | None = None) -> Planes:
         light = light @ np.array(_TO_BT709[colour.primaries], np.float32).T
     light = np.clip(light, 0, 1)
     shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(shown * 255).astype(np.uint8)
-
-
-def in_bytes(samples: Planes) -> Planes:
-    """The same at eight bits, rounded."""
-    if not is_deep(samples):
-        return samples
-    rounded: Planes = ((samples.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-    return rounded
+    levels: Planes = np.rint(shown * 255).astype(np.uint8)
+    return levels
 
 
 def pq_to_nits(signal: Floats) -> Floats:

@@ -16,7 +16,7 @@ from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, is_deep
 from worker.job.feeder import Feeder
 from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
 from worker.media.sizes import target_size
@@ -44,7 +44,7 @@ def upscale_folder(
         with (
             Registry(storage, settings) as models,
             models.acquire(name) as model,
-            model.engine.open(*first.rgb.shape[:2]) as stream,
+            model.engine.open(*first.rgb.shape[:2], is_deep=is_deep(first.rgb)) as stream,
             Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
         ):
             for frames_done in range(found.frame_count):

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from service.formats import PICTURES
+from worker.frames import is_deep
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import RGB, encodable, hdr_of
 from worker.media.reading.container import open_media, sniff
 from worker.media.reading.tracks import Window, find_empty
 from worker.media.sandbox.reading import probe, read_image, scan
 from worker.media.types import Colour, Limits, Source, StreamInfo, Timeline
+from worker.media.writing.images import bits_of
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.
@@ -184,11 +186,14 @@ def _verify_pictures(input_path: Path, output_path: Path, scale: int | None) -> 
         ("transparency", (before.alpha is None) == (after.alpha is None)),
         ("the ICC profile", before.icc == after.icc),
         ("grey as grey", before.is_grey == after.is_grey),
+        ("16 bits a sample", is_deep(after.rgb) or not is_deep(before.rgb)),
     ):
         if not kept:
             problems.append(f"{what} was not kept")
     return {
         "kind": "image",
+        "bit_depth_in": bits_of(before, before.format),
+        "bit_depth_out": bits_of(after, after.format),
         "format_in": before.format,
         "format_out": after.format,
         "size_in": [w, h],

@@ -17,7 +17,7 @@ from typing import Any, Final
 import av
 
 from service.errors import InputError, OutputInvalid
-from worker.frames import Planes
+from worker.frames import Planes, is_deep
 from worker.media.animation import reading as animation
 from worker.media.reading import decode as video
 from worker.media.reading.probe import probe
@@ -152,6 +152,7 @@ def _read_image(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
     return {
         "size": picture.rgb.shape[:2],
         "has_alpha": picture.alpha is not None,
+        "is_deep": is_deep(picture.rgb),
         "is_grey": picture.is_grey,
         "icc": _as_text(picture.icc),
         "exif": _as_text(picture.exif),

@@ -119,8 +119,8 @@ def read_image(
         if height * width > pixels_max:
             raise _nonsense()
         return Picture(
-            rgb=ring.take(0, (height, width, _CHANNELS)),
-            alpha=ring.take(1, (height, width)) if found.has_alpha else None,
+            rgb=ring.take(0, (height, width, _CHANNELS), is_deep=found.is_deep),
+            alpha=ring.take(1, (height, width), is_deep=found.is_deep) if found.has_alpha else None,
             is_grey=found.is_grey,
             icc=found.icc,
             exif=found.exif,
@@ -209,6 +209,7 @@ class _Picture:
 
     size: tuple[PositiveInt, PositiveInt]
     has_alpha: bool
+    is_deep: bool
     is_grey: bool
     icc: Base64Bytes | None
     exif: Base64Bytes | None
@@ -217,7 +218,7 @@ class _Picture:
 
 
 _PICTURE: Final = TypeAdapter(_Picture)
-POOL: Final = Pool(slots=2, pixel_bytes=_CHANNELS)  # colours and transparency
+POOL: Final = Pool(slots=2, pixel_bytes=2 * _CHANNELS)  # colours and transparency, of 16 bits a sample
 atexit.register(POOL.close)
 
 

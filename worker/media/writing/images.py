@@ -1,7 +1,7 @@
 """Pictures in and out: PNG, JPEG, WebP, TIFF and BMP by Pillow (a still GIF comes in and leaves as PNG).
 
 What is kept: orientation (applied to the pixels, the tag removed), alpha as a plane of its own, the ICC
-profile, other EXIF, and grey as grey. What is not is converted with a notice (CMYK, 16 bits a channel) or
+profile, other EXIF, grey as grey, and 16 bits a channel. What is not is converted with a notice (CMYK) or
 refused by type (animation, several pages, 32-bit and float samples). Nothing here enlarges.
 Start at `read_image` and `save_image`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import cv2
 import numpy as np
@@ -21,9 +21,10 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
 from service.formats import FORMATS, PICTURES
-from worker.frames import Planes
+from worker.frames import Planes, in_bytes, is_deep
 from worker.media.reading.container import sniff
 from worker.media.writing.atomic import written_whole
+from worker.media.writing.deep import DEEP_KINDS, encode_deep
 
 QUALITY_DEFAULT = {
     "jpeg": 95,
@@ -66,16 +67,16 @@ def read_image(path: Path, *, pixels_max: int) -> Picture:
     with damage_is_broken_media(sniffed), Image.open(path, formats=[sniffed.upper()]) as image:
         _check_size(image, pixels_max)
         notices = _check_kind(image, sniffed)
-        deep = _is_deep(image)
-        if deep:
+        deep: Planes | None = None
+        if _is_deep(image) and (deep := _deep_bands(image, path)) is None:
             notices.append("16 bits a channel were reduced to 8")
         upright = ImageOps.exif_transpose(image)
         upright, icc = _to_plain_mode(upright, notices)
     exif = upright.info.get("exif")
-    bands = np.asarray(upright)
     is_grey = upright.mode in ("L", "LA")
+    bands: Planes = np.atleast_3d(np.asarray(upright)) if deep is None else deep
     alpha = bands[..., -1].copy() if upright.mode in ("LA", "RGBA") else None
-    rgb = np.asarray(upright.convert("RGB")).copy()
+    rgb = np.repeat(bands[..., :1], 3, 2) if is_grey else bands[..., :3].copy()
     if sniffed == "gif":
         notices.append("a still GIF is written as PNG")
     return Picture(
@@ -109,6 +110,13 @@ def save_image(
     height, width = picture.rgb.shape[:2]
     check_output(kind, width, height)
     notices = []
+    if is_deep(picture.rgb):
+        if kind in DEEP_KINDS:
+            _save_deep(picture, target, kind)
+            return ()
+        notices.append(f"16 bits a channel were reduced to 8: {kind} holds no more")
+        alpha = None if picture.alpha is None else in_bytes(picture.alpha)
+        picture = picture.with_pixels(in_bytes(picture.rgb), alpha)
     image = Image.fromarray(picture.rgb)
     if picture.is_grey:
         image = image.convert("L")
@@ -133,6 +141,11 @@ def save_image(
         options["compression"] = "tiff_deflate"
     image.save(target, format=kind.upper(), **options)
     return tuple(notices)
+
+
+def bits_of(picture: Picture, kind: str) -> int:
+    """Of a sample, as `save_image` writes them."""
+    return 16 if is_deep(picture.rgb) and kind in DEEP_KINDS else 8
 
 
 def check_output(kind: str, width: int, height: int) -> None:
@@ -180,6 +193,65 @@ def _check_kind(image: Image.Image, sniffed: str) -> list[str]:
             f"pixel mode {image.mode} (32 bits) is not taken", field="file", value=image.mode
         )
     return []
+
+
+def _save_deep(picture: Picture, target: Path | BinaryIO, kind: str) -> None:
+    bands = picture.rgb
+    if picture.alpha is not None:
+        bands = np.dstack([bands, picture.alpha])
+    elif picture.is_grey:
+        bands = bands[..., :1]
+    content = encode_deep(bands.astype(np.uint16, copy=False), kind, icc=picture.icc, exif=picture.exif)
+    if isinstance(target, Path):
+        target.write_bytes(content)
+    else:
+        target.write(content)
+
+
+def _deep_bands(image: ImageFile.ImageFile, path: Path) -> Planes | None:
+    """(h, w, 1 to 4) uint16, upright, of a picture of 16 bits a channel that Pillow reads in 8, by OpenCV.
+
+    None where that gives another picture than Pillow: CMYK, a colour that stands for transparency, alpha that
+    is multiplied in already.
+    """
+    image.load()  # which finds damage that OpenCV passes over
+    if image.mode.startswith("I;16"):
+        found = np.asarray(image).astype(np.uint16)[..., None]
+        return _turned(found, image)
+    order = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(image.mode)
+    if order is None or image.has_transparency_data != (image.mode == "RGBA"):
+        return None
+    read = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if read is None or read.dtype != np.uint16 or read.shape != (image.height, image.width, len(order)):
+        return None
+    found = np.asarray(read, np.uint16)[..., order]
+    difference = np.abs((found >> 8).astype(np.int16) - np.asarray(image)).max()
+    return _turned(found, image) if difference <= 1 else None
+
+
+_ORIENTATION: Final = 0x0112  # in EXIF
+
+
+def _turned(bands: Planes, image: Image.Image) -> Planes:
+    """As `ImageOps.exif_transpose` turns the image."""
+    match image.getexif().get(_ORIENTATION, 1):
+        case 2:
+            turned = bands[:, ::-1]
+        case 3:
+            turned = bands[::-1, ::-1]
+        case 4:
+            turned = bands[::-1]
+        case 5:
+            turned = bands.swapaxes(0, 1)
+        case 6:
+            turned = np.rot90(bands, 3)
+        case 7:
+            turned = bands[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            turned = np.rot90(bands)
+        case _:
+            turned = bands
+    return np.ascontiguousarray(turned)
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
@@ -234,7 +306,7 @@ def colour_invisible(rgb: Planes, alpha: Planes) -> Planes:
     labels = cv2.distanceTransformWithLabels(
         (~visible).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )[1]
-    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    colours = np.zeros((int(labels.max()) + 1, 3), rgb.dtype)
     colours[labels[visible]] = rgb[visible]
     filled: Planes = colours[labels]
     return filled

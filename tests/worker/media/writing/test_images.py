@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from service.errors import BrokenMedia, EmptyUpload, FrameTooLarge, InvalidOption, NotMedia, UnsupportedMedia
 from service.formats import FORMATS, suffix_of
 from worker.frames import Planes
-from worker.media.writing.images import check_output, read_image, write_image
+from worker.media.writing.images import Picture, check_output, read_image, write_image
 
 PIXELS_MAX = 1_000_000
 LOSSLESS = ("png", "tiff", "bmp")
@@ -175,18 +175,84 @@ def test_cmyk_is_converted_with_a_notice_and_without_its_profile(tmp_path):
     assert np.abs(picture.rgb.astype(int) - smooth()).mean() < 4
 
 
+def deep_noise(channels):
+    return np.random.default_rng(channels).integers(0, 65_536, (33, 45, channels)).astype(np.uint16)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bits_are_reduced_with_a_notice(tmp_path, suffix, channels):
-    deep = smooth()[..., ::-1].astype(np.uint16) * 257
-    source = tmp_path / f"in.{suffix}"
-    cv2.imwrite(str(source), deep[..., 0] if channels == 1 else deep)  # OpenCV takes blue first
-
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_are_read_and_written_as_they_are(tmp_path, suffix, channels):
+    deep = deep_noise(channels)
+    deep[..., -1] |= 1  # no pixel is quite invisible, so none takes another's colour
+    blue_first = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+    source, copy = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
+    cv2.imwrite(str(source), deep[..., blue_first])
     picture = read_image(source, pixels_max=PIXELS_MAX)
-
-    assert any("16 bits" in notice for notice in picture.notices)
+    assert picture.notices == write_image(picture, copy) == ()
     assert picture.is_grey == (channels == 1)
-    assert np.array_equal(picture.rgb, np.repeat(smooth()[..., 2:], 3, 2) if channels == 1 else smooth())
+    assert np.array_equal(picture.rgb, np.repeat(deep, 3, 2) if channels == 1 else deep[..., :3])
+    assert picture.alpha is None or np.array_equal(picture.alpha, deep[..., 3])
+    assert np.array_equal(np.atleast_3d(cv2.imread(str(copy), cv2.IMREAD_UNCHANGED)), deep[..., blue_first])
+    again = read_image(copy, pixels_max=PIXELS_MAX)
+    assert np.array_equal(again.rgb, picture.rgb)
+    assert (again.alpha is None) == (channels < 4)
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_a_deep_picture_keeps_its_profile_and_a_png_its_exif(tmp_path, kind):
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    picture = Picture(rgb=deep_noise(3), icc=icc, exif=exif.tobytes(), format=kind)
+    path = tmp_path / f"out{suffix_of(kind)}"
+    write_image(picture, path)
+    with Image.open(path) as image:
+        image.load()
+        assert image.info["icc_profile"] == icc
+        assert kind == "tiff" or image.getexif()[0x010F] == "maker"
+    again = read_image(path, pixels_max=PIXELS_MAX)
+    assert again.icc == icc
+    assert np.array_equal(again.rgb, picture.rgb)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_deep_picture_is_set_upright_as_one_of_eight_bits(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = (deep_noise(3) >> 8).astype(np.uint8)
+    save(tmp_path / "plain.png", Image.fromarray(plain), exif=exif)
+    deep = Picture(rgb=plain.astype(np.uint16) * 257, exif=exif.tobytes())
+    write_image(deep, tmp_path / "deep.png")
+    wanted = read_image(tmp_path / "plain.png", pixels_max=PIXELS_MAX).rgb
+    found = read_image(tmp_path / "deep.png", pixels_max=PIXELS_MAX)
+    assert found.rgb.dtype == np.uint16
+    assert np.array_equal(found.rgb, wanted.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "bmp"])
+def test_formats_of_eight_bits_get_eight_with_a_notice(tmp_path, kind):
+    deep = smooth().astype(np.uint16) * 257
+    notices = write_image(Picture(rgb=deep), tmp_path / f"out{suffix_of(kind)}", kind=kind)
+    assert any("reduced to 8" in notice for notice in notices)
+    again = read_image(tmp_path / f"out{suffix_of(kind)}", pixels_max=PIXELS_MAX)
+    assert np.abs(again.rgb.astype(int) - smooth()).mean() < 3
+
+
+def test_sixteen_bits_of_cmyk_are_reduced_with_a_notice(tmp_path):
+    """What OpenCV reads as other colours than Pillow is left to Pillow."""
+    entries = {256: 4, 257: 4, 262: 5, 277: 4, 273: 200, 278: 4, 279: 4 * 4 * 8}
+    tags = [(tag, 4, 1, value) for tag, value in entries.items()] + [(258, 3, 4, 190)]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    head += b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + bytes(4)
+    path = tmp_path / "in.tif"
+    content = bytearray(200 + 4 * 4 * 8)
+    content[: len(head)] = head
+    content[190:198] = struct.pack("<4H", 16, 16, 16, 16)
+    content[200:] = np.full((4, 4, 4), 20_000, "<u2").tobytes()
+    path.write_bytes(content)
+    picture = read_image(path, pixels_max=PIXELS_MAX)
+    assert picture.rgb.dtype == np.uint8
+    assert any("16 bits" in notice for notice in picture.notices)
 
 
 def test_floating_point_samples_are_refused_by_name(tmp_path):
