@@ -97,7 +97,8 @@ def test_a_picture_of_sixteen_bits_stays_one(service: Running, tmp_path: Path, s
     path = service.result(job_id, tmp_path)
     high = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     wanted = ((np.arange(256) + 0.5) / 4 - 0.5) * 1000 + 17
-    assert np.abs(high[:, 12:-12].astype(float) - wanted[None, 12:-12, None]).max() < 64  # a level of ten bits
+    level = 64  # of ten bits
+    assert np.abs(high[:, 12:-12].astype(float) - wanted[None, 12:-12, None]).max() < level
     assert service.job(job_id)["report"]["bit_depth"] == 16
     assert verify(source, path, scale=4)["problems"] == []
     here = tmp_path / f"here{suffix}"
