@@ -13,6 +13,7 @@ from service.errors import InvalidOption
 MediaKind = Literal["video", "image", "animation"]  # of an input; an animation may become a video
 Scale = Literal[2, 3, 4]
 Size = Literal["1080p", "1440p", "4k", "8k"]
+Deinterlace = Literal["auto", "fields", "off"]  # one frame of two fields, one of each, none
 Codec = Literal["h264", "hevc", "ffv1"]
 Container = Literal["mp4", "mkv"]
 PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
@@ -26,6 +27,7 @@ SIZES: Final[Mapping[Size, tuple[int, int]]] = {  # the screens that these names
     "4k": (3840, 2160),
     "8k": (7680, 4320),
 }
+DEINTERLACE: Final[tuple[Deinterlace, ...]] = get_args(Deinterlace)
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 FORMATS: Final[Mapping[MediaKind, tuple[Format, ...]]] = {
@@ -54,8 +56,8 @@ HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {
 }
 NOT_FOR: Final[Mapping[MediaKind, tuple[str, ...]]] = {  # options that a kind of input has no use for
     "video": (),
-    "image": ("codec", "start", "duration"),
-    "animation": ("start", "duration"),
+    "image": ("codec", "start", "duration", "deinterlace"),
+    "animation": ("start", "duration", "deinterlace"),
 }
 
 # What names of files end in. Of two for one format, the first is the one we write.

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.formats import CODECS, FORMATS, SCALES, SIZES, Format, format_of
+from service.formats import CODECS, DEINTERLACE, FORMATS, SCALES, SIZES, Format, format_of
 from service.jobs.model import Options
 
 GROUPS = {
@@ -66,6 +66,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="NAME", help=_help("model"))
     command.add_argument("--codec", choices=CODECS, help=_help("codec"))
     command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))
+    command.add_argument("--deinterlace", choices=DEINTERLACE, help=_help("deinterlace"))
     add_cut(command)
 
 

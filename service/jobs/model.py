@@ -19,6 +19,7 @@ from service.formats import (
     FORMATS,
     NOT_FOR,
     Codec,
+    Deinterlace,
     Format,
     MediaKind,
     Scale,
@@ -94,6 +95,11 @@ class Options(Record):
     start: float | None = Field(default=None, ge=0, description="Of a video: second to start at.")
     duration: float | None = Field(
         default=None, gt=0, description="Of a video: seconds to upscale from there."
+    )
+    deinterlace: Deinterlace | None = Field(
+        default=None,
+        description="Of a video that turns out to be interlaced: auto makes one frame of two fields, fields"
+        " makes one of each, off leaves them woven. Default auto.",
     )
 
     def check_fit(self, kind: MediaKind, *, what: str | None = None) -> None:

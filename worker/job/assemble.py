@@ -103,6 +103,7 @@ def _join(
             on_packet=held.proceed,
         )
     return {
+        "frames_in": timeline.picture_count,
         "frames_out": joined.frame_count,
         "frames_reused": len(reused(timeline)),
         "codec": encoding.codec,

@@ -6,6 +6,7 @@ places to seek to, segments, model version, backend, precision, codec and contai
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,13 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
         limits=limits,
         start_s=options.start,
         duration_s=options.duration,
+        deinterlace=options.deinterlace or "auto",
         on_frame=_counting(context.settings, held),
         on_wait=held.proceed,
     )
+    how = timeline.deinterlacing
+    if how is not None and source.rate is not None:
+        source = replace(source, rate=source.rate * how.frames_per_picture)
     return _planned(context, source, timeline, options, container=container, notices=reasons)
 
 

@@ -144,11 +144,23 @@ class Key(_Json):
     stamp: int  # of the key packet, by the clock that `Timeline.clock` names
 
 
+Parity = Literal["tff", "bff", "auto"]  # which field of a picture is shown first; auto: as it is flagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deinterlacing(_Json):
+    """How whole frames are made of pictures that weave two fields."""
+
+    parity: Parity
+    frames_per_picture: Literal[1, 2] = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline(_Json):
     """When each frame is shown, where decoding may begin, and where shots start.
 
-    Frames are numbered in display order from the first wanted one, which is 0.
+    Frames are numbered in display order from the first wanted one, which is 0. They are the pictures that the
+    codec gives, or made of those: keys and prints then count pictures.
     """
 
     time_base: Fraction  # seconds of one unit of `times`
@@ -160,8 +172,13 @@ class Timeline(_Json):
     is_counted: bool = False  # frames have no good times of their own: they are counted from the key frame
     repeats: tuple[int, ...] = ()  # frames that equal the one before, sample by sample
     prints: tuple[int, ...] = ()  # of counted frames, to check the count by; none where damage changes pixels
+    deinterlacing: Deinterlacing | None = None  # None: pictures are frames
     notices: tuple[str, ...] = ()
 
     @property
     def frame_count(self) -> int:
         return len(self.times)
+
+    @property
+    def picture_count(self) -> int:
+        return len(self.times) // (self.deinterlacing.frames_per_picture if self.deinterlacing else 1)

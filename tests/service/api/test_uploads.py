@@ -32,7 +32,9 @@ def post(service: Service, data: bytes = CLIP, *, name: str = "clip.mp4", **fiel
 
 
 def test_an_upload_becomes_a_recorded_queued_job(service: Service) -> None:
-    answer = post(service, scale="2", codec="hevc", quality="80", start="1.5", duration="3")
+    answer = post(
+        service, scale="2", codec="hevc", quality="80", start="1.5", duration="3", deinterlace="off"
+    )
 
     assert answer.status_code == 202
     job = answer.json()
@@ -43,7 +45,9 @@ def test_an_upload_becomes_a_recorded_queued_job(service: Service) -> None:
     assert service.storage.get(keys.input_key(job["id"])) == CLIP
     recorded = manifest.load(service.storage, job["id"]).job
     assert recorded == service.store.get(job["id"])
-    assert recorded.options == Options(scale=2, codec="hevc", quality=80, start=1.5, duration=3)
+    assert recorded.options == Options(
+        scale=2, codec="hevc", quality=80, start=1.5, duration=3, deinterlace="off"
+    )
     assert service.queue.sent == [(job["id"], PLAN)]
 
 
@@ -106,6 +110,8 @@ REFUSED = {
     "a video as an animation": (CLIP, {"format": "gif"}, 422, "invalid_option", "format"),
     "a picture as video": (png(), {"format": "mp4"}, 422, "invalid_option", "format"),
     "a codec for a picture": (png(), {"codec": "h264"}, 422, "invalid_option", "codec"),
+    "an unknown way to deinterlace": (CLIP, {"deinterlace": "yadif"}, 422, "invalid_option", "deinterlace"),
+    "a picture with fields": (png(), {"deinterlace": "fields"}, 422, "invalid_option", "deinterlace"),
     "ffv1 in mp4": (CLIP, {"codec": "ffv1", "format": "mp4"}, 422, "invalid_option", "format"),
     "an unknown option": (CLIP, {"sharpness": "11"}, 422, "invalid_option", "sharpness"),
     "an endless option": (CLIP, {"model": "m" * 5000}, 422, "invalid_option", "model"),

@@ -35,10 +35,19 @@ class Enlarged:
 
 
 def enlarge(
-    clip: Path, *, codec="h264", container=None, cuts=(7, 8), start_s=None, duration_s=None
+    clip: Path,
+    *,
+    codec="h264",
+    container=None,
+    cuts=(7, 8),
+    start_s=None,
+    duration_s=None,
+    deinterlace="auto",
 ) -> Enlarged:
     source = probe(clip, limits=LIMITS)
-    timeline = scan(clip, source, limits=LIMITS, start_s=start_s, duration_s=duration_s)
+    timeline = scan(
+        clip, source, limits=LIMITS, start_s=start_s, duration_s=duration_s, deinterlace=deinterlace
+    )
     encoding = Encoding(
         codec=codec,
         width=source.width * SCALE,

@@ -16,9 +16,10 @@ from worker.frames import is_deep
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import RGB, encodable, hdr_of
 from worker.media.reading.container import open_media, sniff
+from worker.media.reading.fields import in_frames
 from worker.media.reading.tracks import Window, find_empty
 from worker.media.sandbox.reading import probe, read_image, scan
-from worker.media.types import Colour, Limits, Source, StreamInfo, Timeline
+from worker.media.types import Colour, Deinterlacing, Limits, Source, StreamInfo, Timeline
 from worker.media.writing.images import bits_of
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
@@ -55,8 +56,10 @@ def _verify_videos(
     input_path: Path, output_path: Path, scale: int | None, start_s: float | None, duration_s: float | None
 ) -> dict[str, Any]:
     before, after = probe(input_path, limits=LIMITS), probe(output_path, limits=LIMITS)
-    plan = scan(input_path, before, limits=LIMITS, start_s=start_s, duration_s=duration_s)
-    found = scan(output_path, after, limits=LIMITS)
+    plan = scan(input_path, before, limits=LIMITS, start_s=start_s, duration_s=duration_s, deinterlace="off")
+    found = scan(output_path, after, limits=LIMITS, deinterlace="off")
+    if found.frame_count == 2 * plan.frame_count:  # a frame of each field
+        plan = in_frames(plan, Deinterlacing(parity="auto", frames_per_picture=2))
     window = window_of(plan, is_trimmed=start_s is not None or duration_s is not None)
     problems = _size_problems((before.width, before.height), (after.width, after.height), scale)
     step_s = MATROSKA_STEP_S if after.container in ("matroska", "webm") else Fraction(0)
@@ -74,7 +77,7 @@ def _verify_videos(
     problems += [problem for stream in streams for problem in _stream_problems(stream)]
     return {
         "kind": "video",
-        "frames_in": plan.frame_count,
+        "frames_in": plan.picture_count,
         "frames_out": found.frame_count,
         "time_difference_s_max": None if difference_s is None else float(difference_s),
         "duration_in_s": float(length_s[0]),

@@ -1,13 +1,14 @@
 """The one decoder: planning and processing both read frames here, so that their counts cannot differ.
 
 `decode` gives exactly the wanted frames as RGB; `pictures` gives what the codec shows, for timeline.py too.
-Not here: which frames there are and where one may seek (timeline.py), what colours mean (colour.py).
+Not here: which frames there are and where one may seek (timeline.py), how whole ones are made of fields
+(fields.py), what colours mean (colour.py).
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -20,6 +21,7 @@ from service.errors import BrokenMedia, UnsupportedMedia
 from worker.frames import LowFrame
 from worker.media.colour import from_swscale, to_rgb
 from worker.media.reading.container import open_media
+from worker.media.reading.fields import deinterlaced, of_pictures, pictures_for
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
 
@@ -61,7 +63,6 @@ def decode(
     from earlier ones only where damage makes that necessary.
     Raises BrokenMedia if the frames are not those that the timeline lists.
     """
-    assert 0 <= start < stop <= timeline.frame_count
     with to_rgb(
         source.width,
         source.height,
@@ -71,18 +72,50 @@ def decode(
         chroma_place=source.chroma_place,
         is_deep=source.is_deep,
     ) as converter:
-        done = start
-        for key in _keys_to_try(timeline, start):
-            for picture in _pictures_from(
-                path, source, timeline, key, range(done, stop), on_picture=on_picture
-            ):
-                yield from_swscale(_pixels(converter.convert(picture)), source.colour, source.depth)
-                done += 1
-            if done == stop:
-                return
-        raise BrokenMedia(
-            f"frame {done} was there when the file was read first and is not now", field="frame", value=done
-        )
+        for frame in frames(path, source, timeline, start, stop, on_picture=on_picture):
+            yield from_swscale(_pixels(converter.convert(frame)), source.colour, source.depth)
+
+
+def frames(
+    path: Path,
+    source: Source,
+    timeline: Timeline,
+    start: int,
+    stop: int,
+    *,
+    on_picture: Callable[[], None] = lambda: None,
+) -> Generator[av.VideoFrame]:
+    """As `decode`, in the codec's own samples; the same from any place, deinterlaced ones as well."""
+    assert 0 <= start < stop <= timeline.frame_count
+    how = timeline.deinterlacing
+    if how is None:
+        yield from _pictures_between(path, source, timeline, range(start, stop), on_picture)
+        return
+    wanted = pictures_for(how, start, stop, picture_count=timeline.picture_count)
+    shown = _pictures_between(path, source, of_pictures(timeline), wanted, on_picture)
+    made = deinterlaced(shown, how)
+    first = start - wanted.start * how.frames_per_picture
+    count = 0
+    for frame in islice(made, first, first + stop - start):
+        yield frame
+        count += 1
+    assert count == stop - start
+
+
+def _pictures_between(
+    path: Path, source: Source, timeline: Timeline, wanted: range, on_picture: Callable[[], None]
+) -> Generator[av.VideoFrame]:
+    done = wanted.start
+    for key in _keys_to_try(timeline, wanted.start):
+        left = range(done, wanted.stop)
+        for picture in _pictures_from(path, source, timeline, key, left, on_picture=on_picture):
+            yield picture
+            done += 1
+        if done == wanted.stop:
+            return
+    raise BrokenMedia(
+        f"frame {done} was there when the file was read first and is not now", field="frame", value=done
+    )
 
 
 def _keys_to_try(timeline: Timeline, start: int) -> Iterator[Key]:

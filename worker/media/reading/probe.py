@@ -143,10 +143,6 @@ def _describe(
     notices = list(colour_notices)
     for name in dynamic_kinds(_side_data(frame)):
         notices.append(f"{name} metadata was dropped; what is said of the whole video was kept")
-    if frame.interlaced_frame:
-        notices.append(
-            "the video is interlaced: its fields are enlarged as they are woven; deinterlace it first"
-        )
     matrix = _display_matrix(frame)
     assert stream.time_base is not None
     infos = {s.index: _info(s) for s in container.streams if s.index != stream.index}

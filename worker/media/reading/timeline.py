@@ -7,7 +7,7 @@ later reads them (decode.py). Memory is a few integers a frame. Start at `scan`.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import accumulate, chain, dropwhile, pairwise
 from math import ceil
@@ -17,12 +17,23 @@ import av
 import av.container
 
 from service.errors import BrokenMedia, InvalidOption, TooLong
+from service.formats import Deinterlace
 from worker.media.reading.container import open_media
-from worker.media.reading.decode import Clock, Damage, Packet, open_stream, packets_at, pictures, read_packets
+from worker.media.reading.decode import (
+    Clock,
+    Damage,
+    Packet,
+    frames,
+    open_stream,
+    packets_at,
+    pictures,
+    read_packets,
+)
+from worker.media.reading.fields import FieldFinder, in_frames
 from worker.media.reading.repeats import RepeatFinder
 from worker.media.reading.scenes import CutFinder
 from worker.media.reading.thumbnails import Thumbnails, fingerprint
-from worker.media.types import Key, Limits, Source, Timeline
+from worker.media.types import Deinterlacing, Key, Limits, Source, Timeline
 
 _SEEK_BACK_S = (0, 5, 30)  # tried in turn for a start in mid file; then the whole file is read
 _REORDER_FRAMES_MAX = 16  # H.264 and HEVC hold back no more frames between decoding order and display order
@@ -36,18 +47,21 @@ def scan(
     limits: Limits,
     start_s: float | None = None,
     duration_s: float | None = None,
+    deinterlace: Deinterlace = "auto",
     on_frame: Callable[[int], None] = lambda _count: None,
 ) -> Timeline:
     """The frames shown in [start_s, start_s + duration_s) of the container's time; without them, all.
 
-    on_frame   called after each decoded frame with how many there were
+    deinterlace   what becomes of pictures that turn out to be interlaced
+    on_frame      called after each decoded frame with how many there were; from 1 again where frames that are
+                  made of pictures are looked at
     Raises BrokenMedia if nothing decodes, InvalidOption if the span is empty or holds no frame, TooLong if
     the video goes on beyond the limit, whatever its header said.
     """
     span = _span(source, start_s, duration_s)
     length_max = Fraction(limits.duration_s_max) / source.time_base
     seen = _Seen(clock="dts" if source.container == "avi" else "pts")
-    finder, thumbnails, repeats = CutFinder(), Thumbnails(), RepeatFinder()
+    shots, fields = _Shots(), FieldFinder()
     with open_media(path) as container:
         stream = open_stream(container, source)
         packets = seen.watch(_packets_to_scan(container, stream, source, span, seen))
@@ -61,13 +75,46 @@ def scan(
                     field="duration",
                     value=limits.duration_s_max,
                 )
-            thumbnail = thumbnails.of(picture)
-            seen.prints.append(fingerprint(thumbnail))
-            finder.add(thumbnail)
-            if repeats.is_repeat(picture, thumbnail):
-                seen.repeats.append(len(seen.pts) - 1)
+            seen.prints.append(shots.add(picture))
+            fields.add(picture)
             on_frame(len(seen.pts))
-    return _timeline(source, span, seen, finder.finish())
+    timeline = _timeline(source, span, seen, shots)
+    found = fields.finish()
+    timeline = replace(timeline, notices=(*timeline.notices, *found.notices(deinterlace)))
+    if not found.is_woven or deinterlace == "off":
+        return timeline
+    how = Deinterlacing(parity=found.parity, frames_per_picture=2 if deinterlace == "fields" else 1)
+    return _look_again(path, source, in_frames(timeline, how), on_frame)
+
+
+def _look_again(path: Path, source: Source, timeline: Timeline, on_frame: Callable[[int], None]) -> Timeline:
+    """The timeline with the cuts and repeats of the frames that are made of the pictures."""
+    shots = _Shots()
+    for frame in frames(path, source, timeline, 0, timeline.frame_count):
+        shots.add(frame)
+        on_frame(shots.count)
+    return replace(timeline, cuts=shots.cuts(), repeats=tuple(shots.repeats))
+
+
+class _Shots:
+    """Takes all frames in display order and finds cuts and repeats."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.repeats = array("q")  # indexes
+        self._cuts, self._thumbnails, self._repeats = CutFinder(), Thumbnails(), RepeatFinder()
+
+    def add(self, frame: av.VideoFrame) -> int:
+        """Take the next frame; gives its fingerprint."""
+        thumbnail = self._thumbnails.of(frame)
+        self._cuts.add(thumbnail)
+        if self._repeats.is_repeat(frame, thumbnail):
+            self.repeats.append(self.count)
+        self.count += 1
+        return fingerprint(thumbnail)
+
+    def cuts(self) -> tuple[int, ...]:
+        return self._cuts.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +154,6 @@ class _Seen:
     key_packets: list[tuple[int, int | None, int | None]] = field(default_factory=list)  # place, pts, dts
     pts: "array[int]" = field(default_factory=lambda: array("q"))
     key_frames: list[int] = field(default_factory=list)  # indexes
-    repeats: list[int] = field(default_factory=list)  # indexes
     prints: "array[int]" = field(default_factory=lambda: array("L"))
     duration: int = 0  # of the last frame, 0 if the file does not say
     has_gaps: bool = False  # some packet or frame had no time
@@ -157,7 +203,7 @@ def _packets_to_scan(
     return read_packets(container, stream, seen.damage)
 
 
-def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -> Timeline:
+def _timeline(source: Source, span: _Span, seen: _Seen, shots: _Shots) -> Timeline:
     if not seen.pts:
         raise BrokenMedia("no frame can be decoded", field="frames", value=0)
     times, is_counted, notices = _times(seen)
@@ -176,8 +222,8 @@ def _timeline(source: Source, span: _Span, seen: _Seen, cuts: tuple[int, ...]) -
         times=tuple(times[first:stop]),
         duration=times[stop] - times[stop - 1] if stop < len(times) else _last_duration(source, seen, times),
         keys=tuple(Key(k.frame_index - first, k.stamp) for k in keys if base <= k.frame_index < stop),
-        cuts=tuple(cut - first for cut in cuts if first < cut < stop),
-        repeats=tuple(index - first for index in seen.repeats if first < index < stop),
+        cuts=tuple(cut - first for cut in shots.cuts() if first < cut < stop),
+        repeats=tuple(index - first for index in shots.repeats if first < index < stop),
         clock=seen.clock,
         is_counted=is_counted,
         prints=tuple(seen.prints[first:stop]) if is_counted and not seen.damage.is_in_frames else (),

@@ -133,6 +133,7 @@ def _scan(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
         limits=_limits(given),
         start_s=given["start_s"],
         duration_s=given["duration_s"],
+        deinterlace=given["deinterlace"],
         on_frame=child.proceed,
     )
     return timeline.to_json()

@@ -19,8 +19,9 @@ from typing import Final
 from pydantic import Base64Bytes, PositiveInt, TypeAdapter, ValidationError
 
 from service.errors import BrokenMedia
-from service.formats import PictureFormat
+from service.formats import Deinterlace, PictureFormat
 from worker.frames import LowFrame, Planes
+from worker.media.reading.fields import pictures_for
 from worker.media.sandbox.keeper import KEEPER, Keeper
 from worker.media.sandbox.parent import nothing, reading
 from worker.media.sandbox.pool import Pool
@@ -46,6 +47,7 @@ def scan(
     limits: Limits,
     start_s: float | None = None,
     duration_s: float | None = None,
+    deinterlace: Deinterlace = "auto",
     on_frame: Callable[[int], None] = lambda _count: None,
     on_wait: Callable[[], None] = nothing,
 ) -> Timeline:
@@ -56,6 +58,7 @@ def scan(
         "duration_s_max": limits.duration_s_max,
         "start_s": start_s,
         "duration_s": duration_s,
+        "deinterlace": deinterlace,
     }
     with reading("scan", path, given, pixels=source.width * source.height) as reader:
         counts = _Counts(on_frame)
@@ -88,17 +91,21 @@ def _piece(timeline: Timeline, start: int, stop: int) -> tuple[Timeline, int]:
 
     Shots of a long film are many, and each would carry the whole film's.
     """
-    before = timeline.keys[: bisect_right(timeline.keys, start, key=lambda key: key.frame_index)]
+    how, per_picture, wanted = timeline.deinterlacing, 1, range(start, stop)
+    if how is not None:
+        per_picture = how.frames_per_picture
+        wanted = pictures_for(how, start, stop, picture_count=timeline.picture_count)
+    before = timeline.keys[: bisect_right(timeline.keys, wanted.start, key=lambda key: key.frame_index)]
     keys = dict.fromkeys((*before[:1], *before[-3:]))  # to go back to where damage makes that necessary
     first = max(before[-3:][0].frame_index, 0)
     return replace(
         timeline,
-        times=timeline.times[first:stop],
-        prints=timeline.prints[first:stop],
+        times=timeline.times[first * per_picture : wanted.stop * per_picture],
+        prints=timeline.prints[first : wanted.stop],
         keys=tuple(Key(key.frame_index - first, key.stamp) for key in keys),
         cuts=(),
         repeats=(),
-    ), first
+    ), first * per_picture
 
 
 def read_image(

@@ -284,12 +284,6 @@ def test_alpha_is_refused(tmp_path, limits):
     assert (caught.value.field, caught.value.value) == ("pix_fmt", "yuva420p")
 
 
-def test_interlaced_video_is_taken_with_a_notice(tmp_path, limits):
-    path = make_clip(tmp_path / "clip.mp4", 3, options={"x264-params": "tff=1"}, interlaced=True)
-    source = probe(path, limits=limits)
-    assert any("interlaced" in notice for notice in source.notices)
-
-
 def test_a_matrix_we_cannot_convert_is_refused(tmp_path, limits):
     path = make_clip(tmp_path / "clip.mp4", 3, colour={"matrix": 10})
     with pytest.raises(UnsupportedMedia) as caught:

@@ -8,6 +8,7 @@ import pytest
 
 from service.errors import BrokenMedia, FrameTooLarge, InputError, NoVideo, TooLong
 from tests.worker.media.clips import Sound, flat, make_clip, make_sound_alone
+from tests.worker.media.reading.test_fields import HEIGHT, WIDTH, interlaced
 from worker.media.reading import decode as decode_here
 from worker.media.reading.probe import probe as probe_here
 from worker.media.reading.timeline import scan as scan_here
@@ -135,3 +136,17 @@ def test_piece_of_a_timeline_gives_the_frames_that_the_whole_does(clip, limits):
         wanted = list(decode_here.decode(clip, source, timeline, start, stop))
         found = list(decode_here.decode(clip, source, piece, start - first, stop - first))
         assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("mode", ["auto", "fields"])
+def test_deinterlaced_frames_are_those_of_the_one_reader_from_any_place(tmp_path, limits, mode):
+    path = tmp_path / "clip.mp4"
+    make_clip(path, interlaced(FRAMES), width=WIDTH, height=HEIGHT, options={"g": "7", "bf": "2"})
+    source = probe_here(path, limits=limits)
+    timeline = scan(path, source, limits=limits, deinterlace=mode)
+    assert timeline == scan_here(path, source, limits=limits, deinterlace=mode)
+    assert timeline.deinterlacing is not None
+    count = timeline.frame_count
+    whole = np.stack(list(decode_here.decode(path, source, timeline, 0, count)))
+    for start, stop in ((0, 1), (7, 12), (13, 14), (count // 2, count), (count - 1, count)):
+        assert np.array_equal(list(decode(path, source, timeline, start, stop)), whole[start:stop])
