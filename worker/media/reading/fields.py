@@ -24,8 +24,8 @@ _COLUMNS_MIN: Final = 16
 
 # idet takes a few whole pictures for woven, of noise and fine stripes some more, but about as many for one
 # order of fields as for the other; of woven ones that move nearly all have one, of telecined film four in
-# five. So what counts is how many more have one than the other, as a share of those that move, and of all. At
-# 640x360 none of 36 films had a picture taken for woven; woven in pairs, each had it of 60 % and more.
+# five. So what counts is how many more have one than the other, as a share of those that move, and of all.
+# ADR 25 has what that came to on clips that these were not set by.
 _EXCESS_MIN: Final = 0.25
 _EXCESS_MIN_OF_ALL: Final = 0.1
 _EXCESS_MIN_FLAGGED: Final = 0.1
