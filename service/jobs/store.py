@@ -142,7 +142,7 @@ class DueHook:
     lease_end: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """The steps of one job that stand in line: that could begin, and that nobody holds."""
 

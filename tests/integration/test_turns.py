@@ -34,6 +34,7 @@ def test_pictures_posted_behind_a_film_are_done_while_it_goes_on(tmp_path: Path,
         assert [each["state"] for each in pictures] == ["succeeded"] * PICTURES
         # Before, what ran had to end, and a shot had its turn after as many pictures as it has frames.
         assert after - before <= SHOT * SHOTS / 3
+        service.finished(job_id, within_s=180)
         result = service.result(job_id, tmp_path)
         report = service.job(job_id)["report"]
     assert len(frames_of(result)) == SHOT * SHOTS
