@@ -153,7 +153,7 @@ def test_clips_posted_at_once_share_the_batch(service: Running, tmp_path: Path) 
         assert service.finished(job_id)["state"] == "succeeded"
     steps, frames = (now - then for now, then in zip(_batches(service), before, strict=True))
     assert frames == 8 * 30
-    assert frames / steps > 1.5
+    assert frames / steps > 1.1  # 1 is alone; 4 on a quiet machine, 1.2 where steps begin far apart
 
 
 def _batches(service: Running) -> tuple[float, float]:

@@ -115,7 +115,7 @@ def health_of(context: WorkerContext, *engines: Engine) -> Health:
 
 def troubles(health: Health, stream: Stream) -> set[str | None]:
     """What is said while one frame runs."""
-    stream.put(np.zeros((*stream.shape, 3), np.uint8))
+    stream.put(np.zeros((*stream.shape[:2], 3), np.uint8))
     stream.end()
     with ThreadPoolExecutor(1) as pool:
         output = pool.submit(stream.get)
