@@ -140,7 +140,8 @@ def disk_filled(scene: Scene) -> None:
     """The first worker's, which lies in a place that only its process sees."""
     disk = scene.cast.disk
     assert disk is not None
-    filler = Path(f"/proc/{scene.cast.workers[0].process.pid}/root") / disk.relative_to("/") / "filler"
+    root_of_worker = Path("/proc", str(scene.cast.workers[0].process.pid), "root")
+    filler = root_of_worker / disk.relative_to("/") / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:  # or it starts just now
         while file.write(bytes(_MB)):
             pass
