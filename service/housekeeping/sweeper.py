@@ -117,5 +117,5 @@ def _attempt(part: Callable[[], object]) -> None:
         part()
     except TransientError as error:
         log.warning("sweep_interrupted", extra={"reason": str(error)})
-    except Exception:
+    except Exception:  # the top of the loop
         log.exception("sweep_failed")

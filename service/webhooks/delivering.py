@@ -102,7 +102,7 @@ class Deliverer:
             return await asyncio.to_thread(self._store.take_hooks, count, LEASE_S)
         except TransientError as error:
             log.warning("webhooks_not_taken", extra={"reason": str(error)})
-        except Exception:
+        except Exception:  # the top of a thread's loop, which has to outlive its mistakes
             log.exception("webhooks_not_taken")
         return ()
 
@@ -112,7 +112,7 @@ class Deliverer:
             await self.deliver(http, due)
         except TransientError as error:
             log.warning("webhook_interrupted", extra={"job": due.job_id, "reason": str(error)})
-        except Exception:
+        except Exception:  # the top of a task: one bad job must not take the others with it
             log.exception("webhook_failed", extra={"job": due.job_id})
 
     async def deliver(self, http: httpx.AsyncClient, due: DueHook) -> None:
