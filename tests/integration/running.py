@@ -120,6 +120,16 @@ class Running(Client):
         """kill -9, as the kernel does when memory runs out."""
         os.kill(self.worker_pid(), signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def worker_stopped(self) -> Iterator[None]:
+        """SIGSTOP within the block: what is posted waits, and begins together afterwards."""
+        worker = self.worker_pid()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
     def worker_pid(self) -> int:
         """Of the worker this serve started."""
         for child in _children_of(self._process.pid):
