@@ -20,6 +20,7 @@ EvaluationName = Literal["bd", "bi", "bd-x264", "decimated", "bd-noise10"]
 PixelLossName = Literal["charbonnier", "log_square"]
 TaskName = Literal["upscale", "flow"]
 VggDistanceName = Literal["cosine", "lpips"]
+LooksAtName = Literal["second", "all"]
 OptimiserName = Literal["adam", "muon"]
 RateCourseName = Literal["constant", "cosine", "linear"]
 CriticKindName = Literal["vanilla", "relativistic"]
@@ -72,10 +73,12 @@ class LossConfig:
     best_buddy_weight      distance of each patch to its best buddy in the target
     back_projection_weight distance of the input and the output made small again
     ping_pong_weight distance of the outputs on the way forth and on the way back; 0 plays clips forth only
-    vgg_weight       distance of VGG16's features of output and target
+    vgg_weight       distance of VGG16's features of output and target, summed over its layers
     vgg_distance     "cosine" (TecoGAN's), or "lpips": each feature weighed by how much people see of it
     gan_weight       what D finds wrong with the output; 0 trains without D
-    critic_weight    distance of D's own features of output and target
+    critic_weight    distance of D's own features of output and target, summed over its layers
+    looks_at         frames that VGG and D look at: every "second" of the way forth, or "all" of both ways, D
+                     by threes that share none, as TecoGAN's code does for five times the work
     """
 
     pixel_loss: PixelLossName = "charbonnier"
@@ -90,6 +93,7 @@ class LossConfig:
     vgg_distance: VggDistanceName = "cosine"
     gan_weight: float = 0.0
     critic_weight: float = 0.0
+    looks_at: LooksAtName = "second"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,16 +20,17 @@ _RRDB: Final = ModelConfig(generator="rrdb", flow="none", blocks=23)
 # Photographs as they are, one at a time.
 _PICTURES: Final = DataConfig(frames=1, photo_share=1.0, batch=16, crop=24)
 _LARGER_PICTURES: Final = replace(_PICTURES, crop=32)
-_PERCEPTUAL: Final = LossConfig(vgg_weight=0.3, gan_weight=0.02)
+_PERCEPTUAL: Final = LossConfig(vgg_weight=0.1, gan_weight=0.02)
 # D keeps G's pace: a faster one won within 40 steps (LOG.md).
 _STEADY: Final = CriticConfig(start=150, lead_max=1.0)
 _RELATIVISTIC: Final = replace(_STEADY, kind="relativistic")
 
+# TecoGAN's published balance; D at G's pace rests above its published lead, CriticConfig's default.
+_TECOGAN: Final = LossConfig(ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02)
 _TECO_LITE: Final = TrainingConfig(
     model=_LITE,
-    data=DataConfig(frames=5),
-    losses=LossConfig(ping_pong_weight=0.5, vgg_weight=0.4, gan_weight=0.1, critic_weight=0.2),
-    critic=CriticConfig(pace=4.0, start=150, lead_max=3.0),
+    losses=_TECOGAN,
+    critic=CriticConfig(start=150),
     schedule=ScheduleConfig(learning_rate=1.5e-4, warmup_iterations=100, iterations=6000, ema_decay=0.998),
 )
 
@@ -45,7 +46,7 @@ PRESETS: Final = {
         ),
         validate_every=250,
     ),
-    # TecoGAN's losses, from `frvsr-lite`'s weights (--init); how they came to be weighed: LOG.md.
+    # TecoGAN's losses, from `frvsr-lite`'s weights (--init). What ships had others: LOG.md.
     "teco_lite": _TECO_LITE,
     # The same for what people upload; what each change is worth: LOG.md.
     "real_lite": replace(
@@ -53,8 +54,9 @@ PRESETS: Final = {
         data=DataConfig(protocol="upload", batch=3, frames=6),
         losses=LossConfig(
             pixel_loss="log_square", pixel_weight=0.02, picked_factor=4.0, ping_pong_weight=0.5,
-            vgg_distance="lpips", vgg_weight=1.0, gan_weight=0.05, critic_weight=0.1,
+            vgg_distance="lpips", vgg_weight=1.0, gan_weight=0.05, critic_weight=0.025,
         ),
+        critic=CriticConfig(pace=4.0, start=150, lead_max=3.0),
         schedule=replace(_TECO_LITE.schedule, learning_rate=1e-4),
     ),
 
@@ -78,9 +80,7 @@ PRESETS: Final = {
     "tecogan_paper": TrainingConfig(
         model=_PAPER,
         data=DataConfig(photo_share=0.0),
-        losses=LossConfig(
-            warp_weight=1.0, ping_pong_weight=0.5, vgg_weight=0.2, gan_weight=0.01, critic_weight=0.02
-        ),
+        losses=replace(_TECOGAN, warp_weight=1.0, looks_at="all"),
         schedule=ScheduleConfig(learning_rate=5e-5, iterations=500_000),
     ),
     "srcnn": TrainingConfig(

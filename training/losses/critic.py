@@ -13,16 +13,16 @@ from training.config import CriticKindName
 
 
 def feature_matching(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of |found - wanted|, in units of the layer's own mean size.
+    """Sum over layers of |found - wanted|, in units of the layer's own mean size.
 
-    Source: TecoGAN, table 1, the same loss on D's features. Its layers are weighed there by constants for one
-    D; dividing by what D makes of the truth does the same for any.
+    Source: TecoGAN, table 1, the same loss on D's features. Its code divides each layer by a constant, the
+    layer's usual distance in one trained D; dividing by what D makes of the truth does the same for any.
     """
     distances = [
         (a.float() - b.float()).abs().mean() / b.float().abs().mean()
         for a, b in zip(found, wanted, strict=True)
     ]
-    return torch.stack(distances).mean()
+    return torch.stack(distances).sum()
 
 
 def adversarial_generator(fake: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ ALEXNET: Final = Trunk(
     advice="--weights, or --no-lpips",
 )
 VGG_TAKEN_AFTER: Final[dict[VggDistanceName, tuple[int, ...]]] = {
-    "cosine": (7, 14, 21),  # relu2_2, relu3_3, relu4_3: TecoGAN's choice, on its sibling VGG19
+    "cosine": (7, 14, 21, 28),  # relu2_2, 3_3, 4_3, 5_3: TecoGAN's choice, on its sibling VGG19
     "lpips": (2, 7, 14, 21, 28),  # the last of each size
 }
 ALEXNET_TAKEN_AFTER: Final = (0, 3, 6, 8, 10)
@@ -131,12 +131,12 @@ def has_lpips(folder: Path) -> bool:
 
 
 def cosine_features(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of 1 - cos of the angle between feature vectors (N, C, h, w), place by place.
+    """Sum over layers of 1 - cos of the angle between feature vectors (N, C, h, w), place by place.
 
-    Source: TecoGAN, table 1, the perceptual loss on VGG's features.
+    Source: TecoGAN, table 1, the perceptual loss on VGG's features; its code sums four layers of weight 1.
     """
     distances = [1 - F.cosine_similarity(a, b, dim=1).mean() for a, b in zip(found, wanted, strict=True)]
-    return torch.stack(distances).mean()
+    return torch.stack(distances).sum()
 
 
 def lpips_features(found: Sequence[Tensor], wanted: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:

@@ -23,7 +23,8 @@ def shown(
 def stacks(high: Tensor, low: Tensor, flow: Tensor, centres: list[int]) -> Tensor:
     """(N·len(centres), 27, H', W'): the triplets around those frames of every clip, as D sees them.
 
-    high (N, T, 3, H, W), low (N, T, 3, h, w), flow (N, 2T-2, 2, h, w) of the clip played forth and back
+    high (N, P, 3, H, W), low (N, P or more, 3, h, w): forth, or forth and back
+    flow (N, 2T-2, 2, h, w): of the T frames of the clip played forth and back
     """
     border = min(high.shape[-2:]) // BORDER_PART
     ahead = flow.flip(1)  # played back, frame t comes after t + 1

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from model_core.discriminator import Discriminator
 from model_core.model import Model
 from model_core.recurrence import estimate_flow, unroll
-from training.config import CriticKindName, LossConfig, TrainingConfig
+from training.config import CriticKindName, LooksAtName, LossConfig, TrainingConfig
 from training.data.batches import Batch
 from training.degradations.linear import project
 from training.losses.best_buddy import back_projection, best_buddy
@@ -150,10 +150,8 @@ def find_losses(
     high = played[:, :length]
     if wanted.back_projection_weight:
         found["back_projection"] = back_projection(high, low, lambda each: project(each, config.data.linear))
-    # What looks closely looks at every second frame: VGG costs five times what G does, and the recurrence
-    # ties in the others.
-    centres = list(range(1, length - 1, 2)) or list(range(length))
-    pictures, true_pictures = (clip[:, centres].flatten(0, 1) for clip in (high, target))
+    seen, centres = looked_at(played.shape[1], length, wanted.looks_at)
+    pictures, true_pictures = (clip[:, seen].flatten(0, 1) for clip in (played, true_played))
     if wanted.best_buddy_weight:
         found["best_buddy"] = best_buddy(pictures, true_pictures)
     if vgg is not None:
@@ -161,8 +159,8 @@ def find_losses(
     if critic is None:
         return found, None
     moved_by = None if flow is None else flow.detach()  # F learns to line frames up, not to please D
-    real = shown(target, low, moved_by, centres, sight)
-    fake = shown(high, low, moved_by, centres, sight)
+    real = shown(true_played, frames, moved_by, centres, sight)
+    fake = shown(played, frames, moved_by, centres, sight)
     with torch.no_grad():
         real_logits, real_features = critic(real)
     fake_logits, fake_features = critic(fake)
@@ -170,6 +168,18 @@ def find_losses(
     found["critic_features"] = feature_matching(fake_features, real_features)
     lead = critic_lead(*as_judged(real_logits, fake_logits.detach(), kind))
     return found, Judged(real, fake.detach(), lead)
+
+
+def looked_at(played: int, length: int, which: LooksAtName) -> tuple[list[int], list[int]]:
+    """The frames that VGG sees, and the middle ones of the threes that D sees, of `played` frames of a clip.
+
+    length   of the way forth
+    VGG costs five times what G does; where it and D skip every second frame, the recurrence ties them in.
+    """
+    if which == "all" and length > 1:
+        return list(range(played)), list(range(1, played // 3 * 3, 3))
+    centres = list(range(1, length - 1, 2)) or list(range(length))
+    return centres, centres
 
 
 def weighed_sum(losses: Mapping[str, Tensor], by: LossConfig) -> Tensor:

@@ -27,7 +27,7 @@ def test_cosine_of_features_ignores_length_and_knows_right_angles() -> None:
     one[:, 0], two[:, 1] = 5.0, 0.1
     assert cosine_features([one], [one * 7]).item() == pytest.approx(0, abs=1e-6)
     assert cosine_features([one], [two]).item() == pytest.approx(1)
-    assert cosine_features([one, one], [two, -one]).item() == pytest.approx(1.5)
+    assert cosine_features([one, one], [two, -one]).item() == pytest.approx(3)
 
 
 def test_lpips_weighs_the_distance_of_unit_features_by_its_heads_and_is_smooth_at_zero() -> None:
