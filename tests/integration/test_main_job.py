@@ -15,7 +15,8 @@ from PIL import Image
 from service.jobs.report import Report
 from tests.integration.conftest import MODEL
 from tests.integration.running import Running
-from tests.worker.media.clips import Sound, make_clip
+from tests.worker.media.clips import Sound, make_clip, make_fall
+from tests.worker.media.enlarged import packets_of
 from worker.media.checking.verify import verify
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
@@ -104,6 +105,14 @@ def test_the_command_line_gives_the_same_frames_as_the_service(
     command = [sys.executable, "-m", "service.command", "upscale", str(clip), str(here)]
     run([*command, "--codec", "ffv1", "--model", "bicubic"])
     assert np.array_equal(frames_of(posted), frames_of(here))
+
+
+def test_the_command_line_takes_sound_whose_times_fall(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", 25, sound=[Sound()])
+    make_fall(clip, "audio", 5, 105)
+    result = tmp_path / "out.mkv"
+    run([sys.executable, "-m", "service.command", "upscale", str(clip), str(result), "--model", "bicubic"])
+    assert [len(each) for each in packets_of(result, "audio")] == [len(packets_of(clip, "audio")[0])]
 
 
 def test_submit_does_over_http_what_curl_does(service: Running, clip: Path, tmp_path: Path) -> None:

@@ -251,6 +251,22 @@ def _add_cover(output: Any, data: bytes) -> Any:
     return packet
 
 
+def make_fall(path: Path, kind: str, packet: int, fall_ms: int) -> Path:
+    """Set one packet of the first such stream back, in a Matroska file; no muxer would write that."""
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        assert stream.time_base == Fraction(1, 1000)
+        track = stream.index + 1
+        block = [each.pos for each in container.demux(stream) if each.size][packet]
+    data = bytearray(path.read_bytes())
+    assert data[block] == 0x80 | track  # then comes its time within the cluster
+    time_ms = int.from_bytes(data[block + 1 : block + 3], "big", signed=True) - fall_ms
+    assert time_ms >= 0, "or FFmpeg takes it for unknown"
+    data[block + 1 : block + 3] = time_ms.to_bytes(2, "big", signed=True)
+    path.write_bytes(data)
+    return path
+
+
 def make_sound_alone(path: Path) -> Path:
     """A file with a moment of silence in Opus and no video."""
     with av.open(str(path), "w") as output:

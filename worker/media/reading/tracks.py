@@ -127,6 +127,7 @@ class Copier:
         self._frame_samples = _frame_samples(source) if is_coarse else None
         self._expected: int | None = None
         self._last_dts: int | None = None
+        self._step = 1 if self._base < _COARSE_S else 0  # packets may share a tick of a coarse clock
         self.moved_count = 0  # packets whose times had to be changed to make them rise
 
     def stamp(self, packet: Packet) -> Packet:
@@ -141,8 +142,8 @@ class Copier:
             pts = dts = self._smoothed(pts, packet)
             duration = self._samples(packet)
             self._expected = pts + duration
-        if self._last_dts is not None and dts <= self._last_dts and self._base < _COARSE_S:
-            dts = self._last_dts + 1
+        if self._last_dts is not None and dts < (earliest := self._last_dts + self._step):
+            dts = earliest
             self.moved_count += 1
         self._last_dts = dts
         packet.stream = self._target

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidOption, OutputInvalid
-from tests.worker.media.clips import Sound, Subtitle, make_clip, number_of
+from tests.worker.media.clips import Sound, Subtitle, make_clip, make_fall, number_of
 from tests.worker.media.enlarged import enlarge, packets_of, shown_s
 from worker.media.types import Colour
 from worker.media.writing.encode import Encoding, PartEncoder
@@ -103,6 +103,26 @@ def test_sound_of_a_millisecond_clock_is_laid_end_to_end_in_mp4(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", 25, sound=[Sound(codec="aac", rate=44_100)])
     times = [time * 44_100 for time, _ in packets_of(enlarge(clip).path, "audio")[0]]
     assert times == [1024 * (index - 1) for index in range(len(times))]
+
+
+@pytest.mark.parametrize(("kind", "container"), [("audio", "mp4"), ("audio", "mkv"), ("subtitle", "mkv")])
+def test_times_that_fall_in_the_source_are_made_to_rise_with_a_notice(tmp_path, kind, container):
+    """Guards against a job that fails at its end: no muxer takes decode times that fall."""
+    text = Subtitle(lines=[(k / 10, (k + 1) / 10, "text") for k in range(9)]) if container == "mkv" else None
+    clip = make_clip(tmp_path / "clip.mkv", 25, sound=[Sound(codec="aac")], subtitle=text)
+    make_fall(clip, kind, 5, 105)
+    [source] = packets_of(clip, kind)
+    assert [time for time, _ in source] != sorted(time for time, _ in source)
+
+    result = enlarge(clip, container=container)
+
+    [copy] = packets_of(result.path, kind)
+    assert [data for _, data in copy] == [data for _, data in source]
+    times = [time for time, _ in copy]
+    assert times == sorted(times)
+    others = [abs(a - b) for k, ((a, _), (b, _)) in enumerate(zip(copy, source, strict=True)) if k != 5]
+    assert max(others) <= MILLISECOND
+    assert result.report.notices == ("1 packets of the source had times that did not rise; they were moved",)
 
 
 UNEVEN = [0, 400, 1201, 1202, 1900, 5000, 5001, 5600, 6100, 9000, 9513, 12_000, 12_001, 12_900, 20_000]
