@@ -1,5 +1,6 @@
 """Accepting: an input that lies in storage becomes a job that is recorded, in this order, before 202 is said.
 
+    store:   the key, if any    is claimed, so that whoever sends it again is led to this job
     storage: the manifest       the truth; the store can be rebuilt from it
     store:   the job            from here on it is found
     queue:   its first step     if this fails, the sweeper sends it again
@@ -25,12 +26,13 @@ from service.errors import (
     StoreFull,
     StoreUnavailable,
     TransientError,
+    UnknownJob,
     UpscaleError,
 )
 from service.jobs import manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job
-from service.jobs.states import JobEvent
+from service.jobs.states import JobEvent, JobState
 from service.jobs.store import PLAN, JobStore
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,7 @@ def _record(services: Services, caller: Caller, job_id: str, received: Received,
     try:
         if key is not None:
             _require_complete(services.store)
+            _recall(services, key, job_id)
         now = services.store.now()
         job = Job(
             id=job_id,
@@ -153,6 +156,43 @@ def _record(services: Services, caller: Caller, job_id: str, received: Received,
     except TransientError as error:
         log.warning("job_not_queued", extra={"job": job_id, "reason": str(error)})
     return recorded
+
+
+def _recall(services: Services, key: str, job_id: str) -> None:
+    """Claim the key for this job, and see that the store knows the one that had claimed it before.
+
+    Of that it knows nothing when an API died between manifest and store. Nobody was told of the job, but it
+    would come back by itself, beside this one.
+    """
+    store, claimed = services.store, services.store.claim(key, job_id)
+    if claimed == job_id or _is_known(store, claimed):
+        return
+    begun = _begun(services, claimed)
+    if begun is None:
+        store.claim(key, job_id, instead_of=claimed)
+        return
+    with suppress(IdempotencyConflict):  # the key is a third job's by now
+        store.create(begun, idempotency_key=key)
+        log.warning("job_recalled", extra={"job": claimed})
+    if _begun(services, claimed) is None:  # whoever made it lives, and took it back meanwhile
+        store.delete(claimed)
+
+
+def _is_known(store: JobStore, job_id: str) -> bool:
+    try:
+        store.get(job_id)
+    except UnknownJob:
+        return False
+    return True
+
+
+def _begun(services: Services, job_id: str) -> Job | None:
+    """The job, if its manifest is there and says no more than that it was accepted."""
+    try:
+        job = manifest.load(services.storage, job_id).standing()
+    except UnknownJob:
+        return None
+    return job if job.state is JobState.QUEUED else None
 
 
 def _require_complete(store: JobStore) -> None:

@@ -4,7 +4,7 @@ What nobody needs goes: uploads that were never accepted, and what late workers 
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import groupby
 from typing import Final
@@ -28,23 +28,37 @@ UNACCEPTED_S: Final = 86400.0  # the slowest upload we wait for: 2 GiB at 200 kb
 def rebuild(store: JobStore, storage: Storage) -> bool:
     """Restore jobs that have a manifest and are not in the store; drop what is nobody's.
 
-    Returns whether all went well. The store is complete when all jobs are in it.
+    Returns whether all went well. The store is complete when all jobs are in it. Those that go on come first:
+    they stand still until then, and may be few among many that are over.
     """
+    epoch = store.epoch()
     has_gone_well = is_complete = True
+    for goes_on in (True, False):
+        for job_id, found in _jobs(storage):
+            if _goes_on(job_id, found) is not goes_on:
+                continue
+            if keys.manifest_key(job_id) in found:
+                act = partial(_restore, store, storage, job_id, found)
+            else:
+                act = partial(_discard_unaccepted, store, storage, job_id)
+            if not goes_well(act, event="job_not_restored", job_id=job_id, storage=storage):
+                has_gone_well = False
+                # Without the permission to delete, say, the job is there all the same.
+                is_complete &= keys.manifest_key(job_id) not in found or _known(store, job_id) is not None
+    if is_complete:
+        store.mark_complete(epoch)
+    return has_gone_well
+
+
+def _jobs(storage: Storage) -> Iterator[tuple[str, Collection[str]]]:
+    """Every job with the keys of its objects, oldest first."""
     names = storage.list(keys.JOBS_PREFIX)
     for job_id, group in groupby(names, key=lambda key: key.removeprefix(keys.JOBS_PREFIX).split("/")[0]):
-        found = set(group)
-        if keys.manifest_key(job_id) in found:
-            act = partial(_restore, store, storage, job_id, found)
-        else:
-            act = partial(_discard_unaccepted, store, storage, job_id)
-        if not goes_well(act, event="job_not_restored", job_id=job_id, storage=storage):
-            has_gone_well = False
-            # Without the permission to delete, say, the job is there all the same.
-            is_complete &= keys.manifest_key(job_id) not in found or _known(store, job_id) is not None
-    if is_complete:
-        store.mark_complete()
-    return has_gone_well
+        yield job_id, set(group)
+
+
+def _goes_on(job_id: str, found: Collection[str]) -> bool:
+    return keys.manifest_key(job_id) in found and keys.ended_key(job_id) not in found
 
 
 def _restore(store: JobStore, storage: Storage, job_id: str, found: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from service.jobs.model import Job
 from service.jobs.states import EXPIRY, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
+    CLAIM_S,
     FINISHED_PAGE,
     FIRST_IN_LINE,
     PLAN,
@@ -48,6 +49,7 @@ class MemoryStore:
         self._hooks: dict[str, float] = {}  # when they are due, by id of the job
         self._turns = Turns()
         self._is_complete = False
+        self._claims: dict[str, tuple[str, float]] = {}  # by key: the job, and until when
         self._lock = RLock()
 
     # Jobs
@@ -94,6 +96,14 @@ class MemoryStore:
                 self._note_hook(entry.job)
                 self._turns.leave(job.id)
             return entry.job
+
+    def claim(self, idempotency_key: str, job_id: str, *, instead_of: str | None = None) -> str:
+        with self._lock:
+            claimed, until = self._claims.get(idempotency_key, (None, 0.0))
+            if claimed is not None and claimed != instead_of and until > self.now():
+                return claimed
+            self._claims[idempotency_key] = job_id, self.now() + CLAIM_S
+            return job_id
 
     def get(self, job_id: str) -> Job:
         with self._lock:
@@ -308,7 +318,11 @@ class MemoryStore:
     def is_complete(self) -> bool:
         return self._is_complete
 
-    def mark_complete(self) -> None:
+    def epoch(self) -> str:
+        return ""
+
+    def mark_complete(self, epoch: str) -> None:
+        assert epoch == self.epoch()
         self._is_complete = True
 
     def memory_used(self) -> float:

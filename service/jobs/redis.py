@@ -21,6 +21,7 @@ from service.jobs.redis_errors import answering
 from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
+    CLAIM_S,
     FINISHED_PAGE,
     FIRST_IN_LINE,
     DueHook,
@@ -124,6 +125,12 @@ class RedisStore:
             fields=forms.job_fields(job),
         )
         return forms.job_of_list(fields)
+
+    def claim(self, idempotency_key: str, job_id: str, *, instead_of: str | None = None) -> str:
+        answer = self._run(
+            "claim", key=idempotency_key, id=job_id, instead_of=instead_of, life_s=int(CLAIM_S)
+        )
+        return str(answer)
 
     def get(self, job_id: str) -> Job:
         with answering():
@@ -287,9 +294,11 @@ class RedisStore:
         with answering():
             return bool(self._client.exists(f"{PREFIX}complete"))
 
-    def mark_complete(self) -> None:
-        with answering():
-            self._client.set(f"{PREFIX}complete", "1")
+    def epoch(self) -> str:
+        return str(self._run("epoch", fresh=secrets.token_hex(8)))
+
+    def mark_complete(self, epoch: str) -> None:
+        self._run("mark_complete", epoch=epoch)
 
     def memory_used(self) -> float:
         with answering():

@@ -14,6 +14,7 @@
     heard        sorted set of runtimes, by when a worker was heard of that has it
     took:<name>  text   job and step taken under that name, for repetitions; it lives as long as a lease
     key:<key>    text   the job an idempotency key made
+    claim:<key>  text   the job that it began to make, for an hour
     jobs         sorted set, score 0: all ids, in order of age because ids sort so
     active       sorted set by creation time: jobs that have not ended
     finished     sorted set by time of ending: the others
@@ -21,6 +22,7 @@
     brief        sorted set by time: jobs that have ended and go then, as their sender asked
     hooks        sorted set by time: jobs that have ended and whose receiver is to be told then
     counts       hash   jobs by state
+    epoch        text   what the store is known by until it loses all
     complete     text   there when every manifest is in the store; it goes with the rest when that is lost
 
 Everything lies under the prefix `upscaled:`. Times are seconds since 1970 with six digits, as text, because a
@@ -50,7 +52,7 @@ from service.jobs.store import ABSENT_S, ANY, RUNNABLE_IN, SMALL, UNFINISHED
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
 PRELUDES: Final = ("prelude", "turns", "moves")  # in front of every script, in this order
-TAKES_IN_WORK: Final = frozenset({"create", "restore", "set_segments"})
+TAKES_IN_WORK: Final = frozenset({"claim", "create", "restore", "set_segments"})
 _LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
 _CONSTANTS: Final = {"SMALL": SMALL, "ANY": ANY, "ABSENT_S": ABSENT_S, "ASSEMBLE_RANK": 10**9}
 _TAKES: Final = re.compile(r"-- takes (\w+(?:: \w+)?(?:, \w+(?:: \w+)?)*)\n")

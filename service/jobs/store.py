@@ -37,6 +37,7 @@ Ring = str  # where jobs wait that the same workers can do: SMALL, ANY, or a run
 SMALL: Ring = "small"
 ANY: Ring = "any"
 ABSENT_S = 180.0  # without a word of a worker that has a runtime: a restart takes less
+CLAIM_S = 3600.0  # of a key: by then housekeeping has found the manifest of whoever died meanwhile
 FIRST_IN_LINE = 8  # so many steps are named of a job's line: as many as one sweep wakes threads for
 
 FINISHED_PAGE = 1000  # ids of one answer of `finished_before`; the next sweep asks for more
@@ -178,6 +179,13 @@ class JobStore(Protocol):
         A job that had ended stays as it is, unless its result expired since; an unknown one is put back.
         """
 
+    def claim(self, idempotency_key: str, job_id: str, *, instead_of: str | None = None) -> str:
+        """Whose the key is while a job is being made by it: that job's, or the one's that claimed it before.
+
+        instead_of   the one that is known to be given up
+        A claim lasts CLAIM_S, and until the store loses what it has.
+        """
+
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
 
@@ -290,8 +298,11 @@ class JobStore(Protocol):
     def is_complete(self) -> bool:
         """False when the store may lack jobs that have a manifest: it is new, or it lost what it had."""
 
-    def mark_complete(self) -> None:
-        """Note that every manifest is in the store."""
+    def epoch(self) -> str:
+        """A text that stays the same until the store loses what it has."""
+
+    def mark_complete(self, epoch: str) -> None:
+        """Note that every manifest is in the store; nothing happens when it lost what it had since then."""
 
     def memory_used(self) -> float:
         """Share of the store's memory that is taken; 0 where there is no limit.

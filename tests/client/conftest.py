@@ -25,7 +25,7 @@ def service(tmp_path: Path) -> Service:
         data_dir=tmp_path / "data", default_video_model="bicubic", default_image_model="bicubic"
     )
     store = MemoryStore(lease_s=15, attempts_max=4)
-    store.mark_complete()
+    store.mark_complete(store.epoch())
     return Service(settings, store, FileStorage(settings.objects_dir))
 
 

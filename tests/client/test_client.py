@@ -347,7 +347,7 @@ def test_a_result_in_s3_is_fetched_from_there(
     public_s3_storage: S3Storage, source: Path, tmp_path: Path, target: Path, call: Call
 ) -> None:
     store = MemoryStore(lease_s=15, attempts_max=4)
-    store.mark_complete()
+    store.mark_complete(store.epoch())
     service = Service(Settings(data_dir=tmp_path / "data"), store, public_s3_storage)
     with running(service.app) as server, working(service):
         call(server, "submit", source, target)

@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 def service(settings: Settings) -> Service:
     """Nothing is published in it, and `bicubic`, which needs no publishing, is all that it waits for."""
     store = MemoryStore(lease_s=settings.lease_s, attempts_max=settings.attempts_max)
-    store.mark_complete()
+    store.mark_complete(store.epoch())
     return Service(settings, store, FileStorage(settings.objects_dir))
 
 

@@ -260,6 +260,41 @@ def test_a_key_that_a_lost_store_may_have_known_makes_no_second_job(service: Ser
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
 
 
+def test_a_key_whose_api_died_between_manifest_and_store_makes_one_job(service: Service) -> None:
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    first = service.ask("POST", "/upscale", files=files, headers=headers).json()["id"]
+    service.store.delete(first)  # as if it had died before
+    again = service.ask("POST", "/upscale", files=files, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, first)
+    other = service.ask("POST", "/upscale", files={"file": CLIP + b"!"}, headers=headers)
+    assert other.status_code == 409
+
+    Sweeper(service.store, service.storage, service.queue, service.settings).sweep()
+    assert [job.id for job in service.store.list(9)[0]] == [first]
+    assert {key.split("/")[1] for key in service.objects()} == {first}
+    assert service.queue.sent[-1] == (first, "plan")
+
+
+def test_a_key_whose_api_died_before_the_manifest_makes_the_next_job(service: Service) -> None:
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    lost = service.ask("POST", "/upscale", files=files, headers=headers).json()["id"]
+    service.store.delete(lost)
+    service.storage.delete(keys.manifest_key(lost))
+    second = service.ask("POST", "/upscale", files=files, headers=headers).json()["id"]
+    assert second != lost
+    service.store.delete(second)  # this one died too, but later
+    assert service.ask("POST", "/upscale", files=files, headers=headers).json()["id"] == second
+
+
+def test_a_key_is_free_again_when_its_job_was_deleted(service: Service) -> None:
+    headers, files = {"Idempotency-Key": "k"}, {"file": ("a.mp4", CLIP)}
+    first = service.ask("POST", "/upscale", files=files, headers=headers).json()["id"]
+    assert service.ask("DELETE", f"/jobs/{first}").status_code == 204
+    again = service.ask("POST", "/upscale", files={"file": CLIP + b"!"}, headers=headers)
+    assert again.status_code == 202
+    assert again.json()["id"] != first
+
+
 def test_an_upload_that_can_be_neither_made_nor_removed_is_no_job_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -585,6 +585,44 @@ def test_a_store_that_loses_everything_under_a_live_sweeper_is_rebuilt_by_its_ne
 
 
 @pytest.mark.integration
+def test_a_store_that_loses_everything_while_it_is_rebuilt_is_rebuilt_again(
+    place, valkey, redis_store, monkeypatch
+):
+    """Guards against a store called complete though it lost what was restored a moment before."""
+    ids = sorted(place.accept() for _ in range(2))
+    place.time_s = 1.8e9
+    sweeper = Sweeper(redis_store, place.storage, place.queue, place.settings, lambda: place.time_s)
+    get = place.storage.get
+
+    def get_and_lose(key):
+        if key == keys.manifest_key(ids[-1]):
+            monkeypatch.setattr(place.storage, "get", get)
+            valkey.flushall()
+        return get(key)
+
+    monkeypatch.setattr(place.storage, "get", get_and_lose)
+    sweeper.sweep()
+    assert not redis_store.is_complete()
+    sweeper.sweep()
+    assert redis_store.active() == ids
+    assert redis_store.is_complete()
+
+
+def test_jobs_that_go_on_are_restored_before_those_that_are_over(place, monkeypatch):
+    over = sorted(place.accept() for _ in range(3))
+    for job_id in over:
+        end(place.store, place.storage, place.store.get(job_id), JobEvent.FAIL)
+    going_on = place.accept(plan=PLAN)
+    place.lose_store()
+    restored, restore = [], place.store.restore
+    monkeypatch.setattr(
+        place.store, "restore", lambda job, **known: restored.append(job.id) or restore(job, **known)
+    )
+    place.sweeper.sweep()
+    assert restored == [going_on, *over]
+
+
+@pytest.mark.integration
 def test_a_flushed_valkey_comes_back_from_s3(valkey, valkey_url, redis_store, s3_storage):
     settings = Settings(redis_url=valkey_url, queue="sweeper-test")
     queue = CeleryQueue(celery_app(settings))

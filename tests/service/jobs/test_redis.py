@@ -58,7 +58,9 @@ def every_call(store):
         store.memory_used,
         store.now,
         store.is_complete,
-        store.mark_complete,
+        store.epoch,
+        lambda: store.mark_complete("epoch"),
+        lambda: store.claim("key", job.id),
         store.ping,
     ]
 
@@ -98,6 +100,7 @@ def test_a_server_without_memory_takes_no_job_and_keeps_what_it_has(full, redis_
     for call in (
         lambda: redis_store.create(a_job()),
         lambda: redis_store.restore(a_job()),
+        lambda: redis_store.claim("key", job.id),
         lambda: redis_store.set_segments(job.id, [Segment(index=0, frame_start=0, frame_stop=1)]),
         redis_store.ping,
     ):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import IdempotencyConflict, IllegalTransition, TooManyAttempts, UnknownJob
+from service.jobs import memory, redis
 from service.jobs.manifest import Segment
 from service.jobs.memory import MemoryStore
 from service.jobs.model import Handling, Job, JobError, Options, new_job_id
@@ -131,6 +132,31 @@ def test_a_key_is_free_again_when_its_job_is_deleted(store):
     assert store.get(second.id) == second
     with pytest.raises(UnknownJob):
         store.get(first.id)
+
+
+def test_a_key_is_claimed_by_one_job_until_that_is_given_up(store):
+    assert store.claim("key", "first") == "first"
+    assert store.claim("key", "first") == "first"
+    assert store.claim("key", "second") == "first"
+    assert store.claim("another key", "second") == "second"
+    assert store.claim("key", "second", instead_of="first") == "second"
+    assert store.claim("key", "third", instead_of="first") == "second"
+
+
+def test_a_claim_ends(store, monkeypatch):
+    for module in (memory, redis):
+        monkeypatch.setattr(module, "CLAIM_S", 1.0)
+    assert store.claim("key", "first") == "first"
+    time.sleep(1.1)
+    assert store.claim("key", "second") == "second"
+
+
+def test_a_store_is_complete_when_it_was_filled_in_one_epoch(store):
+    assert not store.is_complete()
+    epoch = store.epoch()
+    assert store.epoch() == epoch
+    store.mark_complete(epoch)
+    assert store.is_complete()
 
 
 def test_of_many_who_create_with_one_key_at_once_all_get_one_job(store):
