@@ -13,10 +13,11 @@ from service.errors import InvalidOption
 MediaKind = Literal["video", "image", "animation"]  # of an input; an animation may become a video
 Scale = Literal[2, 3, 4]
 Size = Literal["1080p", "1440p", "4k", "8k"]
+Strip = Literal["gps"]  # what is left out of what is kept beside the pixels
 Deinterlace = Literal["auto", "fields", "off"]  # one frame of two fields, one of each, none
-Codec = Literal["h264", "hevc", "ffv1"]
-Container = Literal["mp4", "mkv"]
-PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+Codec = Literal["h264", "hevc", "av1", "prores", "ffv1"]
+Container = Literal["mp4", "mkv", "webm", "mov"]
+PictureFormat = Literal["png", "jpeg", "webp", "tiff", "bmp", "avif"]
 AnimationFormat = Literal["gif", "webp", "png"]  # the last is APNG
 Format = Literal[Container, PictureFormat, AnimationFormat]
 
@@ -27,6 +28,7 @@ SIZES: Final[Mapping[Size, tuple[int, int]]] = {  # the screens that these names
     "4k": (3840, 2160),
     "8k": (7680, 4320),
 }
+STRIPS: Final[tuple[Strip, ...]] = get_args(Strip)
 DEINTERLACE: Final[tuple[Deinterlace, ...]] = get_args(Deinterlace)
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
@@ -50,10 +52,14 @@ class SizeWanted:
 
 
 CODEC_DEFAULT: Final[Codec] = "h264"  # plays everywhere
+# Of those that hold a codec the best known stands first. FFmpeg would write more; players don't read it.
 HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {
-    "mp4": frozenset({"h264", "hevc"}),  # FFmpeg would write FFV1 there too; players don't read it
+    "mp4": frozenset({"h264", "hevc", "av1"}),
+    "mov": frozenset({"h264", "hevc", "prores"}),
     "mkv": frozenset(CODECS),
+    "webm": frozenset({"av1"}),
 }
+MATROSKAS: Final = frozenset[Container]({"mkv", "webm"})  # one format; its clock has milliseconds
 NOT_FOR: Final[Mapping[MediaKind, tuple[str, ...]]] = {  # options that a kind of input has no use for
     "video": (),
     "image": ("codec", "start", "duration", "deinterlace"),
@@ -64,6 +70,8 @@ NOT_FOR: Final[Mapping[MediaKind, tuple[str, ...]]] = {  # options that a kind o
 _SUFFIXES: Final[Mapping[str, Format]] = {
     ".mp4": "mp4",
     ".mkv": "mkv",
+    ".webm": "webm",
+    ".mov": "mov",
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -71,6 +79,7 @@ _SUFFIXES: Final[Mapping[str, Format]] = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".bmp": "bmp",
+    ".avif": "avif",
     ".gif": "gif",
 }
 
@@ -94,12 +103,25 @@ def media_type_of(suffix: str) -> str:
             return "video/mp4"
         case "mkv":
             return "video/x-matroska"
+        case "webm":
+            return "video/webm"
+        case "mov":
+            return "video/quicktime"
         case picture:
             return f"image/{picture}"
+
+
+def codec_for(wanted: Format | None, *, is_deep: bool) -> Codec:
+    """Of a video, where nobody chose one: by the format, and by whether samples have more than eight bits."""
+    if wanted == "webm":
+        return "av1"
+    return "hevc" if is_deep else CODEC_DEFAULT
 
 
 def check_held(codec: Codec, container: Container) -> None:
     """Refuse a container that is not made with that codec; raises InvalidOption."""
     if codec not in HOLDS[container]:
-        message = f"{codec} goes into mkv; {container} players don't read it"
+        held = " and ".join(sorted(HOLDS[container]))
+        places = " or ".join(each for each in HOLDS if codec in HOLDS[each])
+        message = f"{container} is written with {held}; {codec} goes into {places}"
         raise InvalidOption(message, field="format", value=container)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.formats import CODECS, DEINTERLACE, FORMATS, SCALES, SIZES, Format, format_of
+from service.formats import CODECS, DEINTERLACE, FORMATS, SCALES, SIZES, STRIPS, Format, format_of
 from service.jobs.model import Options
 
 GROUPS = {
@@ -67,6 +67,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--codec", choices=CODECS, help=_help("codec"))
     command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))
     command.add_argument("--deinterlace", choices=DEINTERLACE, help=_help("deinterlace"))
+    command.add_argument("--strip", choices=STRIPS, help=_help("strip"))
     add_cut(command)
 
 

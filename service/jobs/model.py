@@ -25,6 +25,7 @@ from service.formats import (
     Scale,
     Size,
     SizeWanted,
+    Strip,
     check_held,
 )
 from service.jobs.states import TERMINAL, JobEvent, JobState, advance
@@ -82,15 +83,15 @@ class Options(Record):
     )
     codec: Codec | None = Field(
         default=None,
-        description="Of a video: h264, hevc, or ffv1, which is lossless. Default h264, or hevc for more than"
-        " 8 bits a sample.",
+        description="Of a video: h264, hevc, av1, prores, for editors, or ffv1, which is lossless."
+        " Default h264, or hevc for more than 8 bits a sample, and av1 in webm.",
     )
     # The codec's own scale is the encoder's matter.
     quality: int | None = Field(default=None, ge=1, le=100, description="1 to 100, larger is better.")
     format: Format | None = Field(
         default=None,
-        description="Of the result: mp4 or mkv for a video; png, jpeg, webp, tiff or bmp for a picture; gif,"
-        " webp, png (APNG), mp4 or mkv for an animation.",
+        description="Of the result: mp4, mkv, webm or mov for a video; png, jpeg, webp, tiff, bmp or avif for"
+        " a picture; gif, webp, png (APNG) or that of a video for an animation.",
     )
     start: float | None = Field(default=None, ge=0, description="Of a video: second to start at.")
     duration: float | None = Field(
@@ -100,6 +101,11 @@ class Options(Record):
         default=None,
         description="Of a video that turns out to be interlaced: auto makes one frame of two fields, fields"
         " makes one of each, off leaves them woven. Default auto.",
+    )
+
+    strip: Strip | None = Field(
+        default=None,
+        description="gps removes from the result where it was taken; the rest of EXIF and tags stays.",
     )
 
     def check_fit(self, kind: MediaKind, *, what: str | None = None) -> None:
@@ -113,7 +119,7 @@ class Options(Record):
             if (value := getattr(self, name)) is not None:
                 raise InvalidOption(f"{name} is for videos, this is {what}", field=name, value=value)
         if kind == "animation" and self.codec is not None and self.format not in CONTAINERS:
-            message = "codec is for videos; an animation becomes one by format=mp4 or mkv"
+            message = f"codec is for videos; an animation becomes one by format={' or '.join(CONTAINERS)}"
             raise InvalidOption(message, field="codec", value=self.codec)
         if self.format is None:
             return

@@ -114,6 +114,7 @@ PICTURES: Final[dict[str, Callable[[Path], None]]] = {
     "jpeg.tiff": lambda path: _still().save(path, compression="jpeg"),
     "deep.tiff": _deep,
     "bits.tiff": lambda path: _still().convert("1").save(path, compression="group4"),
+    "plain.avif": lambda path: _transparent().save(path, exif=_exif()),
     "plain.bmp": lambda path: _still().save(path),
     "palette.bmp": lambda path: _still().quantize(16).save(path),
 }

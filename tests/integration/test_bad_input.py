@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[Callable[[Path], bytes], dict[str, str], int, str]] = {
     "unknown size": (clip, {"size": "16k"}, 422, "invalid_option"),
     "no height": (clip, {"height": "0"}, 422, "invalid_option"),
     "an odd height of a video": (clip, {"height": "135"}, 422, "invalid_option"),
-    "unknown codec": (clip, {"codec": "av1"}, 422, "invalid_option"),
+    "unknown codec": (clip, {"codec": "vp9"}, 422, "invalid_option"),
     "unknown option": (clip, {"sharpness": "11"}, 422, "invalid_option"),
 }
 FAILED: dict[str, tuple[Callable[[Path], bytes], str, dict[str, str], str]] = {

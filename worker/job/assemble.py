@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from service import metrics
-from service.formats import ANIMATIONS, Container
+from service.formats import ANIMATIONS, CONTAINERS
 from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan
@@ -86,7 +86,7 @@ def _join(
     assert plan is not None
     if plan.container in ANIMATIONS:
         return _animate(context, held, found, parts, target)
-    container: Container = "mkv" if plan.container == "mkv" else "mp4"
+    container = next(each for each in CONTAINERS if each == plan.container)
     options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
     timeline = Timeline.from_json(plan.timeline)
     with context.inputs.open(found.job.id, on_chunk=held.proceed) as path:

@@ -86,7 +86,8 @@ def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str
 def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
     with context.inputs.open(job.id, on_chunk=held.proceed) as path:
         pixels_max = context.settings.pixels_max
-        low = read_image(path, pixels_max=pixels_max, owner=job.owner, on_wait=held.proceed)
+        strip, owner = job.options.strip, job.owner
+        low = read_image(path, pixels_max=pixels_max, strip=strip, owner=owner, on_wait=held.proceed)
     images.check_output(job.options.format or low.format, *_target_size(low, job))
     return low
 

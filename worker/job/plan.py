@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import InvalidOption, NotMedia, TooLong
-from service.formats import ANIMATIONS, CODEC_DEFAULT, CONTAINERS
+from service.formats import ANIMATIONS, CONTAINERS, codec_for
 from service.jobs import manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Options
@@ -22,11 +22,11 @@ from worker.job.held import Held
 from worker.media.animation.writing import check_output
 from worker.media.colour import encodable, hdr_of
 from worker.media.reading.container import sniff
-from worker.media.reading.tracks import choose_container
+from worker.media.reading.tracks import choose_container, without_place
 from worker.media.sandbox.reading import look_through, probe, scan
 from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding, depth_of, h264_allows
+from worker.media.writing.encoding import Encoding, check_size, depth_of, h264_allows, quality_of
 
 
 def plan(context: WorkerContext, held: Held) -> None:
@@ -83,9 +83,12 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
     source = probe(path, limits=limits, on_wait=held.proceed)
     if source.kind != "video":
         raise NotMedia("the file's signature says video, its content does not", field="file")
+    reasons: tuple[str, ...] = ()
+    if options.strip == "gps" and (tags := without_place(source.tags)) != source.tags:
+        source, reasons = replace(source, tags=tags), ("where it was filmed was removed from the tags",)
     encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
     wanted = options.format if options.format in CONTAINERS else None
-    container, reasons = choose_container(source, wanted, codec=encoding.codec)
+    container, why = choose_container(source, wanted, codec=encoding.codec)
     timeline = scan(
         path,
         source,
@@ -99,7 +102,7 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
     how = timeline.deinterlacing
     if how is not None and source.rate is not None:
         source = replace(source, rate=source.rate * how.frames_per_picture)
-    return _planned(context, source, timeline, options, container=container, notices=reasons)
+    return _planned(context, source, timeline, options, container=container, notices=reasons + why)
 
 
 def _plan_animation(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
@@ -192,7 +195,8 @@ def _encoding(source: Source, options: Options) -> Encoding:
     is_picture = (
         source.kind == "animation" and _container_of_animation(source.container, options) in ANIMATIONS
     )
-    codec = "ffv1" if is_picture else options.codec or ("hevc" if source.is_deep else CODEC_DEFAULT)
+    chosen = options.codec or codec_for(options.format, is_deep=source.is_deep)
+    codec = "ffv1" if is_picture else chosen
     hdr = hdr_of(source.colour)
     if codec == "h264" and hdr is not None:
         message = f"H.264 is written with 8 bits a sample, in which {hdr} shows bands; codec=hevc keeps HDR"
@@ -204,28 +208,21 @@ def _encoding(source: Source, options: Options) -> Encoding:
         rotation=source.rotation,
         is_even=codec != "ffv1",
     )
-    if codec == "h264" and not h264_allows(width, height):
-        if options.codec is not None:
-            message = f"no level of H.264 allows {width}x{height}; codec=hevc or a smaller size would do"
-            raise InvalidOption(message, field="codec", value=codec)
+    if codec == "h264" != options.codec and not h264_allows(width, height):
         codec = "hevc"
+    check_size(codec, width, height)
     return Encoding(
         codec=codec,
         width=width,
         height=height,
         colour=encodable(source.colour),
-        quality=None if options.quality is None or codec == "ffv1" else _rate_factor(options.quality),
+        quality=None if options.quality is None or codec == "ffv1" else quality_of(codec, options.quality),
         depth=depth_of(codec, source.depth),
         is_deep=source.is_deep,
         light=source.light,
         sar=source.sar,
         **({} if source.rate is None else {"rate": source.rate}),
     )
-
-
-def _rate_factor(quality: int) -> int:
-    """Quality of 1 to 100 as a constant rate factor of 51 to 1, so that 100 is best for every format."""
-    return 51 - round((quality - 1) * 50 / 99)
 
 
 def _segment_frames_max(settings: Settings, timeline: Timeline) -> int:

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.animated import is_animated, reader_of
-from service.formats import PICTURES, MediaKind
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.memory import MemoryStore
@@ -26,7 +24,7 @@ from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.job import steps
 from worker.job.context import WorkerContext, open_context
-from worker.media.reading.container import sniff
+from worker.media.reading.container import kind_of
 from worker.media.writing.atomic import written_whole
 from worker.models.lending import lend
 
@@ -91,7 +89,7 @@ def upscale(
 
 def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     """What the API does with an upload."""
-    kind = _kind_of(source)
+    kind = kind_of(source)
     with source.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     now = time.time()
@@ -108,14 +106,6 @@ def accept(context: WorkerContext, source: Path, options: Options) -> Job:
     context.storage.put_file(keys.input_key(job.id), source)
     manifest.save(context.storage, Manifest(job=job))
     return context.store.create(job)
-
-
-def _kind_of(source: Path) -> MediaKind:
-    sniffed = sniff(source)
-    if sniffed not in PICTURES:
-        return "video"
-    with reader_of(source) as read:
-        return "animation" if is_animated(sniffed, read) else "image"
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class Incoming:
             raise NotMedia(message, field=self._field, value=self.filename)
         if self._kind == "heif":
             raise UnsupportedMedia(
-                "HEIF and AVIF pictures are not read", field=self._field, value=self.filename
+                "HEIC pictures are not read; AVIF and JPEG are", field=self._field, value=self.filename
             )
 
     def _media_kind(self, storage: Storage, key: str, pixels_max: int) -> MediaKind:

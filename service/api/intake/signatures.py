@@ -5,25 +5,28 @@ the planner's to find, with real decoders. A picture's header is read through `r
 JPEG keeps its size behind any amount of metadata and a TIFF anywhere. Start at `sniff`, then `picture_size`.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Literal
 
-Kind = Literal["mp4", "matroska", "avi", "png", "jpeg", "webp", "tiff", "bmp", "gif", "heif"]
+Kind = Literal["mp4", "matroska", "avi", "png", "jpeg", "webp", "tiff", "bmp", "gif", "avif", "heif"]
 Read = Callable[[int, int], bytes]  # bytes [start, stop) of the file, fewer at its end
 
-SNIFF_BYTES = 32  # enough for every signature below
+SNIFF_BYTES = 64  # enough for every signature below
 
 # The box types an ISO base media or QuickTime file may start with; `pnot` and `skip` are old QuickTime's.
 _ISO_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"})
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"})
+_AVIF_HEADER_BYTES = 4096  # before the pixels; what is meant for viewers may follow them
 _SEGMENTS_MAX = 4096  # headers walked in one JPEG or TIFF; a longer chain is not a picture anyone made
 
 
 def sniff(head: bytes) -> Kind | None:
     """The kind of file that starts with `head` (SNIFF_BYTES are enough), or None if it is no known media."""
     if head[4:8] in _ISO_FIRST_BOXES:
-        return "heif" if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS else "mp4"
+        return _iso_kind(head) if head[4:8] == b"ftyp" else "mp4"
     if head[:4] == b"RIFF":
         form = head[8:12]
         return "avi" if form == b"AVI " else "webp" if form == b"WEBP" else None
@@ -31,6 +34,16 @@ def sniff(head: bytes) -> Kind | None:
         if head.startswith(signature):
             return kind
     return None
+
+
+def _iso_kind(head: bytes) -> Kind:
+    """By the first of its brands, and of a picture by all that are seen: both kinds may begin with mif1."""
+    first = head[8:12]
+    if first not in _AVIF_BRANDS | _HEIF_BRANDS:
+        return "mp4"
+    stop = min(int.from_bytes(head[:4], "big"), len(head))
+    others = {head[at : at + 4] for at in range(16, stop - 3, 4)}
+    return "avif" if _AVIF_BRANDS & {first, *others} else "heif"
 
 
 _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
@@ -149,6 +162,14 @@ def _tiff_page(entries: bytes, entry_bytes: int, order: str) -> tuple[int, int] 
     return (values[256], values[257]) if len(values) == 2 else None
 
 
+def _avif(read: Read) -> tuple[int, int] | None:
+    """The largest of the sizes that the header lists: of the picture, its tiles, its transparency."""
+    head = read(0, _AVIF_HEADER_BYTES)
+    places = (place.end() + 4 for place in re.finditer(b"ispe", head))  # past version and flags
+    sizes = [struct.unpack(">II", head[at : at + 8]) for at in places if at + 8 <= len(head)]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
 _READERS: dict[Kind, Callable[[Read], tuple[int, int] | None]] = {
     "png": _png,
     "gif": _gif,
@@ -156,4 +177,5 @@ _READERS: dict[Kind, Callable[[Read], tuple[int, int] | None]] = {
     "webp": _webp,
     "jpeg": _jpeg,
     "tiff": _tiff,
+    "avif": _avif,
 }

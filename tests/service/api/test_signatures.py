@@ -35,6 +35,7 @@ PICTURE_FILES = {
     "tiff": picture("TIFF"),
     "big tiff": picture("TIFF", big_tiff=True),
     "bmp": picture("BMP"),
+    "avif": picture("AVIF"),
     "gif": picture("GIF"),
 }
 
@@ -85,7 +86,10 @@ def test_a_declared_size_is_believed_without_any_pixels() -> None:
         (b"\x00\x00\x00\x14ftypqt  ", "mp4"),
         (b"\x00\x00\x00\x08wide\x00\x00", "mp4"),
         (b"\x00\x00\x00\x18ftypheic", "heif"),
-        (b"\x00\x00\x00\x18ftypavif", "heif"),
+        (b"\x00\x00\x00\x18ftypavif", "avif"),
+        (b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avifmiaf", "avif"),
+        (b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1heicmiaf", "heif"),
+        (b"\x00\x00\x00\x14ftypmif1\x00\x00\x00\x00mif1avif", "heif"),  # beyond the box
         (b"\x1a\x45\xdf\xa3\x01\x00", "matroska"),
         (b"RIFF\x00\x00\x00\x00AVI LIST", "avi"),
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", None),

@@ -25,7 +25,7 @@ WRONG = {
     "no folder": (["upscale", "clip.mp4", "nowhere/out.mp4"], "nowhere: no such folder"),
     "onto itself": (["upscale", "clip.mp4", "clip.mp4"], "the result would replace the input"),
     "no format": (["upscale", "clip.mp4", "out"], "must end in one of"),
-    "unknown format": (["submit", "clip.mp4", "-o", "out.avif"], "must end in one of"),
+    "unknown format": (["submit", "clip.mp4", "-o", "out.heic"], "must end in one of"),
     "quality 0": (["upscale", "clip.mp4", "out.mp4", "--quality", "0"], "--quality 0"),
     "start before the start": (["submit", "clip.mp4", "-o", "out.mp4", "--start", "-1"], "--start -1"),
 }

@@ -122,6 +122,9 @@ def test_options_nobody_can_mean_are_refused(options):
         ("image", {"scale": 2, "height": 720}, "scale"),
         ("image", {"size": "4k", "width": 720}, "size"),
         ("video", {"format": "mp4", "codec": "ffv1"}, "format"),
+        ("video", {"format": "webm", "codec": "h264"}, "format"),
+        ("video", {"format": "mov", "codec": "av1"}, "format"),
+        ("animation", {"format": "mp4", "codec": "prores"}, "format"),
     ],
 )
 def test_options_that_do_not_fit_the_input_or_each_other_are_refused_by_name(kind, options, field):
@@ -136,6 +139,8 @@ def test_options_that_do_not_fit_the_input_or_each_other_are_refused_by_name(kin
         ("image", {"format": "tiff", "quality": 3, "scale": 2}),
         ("video", {"format": "mkv", "codec": "ffv1"}),
         ("video", {"codec": "ffv1", "start": 1, "duration": 2}),
+        ("video", {"codec": "av1", "format": "webm"}),
+        ("video", {"codec": "prores", "format": "mov"}),
         ("video", {}),
         ("video", {"size": "8k"}),
         ("video", {"width": 1920, "height": 1080}),

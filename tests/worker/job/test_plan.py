@@ -1,18 +1,20 @@
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.formats import Codec
 from service.jobs import manifest
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.media.clips import make_clip
 from worker.job import steps
 from worker.job.context import WorkerContext
-from worker.job.plan import _rate_factor, cut_segments
+from worker.job.plan import cut_segments
 from worker.media.reading.probe import probe
 from worker.media.types import Limits
-from worker.media.writing.encode import h264_allows
+from worker.media.writing.encoding import QUALITIES, h264_allows, quality_of
 from worker.offline import local
 
 
@@ -35,10 +37,14 @@ def test_a_shot_a_little_too_long_is_cut_in_halves_not_into_a_stub() -> None:
     assert [s.frame_count for s in cut_segments(101, [], frames_max=100)] == [50, 51]
 
 
-def test_quality_of_1_to_100_spans_the_whole_rate_factor_and_rises() -> None:
-    factors = [_rate_factor(quality) for quality in range(1, 101)]
-    assert (factors[0], factors[-1]) == (51, 1)
-    assert factors == sorted(factors, reverse=True)
+@pytest.mark.parametrize(
+    ("codec", "worst", "best"), [("h264", 51, 1), ("hevc", 51, 1), ("av1", 63, 1), ("prores", 0, 3)]
+)
+def test_quality_of_1_to_100_spans_what_the_codec_has_and_rises(codec: Codec, worst: int, best: int) -> None:
+    steps = [quality_of(codec, asked) for asked in range(1, 101)]
+    assert (steps[0], steps[-1]) == (worst, best)
+    assert steps == sorted(steps, reverse=worst > best)
+    assert set(steps) == set(QUALITIES[codec])
 
 
 def test_h264_ends_where_its_last_level_does() -> None:

@@ -14,7 +14,8 @@ from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.reading.tracks import choose_container
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding, PartEncoder, depth_of
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding, depth_of
 from worker.media.writing.join import JoinReport, assemble
 
 LIMITS = Limits(pixels_max=1_000_000, duration_s_max=600)

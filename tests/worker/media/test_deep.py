@@ -16,7 +16,8 @@ from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.tonemap import for_eyes, hlg_to_nits, pq_to_nits
 from worker.media.types import Colour, Light
-from worker.media.writing.encode import Encoding, PartEncoder, depth_of
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding, depth_of
 
 BT709 = {"matrix": 1, "primaries": 1, "transfer": 1, "range": 1}
 PQ = {"matrix": 9, "primaries": 9, "transfer": 16, "range": 1}
@@ -118,11 +119,21 @@ def test_deep_rgb_of_a_file_is_read_bit_for_bit(tmp_path):
     assert np.array_equal(np.rint(frame / 65_535 * 1023), levels)
 
 
-@pytest.mark.parametrize("container", ["mp4", "mkv"])
+WRITTEN = [
+    ("mp4", "hevc"),
+    ("mkv", "hevc"),
+    ("mp4", "av1"),
+    ("mkv", "av1"),
+    ("webm", "av1"),
+    ("mov", "prores"),
+]
+
+
+@pytest.mark.parametrize(("container", "codec"), WRITTEN)
 @pytest.mark.parametrize("tags", [PQ, HLG])
-def test_hdr_keeps_its_tags_its_times_and_its_light(tmp_path, container, tags):
+def test_hdr_keeps_its_tags_its_times_and_its_light(tmp_path, container, codec, tags):
     clip = deep_clip(tmp_path / "clip.mp4", colour=tags, options={"crf": "4", "x265-params": LIT})
-    result = enlarge(clip, codec="hevc", container=container, cuts=(2, 3))
+    result = enlarge(clip, codec=codec, container=container, cuts=(2, 3))
     found = probe(result.path, limits=LIMITS)
     assert (found.colour, found.light, found.depth) == (Colour(**tags), P3_SCREEN, 10)
     report = verify(clip, result.path, scale=2)
@@ -130,13 +141,13 @@ def test_hdr_keeps_its_tags_its_times_and_its_light(tmp_path, container, tags):
     assert (report["hdr_out"], report["bit_depth_out"]) == ("PQ" if tags is PQ else "HLG", 10)
 
 
-@pytest.mark.parametrize(("container", "codec"), [("mp4", "hevc"), ("mkv", "hevc"), ("mkv", "ffv1")])
+@pytest.mark.parametrize(("container", "codec"), [*WRITTEN, ("mkv", "ffv1")])
 def test_the_container_alone_says_how_bright_the_screen_was(tmp_path, container, codec):
     """Players read it there before any frame; FFV1 has it nowhere else."""
     clip = deep_clip(tmp_path / "clip.mp4", colour=PQ, options={"x265-params": LIT})
     result = enlarge(clip, codec=codec, container=container)
     head = result.path.read_bytes()
-    if container == "mp4":
+    if container in {"mp4", "mov"}:
         assert b"mdcv" in head
         assert b"clli" in head
     else:
@@ -205,7 +216,17 @@ def test_h264_gets_eight_bits_with_dither_so_that_ramps_do_not_band(tmp_path):
 
 @pytest.mark.parametrize(
     ("codec", "bits", "written"),
-    [("hevc", 9, 10), ("hevc", 10, 10), ("hevc", 16, 12), ("h264", 10, 8), ("ffv1", 14, 16), ("h264", 8, 8)],
+    [
+        ("hevc", 9, 10),
+        ("hevc", 10, 10),
+        ("hevc", 16, 12),
+        ("h264", 10, 8),
+        ("ffv1", 14, 16),
+        ("h264", 8, 8),
+        ("av1", 8, 8),
+        ("av1", 12, 10),
+        ("prores", 8, 10),
+    ],
 )
 def test_samples_are_written_in_no_fewer_bits_where_the_codec_has_as_many(codec, bits, written):
     assert depth_of(codec, bits) == written
@@ -236,3 +257,20 @@ def test_times_of_a_deep_clip_survive(tmp_path):
     result = enlarge(clip, codec="hevc", cuts=(1, 4))
     report = verify(clip, result.path)
     assert (report["problems"], report["time_difference_s_max"]) == ([], 0)
+
+
+def test_vp9_of_ten_bits_comes_out_with_as_many(tmp_path):
+    """FFmpeg 9.0, as PyAV's libvpx writes eight: `-f lavfi -i gradients=s=64x64:...,format=yuv420p10le -c:v
+    libvpx-vp9 -profile:v 2 -crf 20`, 6 frames of BT.709."""
+    clip = tmp_path / "clip.webm"
+    clip.write_bytes(Path(__file__).with_name("made").joinpath("vp9-10-bits.webm").read_bytes())
+    result = enlarge(clip, codec="hevc", cuts=(2, 3))
+    assert (result.source.codec, result.source.depth, probe(result.path, limits=LIMITS).depth) == (
+        "vp9",
+        10,
+        10,
+    )
+    for before, after in zip(luma(clip), luma(result.path), strict=True):
+        assert (np.rint(before) % 4).any(), "eight bits would have every fourth level"
+        assert np.abs(after - np.repeat(np.repeat(before, 2, 0), 2, 1)).mean() < 1.5
+    assert verify(clip, result.path, scale=2)["problems"] == []

@@ -11,7 +11,9 @@ from pathlib import Path
 import av
 import av.container
 
+from service.animated import is_animated, reader_of
 from service.errors import BrokenMedia, EmptyUpload, NotMedia, NoVideo, UnsupportedMedia
+from service.formats import PICTURES, MediaKind
 
 # FFmpeg logs through Python with locks of its own, which dead-locked with decoding threads (PyAV 751).
 av.logging.set_level(None)
@@ -19,7 +21,8 @@ av.logging.set_level(None)
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "matroska": "matroska", "webm": "matroska", "avi": "avi"}
 
 _ISO_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"}
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -63,11 +66,23 @@ def sniff(path: Path) -> str:
     return _refuse(head)
 
 
+def kind_of(path: Path) -> MediaKind:
+    """What kind of job a file makes; raises what `sniff` does."""
+    sniffed = sniff(path)
+    if sniffed not in PICTURES:
+        return "video"
+    with reader_of(path) as read:
+        return "animation" if is_animated(sniffed, read) else "image"
+
+
 def _iso_kind(head: bytes) -> str:
     brand = head[8:12] if head[4:8] == b"ftyp" else b"qt  "
-    if brand in _HEIF_BRANDS:
+    if brand in _AVIF_BRANDS | _HEIF_BRANDS:
+        stop = min(int.from_bytes(head[:4], "big"), len(head))
+        if _AVIF_BRANDS & {brand, *(head[at : at + 4] for at in range(16, stop - 3, 4))}:
+            return "avif"
         raise UnsupportedMedia(
-            "HEIF and AVIF pictures are not read", field="file", value=brand.decode("latin1")
+            "HEIC pictures are not read; AVIF and JPEG are", field="file", value=brand.decode("latin1")
         )
     if brand in _SOUND_BRANDS:
         raise NoVideo("this is a sound file", field="file", value="m4a")

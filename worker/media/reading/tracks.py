@@ -4,8 +4,9 @@ Packets are copied, never decoded. Not here: the picture's own packets and writi
 writing/join.py). Start at `choose_container` and `sort_streams`.
 """
 
+import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -19,12 +20,23 @@ from worker.media.types import Source, StreamInfo
 
 Packet: TypeAlias = "av.Packet[Any]"  # generic in PyAV's stubs only
 
-# What mp4 holds and players play from it. FFmpeg would also write PCM there; hardly anything plays it.
-_MP4_CODECS = {
-    "audio": frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"}),
-    "subtitle": frozenset({"mov_text"}),
+# What each holds and players play from it. FFmpeg would also write PCM into mp4; hardly anything plays it.
+_PCM = frozenset(
+    f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")
+)
+_HELD: dict[Container, dict[str, frozenset[str]]] = {
+    "mp4": {
+        "audio": frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"}),
+        "subtitle": frozenset({"mov_text"}),
+    },
+    "mov": {
+        "audio": frozenset({"aac", "mp3", "ac3", "eac3", "alac"}) | _PCM,
+        "subtitle": frozenset({"mov_text"}),
+    },
+    "webm": {"audio": frozenset({"opus", "vorbis"}), "subtitle": frozenset({"webvtt"})},
 }
 _MKV_REFUSES = frozenset({"mov_text"})  # it has a text format of its own
+_PLACE = re.compile("location|gps|xyz", re.IGNORECASE)  # in names of tags
 _COARSE_S = Fraction(1, 1000)  # Matroska's clock
 
 
@@ -57,20 +69,20 @@ def choose_container(
 ) -> tuple[Container, tuple[str, ...]]:
     """The container of the result, and why it is not mp4 or what it will lose.
 
-    mp4 unless it cannot hold everything; a wanted container is taken at its word.
-    Raises InvalidOption for FFV1 in mp4.
+    The first that holds the codec (mp4, mov for ProRes), unless it cannot hold everything; a wanted container
+    is taken at its word.
+    Raises InvalidOption for one that is not written with the codec.
     """
     if wanted is not None:
         check_held(codec, wanted)
         return wanted, tuple(
             f"{lost.what} is dropped: {lost.why}" for lost in sort_streams(source, wanted)[1]
         )
-    if codec not in HOLDS["mp4"]:
-        return "mkv", (f"mkv because mp4 holds no {codec.upper()}",)
-    lost = [info for info in (*source.audio, *source.subtitles) if not _fits(info, "mp4")]
-    if not lost:
-        return "mp4", ()
-    return "mkv", tuple(f"mkv because mp4 holds no {info.codec} {info.kind}" for info in lost)
+    first = next(container for container in HOLDS if codec in HOLDS[container])
+    lost = [info for info in (*source.audio, *source.subtitles) if not _fits(info, first)]
+    if lost:
+        return "mkv", tuple(f"mkv because {first} holds no {info.codec} {info.kind}" for info in lost)
+    return first, () if first == "mp4" else (f"{first} because mp4 holds no {codec.upper()}",)
 
 
 def sort_streams(source: Source, container: Container) -> tuple[tuple[StreamInfo, ...], tuple[Dropped, ...]]:
@@ -88,6 +100,11 @@ def sort_streams(source: Source, container: Container) -> tuple[tuple[StreamInfo
     return tuple(kept), tuple(dropped)
 
 
+def without_place(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """A file's tags but those that tell where it was filmed, whatever phones and cameras call them."""
+    return {key: value for key, value in (tags or {}).items() if not _PLACE.search(key)}
+
+
 def info_name(info: StreamInfo) -> str:
     """A stream as reports name it."""
     return f"{info.kind} stream {info.index}" + (f" ({info.codec})" if info.codec else "")
@@ -98,7 +115,9 @@ def _fits(info: StreamInfo, container: Container) -> bool:
         return container == "mkv"
     if info.kind not in ("audio", "subtitle") or not info.codec:
         return False
-    return info.codec in _MP4_CODECS[info.kind] if container == "mp4" else info.codec not in _MKV_REFUSES
+    if container == "mkv":
+        return info.codec not in _MKV_REFUSES
+    return info.codec in _HELD[container][info.kind]
 
 
 def _why(info: StreamInfo, container: Container) -> str:

@@ -148,7 +148,7 @@ def _decode(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
 
 
 def _read_image(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
-    picture = read_image(path, pixels_max=given["pixels_max"])
+    picture = read_image(path, pixels_max=given["pixels_max"], strip=given["strip"])
     child.show(picture.rgb, *(() if picture.alpha is None else (picture.alpha,)))
     return {
         "size": picture.rgb.shape[:2],

@@ -19,7 +19,7 @@ from typing import Final
 from pydantic import Base64Bytes, PositiveInt, TypeAdapter, ValidationError
 
 from service.errors import BrokenMedia
-from service.formats import Deinterlace, PictureFormat
+from service.formats import Deinterlace, PictureFormat, Strip
 from worker.frames import LowFrame, Planes
 from worker.media.reading.fields import pictures_for
 from worker.media.sandbox.keeper import KEEPER, Keeper
@@ -109,7 +109,12 @@ def _piece(timeline: Timeline, start: int, stop: int) -> tuple[Timeline, int]:
 
 
 def read_image(
-    path: Path, *, pixels_max: int, owner: str | None = None, on_wait: Callable[[], None] = nothing
+    path: Path,
+    *,
+    pixels_max: int,
+    strip: Strip | None = None,
+    owner: str | None = None,
+    on_wait: Callable[[], None] = nothing,
 ) -> Picture:
     """writing/images.py
 
@@ -117,7 +122,7 @@ def read_image(
     """
     with POOL.taken(owner, pixels_max) as pooled:
         ring, reader = pooled.ring, pooled.reader
-        reader.ask("read_image", path, {"pixels_max": pixels_max})
+        reader.ask("read_image", path, {"pixels_max": pixels_max, "strip": strip})
         try:
             found = _PICTURE.validate_python(reader.result(on_wait=on_wait))
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Pictures in and out: PNG, JPEG, WebP, TIFF and BMP by Pillow (a still GIF comes in and leaves as PNG).
+"""Pictures in and out: PNG, JPEG, WebP, AVIF, TIFF, BMP by Pillow (a still GIF comes in and leaves as PNG).
 
 What is kept: orientation (applied to the pixels, the tag removed), alpha as a plane of its own, the ICC
 profile, other EXIF, grey as grey, and 16 bits a channel. What is not is converted with a notice (CMYK) or
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from service.errors import BrokenMedia, FrameTooLarge, InvalidOption, UnsupportedMedia
-from service.formats import FORMATS, PICTURES
+from service.formats import FORMATS, PICTURES, Strip
 from worker.frames import Planes, in_bytes, is_deep
 from worker.media.reading.container import sniff
 from worker.media.writing.atomic import written_whole
@@ -29,9 +29,14 @@ from worker.media.writing.deep import DEEP_KINDS, encode_deep
 QUALITY_DEFAULT = {
     "jpeg": 95,
     "webp": 92,
+    "avif": 85,
 }  # of 100, which makes WebP lossless as the others are
-SIDE_MAX = {"jpeg": 65_500, "webp": 16_383}  # what the format, or its library, can hold
+SIDE_MAX = {"jpeg": 65_500, "webp": 16_383, "avif": 32_768}  # what the format, or its library, can hold
 EXIF_BYTES_MAX = 65_000  # a JPEG segment holds 65,533
+
+_GPS = 0x8825  # in EXIF
+_WITH_EXIF = ("png", "jpeg", "webp", "avif")
+_AVIF_SPEED = 7  # of 10
 
 # Pillow's own limit warns, and a warning can't be caught safely in threads; ours is checked on every picture.
 Image.MAX_IMAGE_PIXELS = None
@@ -55,9 +60,10 @@ class Picture:
         return replace(self, rgb=rgb, alpha=alpha)
 
 
-def read_image(path: Path, *, pixels_max: int) -> Picture:
+def read_image(path: Path, *, pixels_max: int, strip: Strip | None = None) -> Picture:
     """Read, set upright and split a picture.
 
+    strip   "gps": EXIF loses where the picture was taken, and the thumbnail
     Raises, besides what `sniff` does, BrokenMedia (truncated or damaged), FrameTooLarge (before any pixel is
     decoded) and UnsupportedMedia (animation, pages, samples of 32 bits).
     """
@@ -73,6 +79,9 @@ def read_image(path: Path, *, pixels_max: int) -> Picture:
         upright = ImageOps.exif_transpose(image)
         upright, icc = _to_plain_mode(upright, notices)
     exif = upright.info.get("exif")
+    if strip == "gps" and _GPS in upright.getexif():
+        exif = _without_place(upright)
+        notices.append("where the picture was taken was removed from its EXIF")
     is_grey = upright.mode in ("L", "LA")
     bands: Planes = np.atleast_3d(np.asarray(upright)) if deep is None else deep
     alpha = bands[..., -1].copy() if upright.mode in ("LA", "RGBA") else None
@@ -114,7 +123,7 @@ def save_image(
         if kind in DEEP_KINDS:
             _save_deep(picture, target, kind)
             return ()
-        notices.append(f"16 bits a channel were reduced to 8: {kind} holds no more")
+        notices.append(f"16 bits a channel were reduced to 8: {kind} is written with no more")
         alpha = None if picture.alpha is None else in_bytes(picture.alpha)
         picture = picture.with_pixels(in_bytes(picture.rgb), alpha)
     image = Image.fromarray(picture.rgb)
@@ -125,22 +134,31 @@ def save_image(
         if kind in ("jpeg", "bmp"):
             notices.append(f"transparency was laid on white: {kind} has none")
             image = _flatten(image)
-    options: dict[str, object] = {}
+        elif kind == "avif" and picture.is_grey:
+            notices.append("grey was written as colours: an avif with transparency has no grey")
     if picture.icc and kind == "bmp":
         notices.append("the ICC profile was dropped: bmp holds none")
-    elif picture.icc:
-        options["icc_profile"] = picture.icc
-    if picture.exif and kind in ("png", "jpeg", "webp"):
-        options["exif"] = picture.exif
     level = QUALITY_DEFAULT.get(kind, 100) if quality is None else quality
-    if kind == "jpeg":
-        options |= {"quality": level, "subsampling": "4:4:4"}  # chroma detail was just paid for
-    elif kind == "webp":
-        options |= {"quality": level, "lossless": level >= 100, "method": 4}
-    elif kind == "tiff":
-        options["compression"] = "tiff_deflate"
+    kept = {"icc_profile": picture.icc, "exif": picture.exif if kind in _WITH_EXIF else None}
+    options = {name: value for name, value in kept.items() if value} | _options_of(kind, image.mode, level)
     image.save(target, format=kind.upper(), **options)
     return tuple(notices)
+
+
+def _options_of(kind: str, mode: str, level: int) -> dict[str, object]:
+    """What Pillow is told of that format; colours of every pixel, for which the network was just paid."""
+    match kind:
+        case "jpeg":
+            return {"quality": level, "subsampling": "4:4:4"}
+        case "webp":
+            return {"quality": level, "lossless": level >= 100, "method": 4}
+        case "avif":
+            planes: dict[str, object] = {} if mode == "L" else {"subsampling": "4:4:4"}
+            return {"quality": level, "speed": _AVIF_SPEED, "max_threads": 1, **planes}
+        case "tiff":
+            return {"compression": "tiff_deflate"}
+        case _:
+            return {}
 
 
 def bits_of(picture: Picture, kind: str) -> int:
@@ -166,7 +184,7 @@ def damage_is_broken_media(sniffed: str) -> Iterator[None]:
         raise BrokenMedia(f"the {sniffed} picture has a damaged header", field="file") from error
     except (
         OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError,
-        EOFError, struct.error, zlib.error,
+        EOFError, RuntimeError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise BrokenMedia(f"the {sniffed} picture is damaged or truncated: {error}", field="file") from error
 
@@ -193,6 +211,12 @@ def _check_kind(image: Image.Image, sniffed: str) -> list[str]:
             f"pixel mode {image.mode} (32 bits) is not taken", field="file", value=image.mode
         )
     return []
+
+
+def _without_place(image: Image.Image) -> bytes:
+    exif = image.getexif()
+    del exif[_GPS]
+    return exif.tobytes()
 
 
 def _save_deep(picture: Picture, target: Path | BinaryIO, kind: str) -> None:

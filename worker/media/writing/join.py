@@ -13,13 +13,13 @@ from pathlib import Path
 import av
 
 from service.errors import OutputInvalid
-from service.formats import Container
+from service.formats import MATROSKAS, Container
 from worker.media.checking.compare import CopiedStream, Times, compare_stream, read_times
 from worker.media.reading.container import open_media
 from worker.media.reading.tracks import Dropped, Window
 from worker.media.types import Source, Timeline
 from worker.media.writing.atomic import aside_of, settle
-from worker.media.writing.encode import Encoding
+from worker.media.writing.encoding import Encoding
 from worker.media.writing.mux import Layout, Part, file_tags, write
 from worker.media.writing.stamps import show_order
 
@@ -132,7 +132,7 @@ def _check_times(found: Times, timeline: Timeline, window: Window, container: Co
     largest_s = max(
         abs(time * found.time_base - wanted) for time, wanted in zip(found.times, wanted_s, strict=True)
     )
-    allowed_s = MATROSKA_STEP_S if container == "mkv" else Fraction(0)
+    allowed_s = MATROSKA_STEP_S if container in MATROSKAS else Fraction(0)
     if largest_s > allowed_s:
         message = f"a frame is {float(largest_s)} s from its time"
         raise OutputInvalid(message, field="times", value=float(largest_s))

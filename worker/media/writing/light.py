@@ -1,7 +1,7 @@
 """Writes down how bright an HDR video was mastered, in the bitstream and in the container.
 
-x265 takes it as parameters. Muxers take it from the stream, where PyAV can't put it; so they copy it from a
-stream of a Matroska file of a header and no frames, which is made here. What its elements mean:
+x265 and SVT-AV1 take it as parameters. Muxers take it from the stream, where PyAV can't put it; so they copy
+it from a stream of a Matroska file of a header and no frames, which is made here. What its elements mean:
 https://www.matroska.org/technical/elements.html. Not here: where it comes from (reading/light.py).
 """
 
@@ -19,6 +19,7 @@ _CODEC_NAMES: Final = {
     "hevc": b"V_MPEGH/ISO/HEVC",
     "ffv1": b"V_FFV1",
     "av1": b"V_AV1",
+    "prores": b"V_PRORES",
 }
 
 _EBML, _DOC_TYPE, _SEGMENT, _INFO, _CLUSTER, _TIMESTAMP = (
@@ -40,18 +41,38 @@ _FIRST_CHROMATICITY, _LUMINANCE_MAX, _LUMINANCE_MIN = 0x55D1, 0x55D9, 0x55DA
 
 def x265_params(light: Light | None) -> str:
     """To be put behind others; empty where nothing is known."""
+    return _params(light, screen="master-display", content="max-cll", chromaticity=1, nits=1)
+
+
+def svt_params(light: Light | None) -> str:
+    """The same for SVT-AV1, which counts in ones and candelas."""
+    return _params(
+        light,
+        screen="mastering-display",
+        content="content-light",
+        chromaticity=CHROMATICITIES,
+        nits=NITS,
+    )
+
+
+def _params(light: Light | None, *, screen: str, content: str, chromaticity: int, nits: int) -> str:
     if light is None:
         return ""
     params = ""
     if light.chromaticities is not None and light.luminance is not None:
-        red, green, blue, white = (light.chromaticities[at : at + 2] for at in range(0, 8, 2))
-        points = zip("GBR", (green, blue, red), strict=True)
-        params += ":master-display=" + "".join(f"{name}({x},{y})" for name, (x, y) in points)
-        darkest, brightest = light.luminance
-        params += f"WP({white[0]},{white[1]})L({brightest},{darkest})"
+        red, green, blue, white = (
+            "({},{})".format(*(_over(each, chromaticity) for each in light.chromaticities[at : at + 2]))
+            for at in range(0, 8, 2)
+        )
+        darkest, brightest = (_over(each, nits) for each in light.luminance)
+        params += f":{screen}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"
     if light.content is not None:
-        params += ":max-cll={},{}".format(*light.content)
+        params += f":{content}=" + ",".join(map(str, light.content))
     return params
+
+
+def _over(value: int, unit: int) -> int | float:
+    return value if unit == 1 else value / unit
 
 
 def open_with_light(sample: av.VideoStream, light: Light) -> av.container.InputContainer:

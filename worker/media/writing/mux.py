@@ -16,7 +16,7 @@ import av
 import av.container
 from av.stream import Stream
 
-from service.formats import Container
+from service.formats import MATROSKAS, Container
 from worker.media.aspect import ROOM, set_display_size
 from worker.media.reading.container import open_media
 from worker.media.reading.tracks import (
@@ -30,7 +30,7 @@ from worker.media.reading.tracks import (
     sort_streams,
 )
 from worker.media.types import Source, StreamInfo, Timeline
-from worker.media.writing.encode import Encoding
+from worker.media.writing.encoding import Encoding
 from worker.media.writing.light import open_with_light
 from worker.media.writing.stamps import reorder_depth, stamps
 
@@ -121,10 +121,11 @@ def _sort_streams(layout: Layout) -> tuple[list[StreamInfo], tuple[Dropped, ...]
 def _open(
     layout: Layout, path: Path, origin: av.container.InputContainer, kept: Sequence[StreamInfo]
 ) -> av.container.OutputContainer:
-    if layout.container == "mkv":
+    if layout.container in MATROSKAS:
+        kind = "webm" if layout.container == "webm" else "matroska"
         # FFmpeg would move the whole file so that the priming of AAC does not begin before zero.
         options = {"avoid_negative_ts": "disabled"}
-        return av.open(str(path), "w", format="matroska", container_options=options)
+        return av.open(str(path), "w", format=kind, container_options=options)
     base = layout.timeline.time_base.denominator
     # Edit lists, which hold late starts and priming, are counted in the movie's units: make them fit all.
     scale = base
@@ -137,7 +138,7 @@ def _open(
         "video_track_timescale": str(base),
         "movie_timescale": str(scale),
     }
-    return av.open(str(path), "w", format="mp4", container_options=options)
+    return av.open(str(path), "w", format=layout.container, container_options=options)
 
 
 def _add_video(
@@ -147,11 +148,12 @@ def _add_video(
     origin: av.container.InputContainer,
 ) -> av.VideoStream:
     encoding, source = layout.encoding, layout.source
-    stream = output.add_stream_from_template(template)
+    # PyAV looks for an encoder of the name that the template's decoder has; libdav1d has none.
+    stream = output.add_stream_from_template(template, opaque=encoding.codec == "av1")
     context = stream.codec_context
     context.pix_fmt = encoding.pix_fmt  # a template without frames need not know it
-    if layout.container == "mp4" and encoding.codec == "hevc":
-        context.codec_tag = "hvc1"  # Apple's players take no other
+    if layout.container not in MATROSKAS and encoding.tag is not None:
+        context.codec_tag = encoding.tag
     stream.time_base = layout.timeline.time_base
     context.sample_aspect_ratio = encoding.sar
     if source.rate is not None:
@@ -170,7 +172,7 @@ def _add_video(
 
 
 def _needs_display_size(layout: Layout) -> bool:
-    return layout.container == "mkv" and layout.encoding.sar != 1
+    return layout.container in MATROSKAS and layout.encoding.sar != 1
 
 
 def _enlarged(matrix: Sequence[int], scale: Fraction) -> list[int]:

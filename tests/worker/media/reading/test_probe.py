@@ -97,6 +97,7 @@ def test_containers_and_codecs_are_known_by_content(tmp_path, limits, name, code
         (b"MM\x00*rest", "tiff"),
         (b"BMrest", "bmp"),
         (b"GIF89arest", "gif"),
+        (b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avifmiafrest", "avif"),
     ],
 )
 def test_pictures_are_recognised_by_signature(tmp_path, limits, head, kind):
@@ -121,7 +122,7 @@ def test_pictures_are_recognised_by_signature(tmp_path, limits, head, kind):
         (b"fLaCrest", NoVideo),
         (b"\x00\x00\x00\x20ftypM4A rest", NoVideo),
         (b"OggSrest", UnsupportedMedia),
-        (b"\x00\x00\x00\x20ftypavifrest", UnsupportedMedia),
+        (b"\x00\x00\x00\x20ftypheicrest", UnsupportedMedia),
         (b"FLV\x01rest", UnsupportedMedia),
         (b"\x00\x00\x00\x20ftypisom" + bytes(40), BrokenMedia),
         (b"\x1a\x45\xdf\xa3" + bytes(40), BrokenMedia),

@@ -11,15 +11,17 @@ import pytest
 from service.errors import InvalidOption
 from tests.worker.media.clips import flat, number_of, numbered
 from worker.media.types import Colour
-from worker.media.writing import encode
-from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing import encoding as encodings
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding
 
 BT709 = Colour(matrix=1, primaries=1, transfer=1, range=1)
-CODECS = ["h264", "hevc", "ffv1"]
+CODECS = ["h264", "hevc", "av1", "prores", "ffv1"]
 
 
 def encoding(codec="h264", **changes):
-    fields = {"codec": codec, "width": 96, "height": 64, "colour": BT709}
+    depth = encodings.depth_of(codec, 8) if codec in CODECS else 8
+    fields = {"codec": codec, "width": 96, "height": 64, "colour": BT709, "depth": depth}
     return Encoding(**(fields | changes))
 
 
@@ -49,7 +51,7 @@ def test_ffv1_gives_rgb_back_bit_for_bit(tmp_path):
     assert np.array_equal(decoded(tmp_path / "part.mkv"), noise)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])
 @pytest.mark.parametrize("span", [1, 2])
 def test_colours_follow_the_matrix_and_range_that_the_tags_announce(tmp_path, codec, matrix, span):
@@ -109,15 +111,19 @@ def test_times_keep_their_order_at_any_rate(tmp_path):
     assert [number_of(frame) for frame in decoded(tmp_path / "part.mkv")] == list(range(20))
 
 
-def test_lower_quality_makes_smaller_parts(tmp_path):
+@pytest.mark.parametrize(("codec", "times"), [("h264", 2), ("hevc", 2), ("av1", 2), ("prores", 1.2)])
+def test_lower_quality_makes_smaller_parts(tmp_path, codec, times):
     sizes = []
-    for quality in (10, 40):
-        write(tmp_path / "part.mkv", numbered(5), encoding(quality=quality))
+    for asked in (80, 10):
+        quality = encodings.quality_of(codec, asked)
+        write(tmp_path / "part.mkv", numbered(5), encoding(codec, quality=quality))
         sizes.append((tmp_path / "part.mkv").stat().st_size)
-    assert sizes[1] < sizes[0] / 2
+    assert sizes[1] < sizes[0] / times
 
 
-@pytest.mark.parametrize(("codec", "quality"), [("h264", 0), ("h264", 52), ("hevc", -1)])
+@pytest.mark.parametrize(
+    ("codec", "quality"), [("h264", 0), ("h264", 52), ("hevc", -1), ("av1", 64), ("prores", 4)]
+)
 def test_quality_out_of_range_is_refused(codec, quality):
     with pytest.raises(InvalidOption) as caught:
         encoding(codec, quality=quality)
@@ -165,8 +171,9 @@ SMALL_PARTS = """
 import sys
 from pathlib import Path
 import numpy as np
-from worker.media.writing import encode
-from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing import encoding as encodings
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding
 from worker.media.types import Colour
 noise = np.random.default_rng(0).integers(0, 256, (60, 48, 48, 3), np.uint8)
 colour = Colour(matrix=6, primaries=6, transfer=6, range=1)
@@ -194,10 +201,10 @@ def test_large_frames_are_encoded_by_more_threads_and_fewer_wait(width, height, 
     assert (settings.threads, settings.lookahead) == (threads, lookahead)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "prores"])
 def test_parts_by_several_threads_can_be_joined_and_are_the_same_each_time(tmp_path, monkeypatch, codec):
     width, height = 640, 480  # of tiny frames x264 makes other packets now and then, with one thread as well
-    monkeypatch.setattr(encode, "_PIXELS_OF_THREAD", width * height // 4)
+    monkeypatch.setattr(encodings, "_PIXELS_OF_THREAD", width * height // 4)
     settings = encoding(codec, width=width, height=height)
     assert settings.threads == 4
     files = [tmp_path / f"{name}.mkv" for name in "abc"]

@@ -10,13 +10,16 @@ import pytest
 from service.errors import InvalidOption, OutputInvalid
 from tests.worker.media.clips import Sound, Subtitle, make_clip, make_fall, number_of
 from tests.worker.media.enlarged import enlarge, packets_of, shown_s
+from worker.media.checking.verify import verify
 from worker.media.types import Colour
-from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding
 from worker.media.writing.join import assemble
 
 MILLISECOND = Fraction(1, 1000)
 NTSC = Fraction(30_000, 1001)
 BFRAMES = {"bf": "3", "g": "12"}
+CODECS = ["h264", "hevc", "av1", "prores", "ffv1"]
 
 
 def vorbis_clip(path):
@@ -147,7 +150,7 @@ CLOCKS = {
 }
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "ffv1"])
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("case", CLOCKS)
 def test_every_frame_is_shown_at_its_time(tmp_path, case, codec):
     settings = {"frames": 20, **CLOCKS[case]}
@@ -158,7 +161,7 @@ def test_every_frame_is_shown_at_its_time(tmp_path, case, codec):
     found = shown_s(result.path)
     assert len(found) == len(result.wanted_s)
     apart = max(abs(a - b) for a, b in zip(found, result.wanted_s, strict=True))
-    if codec == "ffv1":
+    if result.report.container == "mkv":
         assert apart <= MILLISECOND / 2
     else:
         assert apart == 0
@@ -170,7 +173,7 @@ def test_every_frame_is_shown_at_its_time(tmp_path, case, codec):
     assert result.report.difference_s_max == apart
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "ffv1"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_parts_follow_each_other_without_a_lost_or_repeated_frame(tmp_path, codec):
     clip = make_clip(tmp_path / "clip.mp4", 30)
     result = enlarge(clip, codec=codec, cuts=(1, 2, 9, 28))
@@ -180,17 +183,21 @@ def test_parts_follow_each_other_without_a_lost_or_repeated_frame(tmp_path, code
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("container", ["mp4", "mkv"])
-def test_rotation_and_pixel_aspect_are_kept(tmp_path, rotation, container):
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mp4", "h264"), ("mkv", "h264"), ("webm", "av1"), ("mov", "prores")]
+)
+def test_rotation_and_pixel_aspect_are_kept(tmp_path, rotation, container, codec):
     clip = make_clip(tmp_path / "clip.mp4", 5, rotation=rotation, sar=Fraction(16, 15))
-    result = enlarge(clip, container=container)
+    result = enlarge(clip, codec=codec, container=container)
     with av.open(str(clip)) as before, av.open(str(result.path)) as after:
         assert after.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
         assert next(after.decode(video=0)).rotation == next(before.decode(video=0)).rotation
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
-@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("mp4", "h264"), ("mkv", "h264"), ("mp4", "hevc"), ("mkv", "hevc"), ("mp4", "av1"), ("webm", "av1")],
+)
 @pytest.mark.parametrize("tags", [(1, 1, 1, 1), (6, 6, 6, 2), (9, 9, 14, 1)])
 def test_colour_tags_are_kept(tmp_path, codec, container, tags):
     named = dict(zip(("matrix", "primaries", "transfer", "range"), tags, strict=True))
@@ -257,9 +264,40 @@ def test_sound_that_a_forced_mp4_cannot_hold_is_dropped_with_the_reason(tmp_path
     assert [lost.what for lost in result.report.dropped] == ["audio stream 1 (pcm_s16le)"]
 
 
-def test_ffv1_in_mp4_is_refused(tmp_path):
-    with pytest.raises(InvalidOption):
-        enlarge(make_clip(tmp_path / "clip.mp4", 2), codec="ffv1", container="mp4")
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("ffv1", "mp4"), ("ffv1", "webm"), ("h264", "webm"), ("av1", "mov"), ("prores", "mp4")],
+)
+def test_a_codec_that_a_container_is_not_written_with_is_refused(tmp_path, codec, container):
+    with pytest.raises(InvalidOption) as caught:
+        enlarge(make_clip(tmp_path / "clip.mp4", 2), codec=codec, container=container)
+    assert (caught.value.field, caught.value.value) == ("format", container)
+
+
+@pytest.mark.parametrize(
+    ("sound", "container"), [("aac", "mov"), ("pcm_s16le", "mov"), ("libopus", "mkv"), ("flac", "mkv")]
+)
+def test_prores_goes_into_mov_and_where_that_holds_no_such_sound_into_mkv(tmp_path, sound, container):
+    clip = make_clip(tmp_path / "clip.mkv", 10, sound=[Sound(codec=sound)])
+    result = enlarge(clip, codec="prores")
+    assert result.report.container == container
+    assert verify(clip, result.path)["problems"] == []
+    assert result.report.dropped == ()
+    assert result.reasons == (
+        ("mov because mp4 holds no PRORES",)
+        if container == "mov"
+        else (f"mkv because mov holds no {sound.removeprefix('lib')} audio",)
+    )
+
+
+@pytest.mark.parametrize("sound", ["libopus", "aac"])
+def test_webm_takes_the_sound_that_it_knows_and_drops_other_with_the_reason(tmp_path, sound):
+    clip = make_clip(tmp_path / "clip.mkv", 10, sound=[Sound(codec=sound)])
+    result = enlarge(clip, codec="av1", container="webm")
+    assert result.path.read_bytes()[:64].count(b"webm") == 1
+    assert [lost.why for lost in result.report.dropped] == ["webm holds no such audio"] * (sound == "aac")
+    if sound == "libopus":
+        assert verify(clip, result.path)["problems"] == []
 
 
 @pytest.mark.parametrize(("container", "kept"), [("mkv", True), ("mp4", False)])
