@@ -8,7 +8,6 @@ back and compared with the plan, and only then gets its name. Start at `assemble
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,7 +50,7 @@ def check_output(kind: str, source: Source, timeline: Timeline, width: int, heig
     if kind not in ANIMATIONS:
         is_transparent = source.pix_fmt == "rgba"
         return ("transparency was laid on white: a video has none",) if is_transparent else ()
-    if _step_ms(kind, timeline) is None:
+    if step_ms(kind, timeline) is None:
         most_s, stays_s = STEPS_MS[kind][-1] * STEP_COUNT_MAX[kind] / 1000, _longest(timeline) / 1000
         message = f"a {kind} shows a frame for at most {most_s:.2f} s, one stays for {stays_s:g} s"
         raise InvalidOption(message, field="format", value=kind)
@@ -81,9 +80,9 @@ def assemble(
     on_frame  called for every frame written or read back; what it raises leaves no file
     Raises OutputInvalid where parts and plan disagree, or where the file read back is not what was meant.
     """
-    step_ms = _step_ms(kind, timeline)
-    assert step_ms is not None, "check_output refused what the format can't hold"
-    delays = _delays(timeline, step_ms)
+    step = step_ms(kind, timeline)
+    assert step is not None, "check_output refused what the format can't hold"
+    delays = _delays(timeline, step)
     canvases = _Canvases(parts, source_path, source, timeline.frame_count, size, enlarge_alpha, on_frame)
     with written_whole(out) as aside:
         with aside.open("wb") as file:
@@ -102,8 +101,8 @@ def assemble(
         _check(aside, meant, delays, on_frame)
 
 
-def _step_ms(kind: str, timeline: Timeline) -> int | None:
-    """The finest step in which the format can count every delay; None where there is none."""
+def step_ms(kind: str, timeline: Timeline) -> int | None:
+    """The finest step in which an animation's format can count every delay; None where there is none."""
     longest = _longest(timeline)
     return next((step for step in STEPS_MS[kind] if longest <= step * STEP_COUNT_MAX[kind]), None)
 
@@ -118,13 +117,14 @@ def _ends(timeline: Timeline) -> tuple[int, ...]:
     return (*timeline.times, timeline.times[-1] + timeline.duration)
 
 
-def _delays(timeline: Timeline, step_ms: int) -> list[int]:
+def _delays(timeline: Timeline, step: int) -> list[int]:
     """How long each frame is shown, in milliseconds; what a step can't hold is made up for by the next."""
     ends = _ends(timeline)
     steps = [0]
     for end in ends[1:]:
-        steps.append(max(steps[-1] + 1, round(Fraction(end - ends[0], step_ms))))
-    return [(stop - start) * step_ms for start, stop in pairwise(steps)]
+        # Halves go down: by `round`, which takes the even neighbour, a delay could become a step longer.
+        steps.append(max(steps[-1] + 1, -((step - 2 * (end - ends[0])) // (2 * step))))
+    return [(stop - start) * step for start, stop in pairwise(steps)]
 
 
 @dataclass(frozen=True, slots=True)

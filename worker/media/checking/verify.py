@@ -6,24 +6,25 @@ Pixels are not judged. Nothing here knows how the result was made, so it checks 
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from service.formats import PICTURES
 from worker.frames import is_deep
+from worker.media.animation.writing import step_ms
 from worker.media.checking.compare import CopiedStream, compare_stream
-from worker.media.colour import RGB, encodable, hdr_of
-from worker.media.reading.container import open_media, sniff
+from worker.media.colour import LIMITED, RGB, encodable, hdr_of
+from worker.media.reading.container import kind_of, open_media, sniff
 from worker.media.reading.fields import in_frames
 from worker.media.reading.tracks import Window, find_empty
-from worker.media.sandbox.reading import probe, read_image, scan
+from worker.media.sandbox.reading import look_through, probe, read_image, scan
 from worker.media.types import Colour, Deinterlacing, Limits, Source, StreamInfo, Timeline
 from worker.media.writing.images import bits_of
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.
+_NAMES = {"image": "a picture", "animation": "an animation", "video": "a video"}
 LIMITS = Limits(pixels_max=2**30, duration_s_max=7 * 24 * 3600)
 
 
@@ -41,14 +42,16 @@ def verify(
     start_s, duration_s  what the result was cut to, if it was
     Raises InputError for a file that cannot be read.
     """
-    sniffed = sniff(input_path) in PICTURES, sniff(output_path) in PICTURES
-    if sniffed[0] != sniffed[1]:
-        names = ["picture" if is_picture else "video" for is_picture in sniffed]
-        return {"problems": [f"the input is a {names[0]}, the output a {names[1]}"]}
-    if sniffed[0]:
-        report = _verify_pictures(input_path, output_path, scale)
-    else:
-        report = _verify_videos(input_path, output_path, scale, start_s, duration_s)
+    match kind_of(input_path), kind_of(output_path):
+        case "image", "image":
+            report = _verify_pictures(input_path, output_path, scale)
+        case "video", "video":
+            report = _verify_videos(input_path, output_path, scale, start_s, duration_s)
+        case "animation", ("animation" | "video") as became:
+            report = _verify_animations(input_path, output_path, scale, is_video=became == "video")
+        case kinds:
+            before, after = (_NAMES[kind] for kind in kinds)
+            return {"problems": [f"the input is {before}, the output {after}"]}
     return report | {"sha256_in": _digest(input_path), "sha256_out": _digest(output_path)}
 
 
@@ -62,28 +65,14 @@ def _verify_videos(
         plan = in_frames(plan, Deinterlacing(parity="auto", frames_per_picture=2))
     window = window_of(plan, is_trimmed=start_s is not None or duration_s is not None)
     problems = _size_problems((before.width, before.height), (after.width, after.height), scale)
-    step_s = MATROSKA_STEP_S if after.container in ("matroska", "webm") else Fraction(0)
-    difference_s = _time_difference_s(plan, found, window)
-    if plan.frame_count != found.frame_count:
-        problems.append(f"{plan.frame_count} frames became {found.frame_count}")
-    elif difference_s is not None and difference_s > step_s:
-        problems.append(f"a frame is shown {float(difference_s):.6f} s from its time")
-    length_s = [_length_s(timeline) for timeline in (plan, found)]
-    if abs(length_s[0] - length_s[1]) > length_s[0] / plan.frame_count + step_s:
-        problems.append(f"{float(length_s[0]):.3f} s became {float(length_s[1]):.3f} s")
+    problems += _time_problems(plan, found, window, _step_s(after))
     problems += _picture_problems(before, after)
     streams, missing = _compare_streams(input_path, before, output_path, after, window)
     problems += [f"{info.kind} stream {info.index} ({info.codec}) is missing" for info in missing]
     problems += [problem for stream in streams for problem in _stream_problems(stream)]
     return {
         "kind": "video",
-        "frames_in": plan.picture_count,
-        "frames_out": found.frame_count,
-        "time_difference_s_max": None if difference_s is None else float(difference_s),
-        "duration_in_s": float(length_s[0]),
-        "duration_out_s": float(length_s[1]),
-        "size_in": [before.width, before.height],
-        "size_out": [after.width, after.height],
+        **_both(before, plan, after, found, window),
         "pixel_aspect_in": str(before.sar),
         "pixel_aspect_out": str(after.sar),
         "rotation_in": before.rotation,
@@ -102,6 +91,69 @@ def _verify_videos(
         "missing": [info.to_json() for info in missing],
         "problems": problems,
     }
+
+
+def _verify_animations(
+    input_path: Path, output_path: Path, scale: int | None, *, is_video: bool
+) -> dict[str, Any]:
+    before, plan = look_through(input_path, sniff(input_path), limits=LIMITS, is_laid_on_white=False)
+    if is_video:
+        after = probe(output_path, limits=LIMITS)
+        found = scan(output_path, after, limits=LIMITS, deinterlace="off")
+        step_s = _step_s(after)
+    else:
+        after, found = look_through(output_path, sniff(output_path), limits=LIMITS, is_laid_on_white=False)
+        step_s = Fraction(step_ms(after.container, plan) or 0, 2000)
+    problems = _size_problems((before.width, before.height), (after.width, after.height), scale)
+    problems += _time_problems(plan, found, Window(), step_s)
+    if before.plays != after.plays and not is_video:
+        problems.append(f"{before.plays} times of being shown (0 is for ever) became {after.plays}")
+    is_transparent = [each.pix_fmt == "rgba" for each in (before, after)]
+    if is_transparent[0] != is_transparent[1]:
+        problems.append("transparency was not kept")
+    return {
+        "kind": "animation",
+        **_both(before, plan, after, found, Window()),
+        "format_in": before.container,
+        "format_out": after.container,
+        "plays_in": before.plays,
+        "plays_out": after.plays,
+        "transparent_in": is_transparent[0],
+        "transparent_out": is_transparent[1],
+        "problems": problems,
+    }
+
+
+def _both(before: Source, plan: Timeline, after: Source, found: Timeline, window: Window) -> dict[str, Any]:
+    """What is told of every two things that move."""
+    difference_s = _time_difference_s(plan, found, window)
+    return {
+        "frames_in": plan.picture_count,
+        "frames_out": found.frame_count,
+        "time_difference_s_max": None if difference_s is None else float(difference_s),
+        "duration_in_s": float(_length_s(plan)),
+        "duration_out_s": float(_length_s(found)),
+        "size_in": [before.width, before.height],
+        "size_out": [after.width, after.height],
+    }
+
+
+def _step_s(video: Source) -> Fraction:
+    """How far its container may move a frame."""
+    return MATROSKA_STEP_S if video.container in ("matroska", "webm") else Fraction(0)
+
+
+def _time_problems(plan: Timeline, found: Timeline, window: Window, step_s: Fraction) -> list[str]:
+    problems = []
+    difference_s = _time_difference_s(plan, found, window)
+    if difference_s is None:
+        problems.append(f"{plan.frame_count} frames became {found.frame_count}")
+    elif difference_s > step_s:
+        problems.append(f"a frame is shown {float(difference_s):.6f} s from its time")
+    length_s = [_length_s(timeline) for timeline in (plan, found)]
+    if abs(length_s[0] - length_s[1]) > length_s[0] / plan.frame_count + step_s:
+        problems.append(f"{float(length_s[0]):.3f} s became {float(length_s[1]):.3f} s")
+    return problems
 
 
 def _size_problems(before: tuple[int, int], after: tuple[int, int], scale: int | None) -> list[str]:
@@ -141,6 +193,8 @@ def _picture_problems(before: Source, after: Source) -> list[str]:
         wanted = Colour(
             matrix=RGB, primaries=wanted.primaries, transfer=wanted.transfer, range=after.colour.range
         )
+    if after.codec == "prores":
+        wanted = replace(wanted, range=LIMITED)
     if wanted != after.colour:
         problems.append(f"the colour tags {wanted.to_json()} became {after.colour.to_json()}")
     if [chapter.title for chapter in before.chapters] != [chapter.title for chapter in after.chapters]:

@@ -15,7 +15,8 @@ from worker.media.animation.gif import VISIBLE_MIN
 from worker.media.animation.reading import decode, look_through, shown
 from worker.media.animation.writing import assemble, check_output
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.encode import Encoding, PartEncoder
+from worker.media.writing.encode import PartEncoder
+from worker.media.writing.encoding import Encoding
 
 LIMITS = Limits(pixels_max=10_000, duration_s_max=3600)
 
@@ -141,6 +142,15 @@ def test_a_picture_that_stays_for_minutes_does_so_within_what_the_format_can_cou
     given = saved(tmp_path / "in.webp", truth(), duration=[33, 70_003, 40, 40, 40])
     out, *_ = made(tmp_path, given, "png")
     assert found_in(out)[1] == [30, 70_010, 40, 40, 40]
+
+
+@pytest.mark.parametrize("before_ms", [25, 15, 4])
+def test_the_longest_delay_of_a_gif_does_not_outgrow_it_by_rounding(tmp_path: Path, before_ms: int) -> None:
+    """Halves that went to the even neighbour made 65536 hundredths of it, and a fault of ours."""
+    given = saved(tmp_path / "in.webp", truth(), duration=[before_ms, 655_350, 40, 40, 40])
+    delays = found_in(made(tmp_path, given, "gif")[0])[1]
+    assert abs(sum(delays) - before_ms - 655_470) <= 10
+    assert 655_330 <= delays[1] <= 655_350
 
 
 def test_what_a_format_cannot_hold_is_said_before_the_work() -> None:

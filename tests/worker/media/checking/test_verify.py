@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.worker.media.animation.conftest import saved, truth
+from tests.worker.media.animation.test_writing import made
 from tests.worker.media.clips import Sound, Subtitle, make_clip
 from tests.worker.media.enlarged import enlarge
 from worker.media.checking.verify import verify
@@ -24,7 +26,7 @@ def full_clip(path, **changes):
     return make_clip(path, **(settings | changes))
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "prores", "ffv1"])
 def test_a_result_of_ours_has_no_problems(tmp_path, codec):
     clip = full_clip(tmp_path / "clip.mp4")
     report = verify(clip, enlarge(clip, codec=codec).path, scale=2)
@@ -104,6 +106,48 @@ def test_what_a_picture_lost_is_named(tmp_path, mode, options, named):
     problems = verify(low, high, scale=4)["problems"]
     assert len(problems) == 1
     assert named in problems[0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_of_ours_has_no_problems(tmp_path, suffix):
+    given = saved(tmp_path / "in.webp", truth(), duration=[30, 70, 50, 250, 70], loop=2)
+    out = made(tmp_path, given, suffix[1:], quality=100)[0]
+    report = verify(given, out, scale=2)
+    assert report["problems"] == []
+    assert (report["kind"], report["frames_in"], report["frames_out"], report["plays_out"]) == (
+        "animation",
+        5,
+        5,
+        2,
+    )
+    json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"frames": truth(4), "duration": [30, 70, 50, 250]}, "5 frames became 4"),
+        ({"duration": [30, 70, 90, 250, 70]}, "a frame is shown 0.040000 s"),
+        ({"duration": [30, 70, 50, 250, 700]}, "0.470 s became 1.100 s"),
+        ({"loop": 5}, "2 times of being shown"),
+        ({"frames": truth(is_transparent=False)}, "transparency"),
+    ],
+)
+def test_what_an_animation_lost_is_named(tmp_path, change, named):
+    settings = {"duration": [30, 70, 50, 250, 70], "loop": 2}
+    given = saved(tmp_path / "in.webp", truth(), **settings)
+    frames = change.pop("frames", truth())
+    problems = verify(given, saved(tmp_path / "out.webp", frames, **settings | change), scale=1)["problems"]
+    assert any(named in problem for problem in problems), problems
+
+
+def test_a_video_of_an_animation_is_compared_with_it(tmp_path):
+    given = saved(tmp_path / "in.webp", truth(is_transparent=False), duration=40)
+    clip = make_clip(tmp_path / "clip.mp4", 5, width=96, height=64)
+    assert verify(given, clip, scale=2)["problems"] == []
+    late = make_clip(tmp_path / "late.mp4", 5, width=96, height=64, rate=20)
+    assert "from its time" in verify(given, late, scale=2)["problems"][0]
+    assert verify(clip, given)["problems"] == ["the input is a video, the output an animation"]
 
 
 def test_a_video_for_a_picture_is_a_problem(tmp_path):
