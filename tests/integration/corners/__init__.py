@@ -1,0 +1,1 @@
+"""Inputs as the world makes them, for test_odd_corners.py: one function a file."""
