@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from typing import Final
 
 from pydantic import ValidationError
@@ -46,7 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"upscaled {version('upscaled')}")
     commands = Commands(parser)
     for each in sorted(entry_points(group=ENTRY_POINTS), key=lambda each: each.name):
-        each.load()(commands)
+        if find_spec(each.module.partition(".")[0]) is not None:  # an image has no more than it needs
+            each.load()(commands)
     return parser
 
 

@@ -1,5 +1,6 @@
 """The command line: one clear line when it goes wrong, and the right exit status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_arguments_that_cannot_be_read_show_the_usage(
         main(arguments)
     assert end.value.code == 2
     assert "usage: upscaled" in capsys.readouterr().err
+
+
+def test_where_no_worker_is_installed_the_other_commands_are_there(tmp_path: Path) -> None:
+    """As in the image of the API, where keys are made."""
+    code = """
+import sys
+for name in ("worker", "model_core", "training", "torch", "upscaled_client"):
+    sys.modules[name] = None  # so that it can't be imported
+from service.command.main import main
+sys.exit(main(["keys", "create", "ann"]))
+"""
+    environment = os.environ | {"UPSCALED_DATA_DIR": str(tmp_path)}
+    made = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (made.returncode, made.stdout[:4]) == (0, "upk_"), made.stderr
 
 
 @pytest.mark.parametrize("port", ["eighty", "0", "65536", ""])
