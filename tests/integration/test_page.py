@@ -11,8 +11,11 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from service.access import keys
+from service.objects.files import FileStorage
 from tests.integration.conftest import MODEL
 from tests.integration.running import Running
+from tests.servers import free_ports
 from tests.worker.media.clips import make_clip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -169,6 +172,37 @@ def test_what_is_refused_says_why(page: Page, tmp_path: Path) -> None:
     file.write_text("Dear reader")
     choose(page, file)
     expect(card(page, file).locator(".error")).to_contain_text("begins like no video or picture")
+
+
+def test_a_key_is_asked_for_and_opens_pictures_and_downloads_too(browser: Browser, tmp_path: Path) -> None:
+    """A service of its own, as the others ask for none."""
+    picture = make_picture(tmp_path / "locked.png", 40, 30)
+    key = keys.create(FileStorage(tmp_path / "data" / "objects"), "ann")
+    with (
+        Running(tmp_path / "data", free_ports(1)[0], auth="keys") as service,
+        browser.new_context() as context,
+    ):
+        page = opened(context, service)
+        entry = page.get_by_label("This service asks for a key")
+        entry.fill(key[:-1] + ("A" if key[-1] != "A" else "B"))
+        page.get_by_role("button", name="Enter").click()
+        expect(page.get_by_role("alert")).to_have_text("The service does not know this key.")
+        entry.fill(key)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_label("Model").select_option("bicubic")
+        expect(entry).to_be_hidden()
+        choose(page, picture)
+        mine = succeeded(page, picture)
+        with page.expect_download() as download:
+            mine.get_by_role("link", name="Download").click()
+        assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+        mine.get_by_role("button", name="Compare").click()
+        expect(mine.locator("before-after")).to_be_visible()
+        page.reload()
+        expect(card(page, picture)).to_be_visible()
+        page.get_by_role("button", name="Forget the key").click()
+        expect(entry).to_be_visible()
+        expect(card(page, picture)).to_have_count(0)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])

@@ -1,5 +1,7 @@
 /** What the page asks of the service. Errors are Problems: what went wrong, in words. */
 
+import {headers} from "./key.js";
+
 export class Problem extends Error {
   constructor(status, body) {
     super(body?.detail ?? (status ? `HTTP ${status}` : "The service does not answer. It will be asked again."));
@@ -10,7 +12,7 @@ export class Problem extends Error {
 async function ask(address, init) {
   let answer;
   try {
-    answer = await fetch(address, init);
+    answer = await fetch(address, {...init, headers: headers()});
   } catch {
     throw new Problem(0);
   }
@@ -32,6 +34,7 @@ export function post(file, options, {onSent, signal}) {
   body.append("file", file, file.name);
   return new Promise((resolve, reject) => {
     request.open("POST", "/upscale");
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.responseType = "json";
     request.upload.onprogress = event => event.lengthComputable && onSent(event.loaded / event.total);
     request.onload = () =>

@@ -2,6 +2,7 @@
 
 import {listJobs, listModels, post, readJob} from "./api.js";
 import {JobCard} from "./job-card.js";
+import {keep, key} from "./key.js";
 import {isOver} from "./words.js";
 
 const UPLOADS_AT_ONCE = 2;  // a browser has six connections to a host, and the page needs some of them
@@ -15,6 +16,15 @@ const onTheirWay = new Set();  // files whose upload is not answered yet
 let older = null, summaries = {};
 
 function say(problem) { one("#problem").textContent = problem; }
+
+/** What went wrong, or that a key is wanted. */
+function tell(problem) {
+  if (problem.status !== 401) return say(problem.message);
+  say(key() ? "The service does not know this key." : "");
+  if (!one("#entry").hidden) return;
+  one("#entry").hidden = false;
+  one("#key").focus();
+}
 
 function show(card, where) {
   const item = document.createElement("li");
@@ -117,7 +127,7 @@ async function look() {
     for (const card of left) card.follow(await readJob(card.job));
     say("");
   } catch (problem) {
-    say(problem.message);
+    tell(problem);
   }
   const isOpen = [...cards.values()].some(card => !isOver(card.job.state));
   if (!document.hidden) timer = setTimeout(look, isOpen ? OPEN_MS : IDLE_MS);
@@ -130,17 +140,39 @@ one("#more").addEventListener("click", async () => {
     one("#more").hidden = !older;
     for (const job of page.jobs) see(job, "append");
   } catch (problem) {
-    say(problem.message);
+    tell(problem);
   }
 });
 document.addEventListener("visibilitychange", () => document.hidden || look());
 
 // Models
 
-listModels().then(models => {
-  summaries = Object.fromEntries(models.map(({name, summary}) => [name, summary]));
-  for (const {name} of models) form.model.add(new Option(name, name));
-}).catch(problem => say(problem.message));
+async function offerModels() {
+  try {
+    const models = await listModels();
+    summaries = Object.fromEntries(models.map(({name, summary}) => [name, summary]));
+    form.model.replaceChildren(form.model[0], ...models.map(({name}) => new Option(name, name)));
+  } catch (problem) {
+    tell(problem);
+  }
+}
 form.model.addEventListener("change", () => { one("#about-model").textContent = summaries[form.model.value] ?? ""; });
 
-look();
+// The key
+
+one("#entry").addEventListener("submit", event => {
+  event.preventDefault();
+  keep(one("#key").value.trim());
+  event.target.reset();
+  begin();
+});
+one("#forget").addEventListener("click", () => { keep(""); location.reload(); });
+
+function begin() {
+  one("#entry").hidden = true;
+  one("#forget").hidden = !key();
+  look();
+  offerModels();
+}
+
+begin();
