@@ -3,6 +3,7 @@
     UpscaleError             code, http_status, retry, public
       InputError             4xx, never retried, its message is shown to the owner of the upload
       CapacityError          503 with Retry-After; the client comes back
+      LimitReached           429 with Retry-After; the client comes back when its key may do more
       TransientError         503; we retry, with growing delays
       FaultError             500, never retried; details only in the log
 
@@ -212,6 +213,32 @@ class StoreFull(CapacityError):
     """The job store is nearly full: what is left is for the jobs that are there."""
 
     code = "store_full"
+
+
+class LimitReached(UpscaleError):
+    """A key's limit is reached: come back after Retry-After."""
+
+    code = "limit_reached"
+    http_status = 429
+    public = True
+
+
+class TooManyRequests(LimitReached):
+    """The key has no request left in this minute."""
+
+    code = "too_many_requests"
+
+
+class TooManyOpenJobs(LimitReached):
+    """As many jobs of the key have not ended as it may have."""
+
+    code = "too_many_open_jobs"
+
+
+class DailyLimit(LimitReached):
+    """The key has used up, or would, what it may in a day (UTC): bytes, or megapixels to upscale."""
+
+    code = "daily_limit"
 
 
 class TransientError(UpscaleError):

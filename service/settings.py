@@ -147,6 +147,21 @@ class Settings(BaseSettings):
         description="Whom the API lets in: with off, all who reach it; with keys, who shows one that "
         "`upscaled keys create` made.",
     )
+    key_open_jobs_max: int = Field(
+        default=100, gt=0, description="Jobs of one key that have not ended; an admin's has no such limits."
+    )
+    key_bytes_per_day: int = Field(
+        default=100 * 1024**3, gt=0, description="Bytes that one key may upload in a day (UTC)."
+    )
+    key_megapixels_per_day: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="Megapixels, of all frames of its uploads, that one key may have upscaled in a day; a "
+        "million are 26 hours of 720x576 at 25 frames a second.",
+    )
+    key_requests_per_minute: int = Field(
+        default=1200, gt=0, description="Requests that one key may make in a minute."
+    )
     host_names: str = Field(
         default="",
         description="Names with a dot, separated by commas, by which clients may call the API, such as "

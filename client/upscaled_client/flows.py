@@ -222,6 +222,7 @@ class Flows:
         while True:
             began_at = time.monotonic()
             asked_s: float | None = None
+            refusal: Refused | None = None
             try:
                 answer = yield from attempt()
             except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -232,9 +233,12 @@ class Flows:
                 self._patience.heard()
                 if answer.status_code not in _COME_BACK:
                     return _checked(answer)
-                reason, asked_s = str(_refusal(answer)), retry_after_s(answer.headers.get("retry-after"))
+                refusal = _refusal(answer)
+                reason, asked_s = str(refusal), retry_after_s(answer.headers.get("retry-after"))
             wait_s = attempts.failed(began_at=began_at, now=time.monotonic(), asked_s=asked_s)
             if wait_s is None:
+                if refusal is not None and refusal.status == httpx.codes.TOO_MANY_REQUESTS:
+                    raise refusal  # such as what our key may do in a day: the server is there
                 raise Unreachable(f"{self.server}: {reason}")
             yield Pause(wait_s)
 

@@ -32,6 +32,7 @@ from service.errors import (
 from service.jobs import manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job
+from service.jobs.quotas import asked_of_a_job
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import PLAN, JobStore
 
@@ -82,6 +83,17 @@ def refuse_when_full(services: Services, upload_bytes: int) -> None:
         raise StorageFull(f"{free_bytes} bytes are free")
 
 
+def refuse_over_quota(services: Services, caller: Caller, given_key: str | None, bytes_in: int) -> None:
+    """Before an upload is read: whether its job would be refused. Raises LimitReached.
+
+    A repetition is let through, as it makes no job.
+    """
+    if caller.owner is not None:
+        asked = asked_of_a_job(bytes_in)
+        unless_key = caller.idempotency_key(given_key)
+        services.store.admit(caller.owner, caller.quota, asked, unless_key=unless_key)
+
+
 def check_field(services: Services, name: str, value: object) -> None:
     """What only this service can tell about an option; raises the InputError that fits."""
     ttl_s_max = services.settings.result_ttl_s
@@ -105,19 +117,38 @@ def _check_webhook(services: Services, url: str) -> None:
         raise
 
 
-def accept(services: Services, caller: Caller, job_id: str, received: Received, given_key: str | None) -> Job:
+def accept(
+    services: Services,
+    caller: Caller,
+    job_id: str,
+    received: Received,
+    given_key: str | None,
+    *,
+    bytes_in: int = 0,
+) -> Job:
     """Make the job durable and return it, or the one that the same key made before.
+
+    bytes_in   what came in with this request, for the caller's quota
 
     Whatever goes wrong takes the input away again.
     """
     try:
-        return _record(services, caller, job_id, received, caller.idempotency_key(given_key))
+        key = caller.idempotency_key(given_key)
+        return _record(services, caller, job_id, received, key, bytes_in=bytes_in)
     except IdempotencyConflict as error:
         error.value = given_key  # as its sender knows it
         raise
 
 
-def _record(services: Services, caller: Caller, job_id: str, received: Received, key: str | None) -> Job:
+def _record(
+    services: Services,
+    caller: Caller,
+    job_id: str,
+    received: Received,
+    key: str | None,
+    *,
+    bytes_in: int,
+) -> Job:
     try:
         if key is not None:
             _require_complete(services.store)
@@ -141,7 +172,7 @@ def _record(services: Services, caller: Caller, job_id: str, received: Received,
             manifest.forget(services.storage, job_id)
         raise
     try:
-        recorded = services.store.create(job, idempotency_key=key)
+        recorded = services.store.create(job, idempotency_key=key, quota=caller.quota, bytes_in=bytes_in)
         if key is not None and recorded.id == job_id:
             _require_complete(services.store)
     except BaseException:

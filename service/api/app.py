@@ -22,8 +22,10 @@ from service.api import problems
 from service.api.callers import caller_of
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
+from service.api.limits import Allowances, default_quota
 from service.api.middleware.metering import Metering
 from service.api.middleware.overrides import Overrides
+from service.api.middleware.rate_limits import RateLimits
 from service.api.middleware.request_ids import RequestIds
 from service.api.middleware.sites import Sites
 from service.api.middleware.stopping import Stopping
@@ -71,6 +73,8 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         queue=queue,
         catalogue=catalogue,
         keyring=Keyring(storage),
+        allowances=Allowances(store),
+        default_quota=default_quota(settings),
         outgoing=Outgoing(settings.outgoing_allowed),
     )
 
@@ -107,12 +111,12 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
     app.state.services = services
     app.add_middleware(Stopping)
     app.add_middleware(Sites, names=settings.host_name_list)
-    for middleware in (Overrides, Versions, Metering, RequestIds):  # the last is passed first
+    for middleware in (RateLimits, Overrides, Versions, Metering, RequestIds):  # the last is passed first
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
     for module in (uploads, pieces, jobs, reruns, events, previews, results, webhooks, models):
-        responses = problem_responses(401) if has_keys else None
+        responses = problem_responses(401, 429) if has_keys else None
         app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
     app.include_router(health.router)
     _add_page(app, settings)

@@ -1,20 +1,27 @@
-"""Callers: who asks, by the key they show, and which jobs are theirs.
+"""Callers: who asks, by the key they show, which jobs are theirs, and what they may use.
 
-With `UPSCALED_AUTH=off` everybody is let in and sees every job. Not here: how keys are made and kept
-(service/access).
+With `UPSCALED_AUTH=off` everybody is let in and sees every job. A key comes in the Authorization header. For
+what a browser asks for by itself (event streams, pictures, downloads), where a page can set no header, the
+cookie of our page is as good: for reading alone, so that no other page can act by it, whatever browsers send.
+Not here: how keys are made and kept (service/access), how much one may use (limits.py).
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.access.keys import Key
-from service.api.dependencies import UsedServices, in_thread
+from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.limits import quota_of
+from service.api.middleware.rate_limits import TOLD
 from service.errors import InputError
 from service.jobs.model import Job
+from service.jobs.quotas import UNLIMITED, Quota
 from service.jobs.store import unknown_job
+
+COOKIE: Final = "upscaled_key"  # set by static/key.js
 
 
 class NoKey(InputError):
@@ -27,6 +34,7 @@ class NoKey(InputError):
 @dataclass(frozen=True, slots=True)
 class Caller:
     key: Key | None  # None: the service asks for no keys
+    quota: Quota = UNLIMITED
 
     @property
     def owner(self) -> str | None:
@@ -59,18 +67,44 @@ _bearer = HTTPBearer(scheme_name="key", description="Made by `upscaled keys crea
 
 
 async def caller_of(
-    services: UsedServices, shown: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request,
+    services: UsedServices,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Caller:
     if services.settings.auth == "off":
         return Caller(None)
-    key = None if shown is None else await in_thread(services.keyring.recognise, shown.credentials)
+    key = await _recognised(services, _shown(request, bearer))
     if key is None:
         raise NoKey(
             "send a key of this service as `Authorization: Bearer KEY`",
             field="Authorization",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return Caller(key)
+    caller = Caller(key, quota_of(key, services.default_quota))
+    await _let_in(request, services, caller)
+    return caller
+
+
+def _shown(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str:
+    if bearer is not None:
+        return bearer.credentials
+    return request.cookies.get(COOKIE, "") if request.method in ("GET", "HEAD") else ""
+
+
+async def _recognised(services: Services, shown: str) -> Key | None:
+    if services.keyring.remembers(shown):
+        return services.keyring.recognise(shown)
+    return await in_thread(services.keyring.recognise, shown)
+
+
+async def _let_in(request: Request, services: Services, caller: Caller) -> None:
+    """Raises TooManyRequests."""
+    limit = caller.quota.requests_per_minute
+    if limit is None or caller.owner is None:
+        return
+    while (told := services.allowances.take(caller.owner, limit)) is None:
+        await in_thread(services.allowances.draw, caller.owner, limit)
+    request.scope[TOLD] = told
 
 
 UsedCaller = Annotated[Caller, Depends(caller_of)]

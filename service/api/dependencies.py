@@ -11,7 +11,9 @@ from fastapi import Depends, Request
 
 from service.access.keys import Keyring
 from service.api.catalogue import Catalogue
+from service.api.limits import Allowances
 from service.api.places import Places
+from service.jobs.quotas import Quota
 from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.outgoing import Outgoing
@@ -36,6 +38,8 @@ class Services:
     queue: Queue
     catalogue: Catalogue
     keyring: Keyring
+    allowances: Allowances
+    default_quota: Quota
     outgoing: Outgoing
     uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
     fetches: Places = field(default_factory=lambda: Places("files are being fetched", FETCHES_MAX))

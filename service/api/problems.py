@@ -182,7 +182,7 @@ def explain_problem(code: Annotated[str, PathParameter(examples=[InvalidOption.c
                 title=_title(code),
                 status=error.http_status,
                 explanation=(error.__doc__ or "").strip(),
-                retry=error.http_status == HTTPStatus.SERVICE_UNAVAILABLE,
+                retry=error.http_status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS),
             )
     raise NotFound(f"no problem is called {code!r}", field="code", value=code)
 

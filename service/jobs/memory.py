@@ -12,7 +12,9 @@ from typing import Any
 
 from service.jobs.manifest import Segment
 from service.jobs.memory_entry import Entry
+from service.jobs.memory_quotas import Ledger
 from service.jobs.model import Job
+from service.jobs.quotas import UNLIMITED, Amounts, Drawn, Quota, asked_of_a_job
 from service.jobs.states import EXPIRY, JobEvent, JobState, advance
 from service.jobs.store import (
     ASSEMBLE,
@@ -48,21 +50,34 @@ class MemoryStore:
         self._ids_by_key: dict[str, str] = {}
         self._hooks: dict[str, float] = {}  # when they are due, by id of the job
         self._turns = Turns()
+        self._ledger = Ledger(clock)
         self._is_complete = False
         self._claims: dict[str, tuple[str, float]] = {}  # by key: the job, and until when
         self._lock = RLock()
 
     # Jobs
 
-    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+    def create(
+        self,
+        job: Job,
+        *,
+        idempotency_key: str | None = None,
+        quota: Quota = UNLIMITED,
+        bytes_in: int = 0,
+    ) -> Job:
         with self._lock:
             if idempotency_key in self._ids_by_key:
                 earlier = self._entries[self._ids_by_key[idempotency_key]].job
                 if earlier.request_digest() != job.request_digest():
                     raise key_conflict(idempotency_key)
                 return earlier
+            if job.owner is not None:
+                self.admit(job.owner, quota, asked_of_a_job(bytes_in))
+                self._ledger.count(job.id, job.owner, {"bytes_per_day": bytes_in})
             # A sweeper may have seen the manifest and restored the job a moment before us.
-            return self._insert(job, idempotency_key).job
+            entry = self._insert(job, idempotency_key)
+            entry.quota = quota
+            return entry.job
 
     def restore(
         self,
@@ -343,6 +358,36 @@ class MemoryStore:
             ids = sorted((i for i in of_owner if cursor is None or i < cursor), reverse=True)
             page = [self._entries[job_id].job for job_id in ids[:limit]]
             return page, page[-1].id if len(ids) > limit else None
+
+    # What owners used
+
+    def admit(self, owner: str, quota: Quota, asked: Amounts, *, unless_key: str | None = None) -> None:
+        with self._lock:
+            if unless_key in self._ids_by_key:
+                return
+            jobs = [entry.job for entry in self._entries.values() if entry.job.owner == owner]
+            open_jobs = sum(not job.state.is_terminal for job in jobs)
+            self._ledger.admit(owner, quota, asked, open_jobs=open_jobs)
+
+    def take_in(self, upload_id: str, owner: str, quota: Quota, bytes_in: int) -> None:
+        with self._lock:
+            if upload_id in self._ledger.counted:
+                return
+            self.admit(owner, quota, {"bytes_per_day": bytes_in})
+            self._ledger.count(upload_id, owner, {"bytes_per_day": bytes_in})
+
+    def charge(self, job_id: str, megapixels: float) -> None:
+        with self._lock:
+            entry = self._entries.get(job_id)
+            if entry is None or entry.job.owner is None or entry.is_charged:
+                return
+            self.admit(entry.job.owner, entry.quota, {"megapixels_per_day": megapixels})
+            self._ledger.count(f"{job_id} planned", entry.job.owner, {"megapixels_per_day": megapixels})
+            entry.is_charged = True
+
+    def draw_requests(self, owner: str, limit: int, count: int) -> Drawn:
+        with self._lock:
+            return self._ledger.draw(owner, limit, count)
 
     # Rules
 

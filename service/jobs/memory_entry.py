@@ -6,6 +6,7 @@ from typing import Any
 
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.quotas import UNLIMITED, Quota
 from service.jobs.states import JobState
 from service.jobs.store import (
     ASSEMBLE,
@@ -29,6 +30,8 @@ class Entry:
     idempotency_key: str | None = None
     line: set[Step] = field(default_factory=set)  # what stands in line
     runtime: Runtime | None = None  # that its segments are to run in
+    quota: Quota = UNLIMITED  # of its owner
+    is_charged: bool = False
 
     def set(self, job: Job, *, at: float, **kept: Any) -> Job:
         self.job = job.model_copy(update={"updated_at": at, **kept})

@@ -17,7 +17,9 @@ from redis.retry import Retry
 from service.jobs import redis_forms as forms
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.quotas import UNLIMITED, Quota, asked_of_a_job
 from service.jobs.redis_errors import answering
+from service.jobs.redis_quotas import RedisUsage, raise_if_refused
 from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
@@ -44,7 +46,7 @@ ANSWER_TIMEOUT_S = 5.0  # every script takes milliseconds; a server this slow is
 RETRIES = 2  # enough for a pooled connection that a restarted server has closed
 
 
-class RedisStore:
+class RedisStore(RedisUsage):
     def __init__(self, client: redis.Redis, *, lease_s: float, attempts_max: int) -> None:
         """The client must decode responses to text."""
         self._client = client
@@ -70,18 +72,29 @@ class RedisStore:
 
     # Jobs
 
-    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
-        kind, *fields = self._run(
+    def create(
+        self,
+        job: Job,
+        *,
+        idempotency_key: str | None = None,
+        quota: Quota = UNLIMITED,
+        bytes_in: int = 0,
+    ) -> Job:
+        answer = self._run(
             "create",
             id=job.id,
             key=idempotency_key,
             digest=job.request_digest(),
             created_at=job.created_at,
             fields=forms.job_fields(job),
+            owner=job.owner,
+            quota=quota.model_dump(),
+            asked=asked_of_a_job(bytes_in),
         )
-        if kind == "conflict":
+        raise_if_refused(answer)
+        if answer[0] == "conflict":
             raise key_conflict(idempotency_key)
-        return forms.job_of_list(fields[0])
+        return forms.job_of_list(answer[1])
 
     def restore(
         self,

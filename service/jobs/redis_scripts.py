@@ -2,7 +2,9 @@
 
     job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`; `_by|<event>`
                         is the token of the call that moved the job so: by it a repetition is known;
-                        `_ring` and `_since`: where and since when it stands; `_runtime`: of its segments
+                        `_ring` and `_since`: where and since when it stands; `_runtime`: of its segments;
+                        `_counted`, `_charged`: there once its owner's use has its bytes, its pixels;
+                        `_megapixels_max`: of its owner's quota, empty for none
     steps:<id>   hash   `<step>|<field>` of every StepRecord; empty text is None; gone when the job ends
     ready:<id>   set    steps not done whose predecessors are; lease and state are looked at when asked
     line:<id>    sorted set by their order: of those, the ones that nobody holds, as far as anyone noticed
@@ -19,6 +21,10 @@
     active       sorted set by creation time: jobs that have not ended
     finished     sorted set by time of ending: the others
     owned:<id>   sorted set, score 0: those of one key, in order of age
+    open:<id>    set    of those, the ones that have not ended
+    used:<id>:<day>  hash   what one key used that day (UTC), by names of Quota; it goes after the next
+    drawn:<id>:<minute>  text   requests of one key that were let in
+    counted:<id> text   there for an hour once an upload's bytes were counted
     brief        sorted set by time: jobs that have ended and go then, as their sender asked
     hooks        sorted set by time: jobs that have ended and whose receiver is to be told then
     counts       hash   jobs by state
@@ -51,7 +57,7 @@ from service.jobs.store import ABSENT_S, ANY, RUNNABLE_IN, SMALL, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
-PRELUDES: Final = ("prelude", "turns", "moves")  # in front of every script, in this order
+PRELUDES: Final = ("prelude", "quotas", "turns", "moves")  # in front of every script, in this order
 TAKES_IN_WORK: Final = frozenset({"claim", "create", "restore", "set_segments"})
 _LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
 _CONSTANTS: Final = {"SMALL": SMALL, "ANY": ANY, "ABSENT_S": ABSENT_S, "ASSEMBLE_RANK": 10**9}

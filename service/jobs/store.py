@@ -25,6 +25,7 @@ from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
 from service.formats import MediaKind
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.quotas import UNLIMITED, Quota, UsageStore
 from service.jobs.states import TERMINAL, JobEvent, JobState
 
 Step = str  # "plan" | "segment/<n>" | "assemble"
@@ -154,11 +155,21 @@ class Line:
     added: int  # that were missing
 
 
-class JobStore(Protocol):
-    def create(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+class JobStore(UsageStore, Protocol):
+    def create(
+        self,
+        job: Job,
+        *,
+        idempotency_key: str | None = None,
+        quota: Quota = UNLIMITED,
+        bytes_in: int = 0,
+    ) -> Job:
         """Store a new job and return it, or the job that this key made before.
 
-        Raises IdempotencyConflict when that one asked for something else. A key lives as long as its job.
+        quota      what the job's owner may use, of which this takes a job and so many bytes
+
+        Raises IdempotencyConflict when that one asked for something else, LimitReached when the quota has not
+        so much left. A key lives as long as its job.
         """
 
     def restore(
@@ -314,7 +325,7 @@ class JobStore(Protocol):
         """Return when the store takes a write."""
 
     def index_owner(self, job_id: str) -> None:
-        """Have the job in its owner's list, where an earlier version stored it without."""
+        """Have the job in its owner's lists, where an earlier version stored it without."""
 
     # Last, because below it `list` would name this method instead of the type.
     def list(

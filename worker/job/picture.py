@@ -51,6 +51,7 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
+        context.store.charge(job.id, low.rgb.size / 3 / 1e6)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
         with held.timed("wait"):
             high = _enlarged(held, model.engine, low, _target_size(low, job))

@@ -36,6 +36,7 @@ def plan(context: WorkerContext, held: Held) -> None:
     found = manifest.load(context.storage, job_id)
     planned = found.plan or _make(context, held, found)
     held.check()
+    context.store.charge(job_id, _megapixels(planned))
     # With its times, which a store that is rebuilt has from nowhere else.
     job = started.moved(JobState.RUNNING, at=context.store.now())
     planned = manifest.settle_plan(context.storage, found.model_copy(update={"job": job}), planned)
@@ -54,6 +55,12 @@ def _make(context: WorkerContext, held: Held, found: Manifest) -> Plan:
     look = _plan_animation if found.job.kind == "animation" else _plan_video
     with context.inputs.open(found.job.id, on_chunk=held.proceed) as path, held.timed("plan"):
         return look(context, held, path, found.job.options)
+
+
+def _megapixels(planned: Plan) -> float:
+    """Of all frames, as they came in."""
+    source = Source.from_json(planned.source)
+    return source.width * source.height * planned.frame_count / 1e6
 
 
 def cut_segments(frame_count: int, cuts: Iterable[int], *, frames_max: int) -> tuple[Segment, ...]:

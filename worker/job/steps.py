@@ -17,6 +17,7 @@ from service.errors import (
     FaultError,
     IllegalTransition,
     InputError,
+    LimitReached,
     StorageUnavailable,
     TransientError,
     UnknownJob,
@@ -85,7 +86,7 @@ def _run_held(context: WorkerContext, lease: Lease) -> bool:
     except GivenBack as reason:
         log.info("step_given_back", extra={"reason": str(reason)})
         return False
-    except (InputError, FaultError) as error:
+    except (InputError, LimitReached, FaultError) as error:
         log.info("step_refused", extra={"error": repr(error)})
         _fail(context, lease, error)
     except TransientError as error:

@@ -149,7 +149,7 @@ def _begin(
     kept = records.count(services.storage)
     if kept >= services.settings.queue_max:
         raise TooManyUploads(f"{kept} uploads are half-finished or not used yet; try again later", value=kept)
-    return records.begin(
+    upload = records.begin(
         services.storage,
         owner=caller.owner,
         size_bytes=size_bytes,
@@ -157,6 +157,13 @@ def _begin(
         metadata=metadata,
         now=services.store.now(),
     )
+    if caller.owner is not None:
+        try:
+            services.store.take_in(upload.id, caller.owner, caller.quota, size_bytes)
+        except UpscaleError:
+            records.remove(services.storage, upload)
+            raise
+    return upload
 
 
 @router.head(

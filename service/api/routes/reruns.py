@@ -13,6 +13,7 @@ from service.api.accepting import (
     accept,
     check_field,
     idempotency_key,
+    refuse_over_quota,
     refuse_when_full,
 )
 from service.api.answers import ACCEPTED, UsedAnswers
@@ -96,6 +97,7 @@ def _rerun(services: Services, caller: Caller, job_id: str, changes: Rerun, key:
     for name in changes.model_fields_set:
         check_field(services, name, getattr(changes, name))
     refuse_when_full(services, 0)
+    refuse_over_quota(services, caller, key, 0)
     new_id = new_job_id()
     try:
         services.storage.copy(keys.input_key(earlier.id), keys.input_key(new_id))

@@ -14,6 +14,7 @@ from service.api.accepting import (
     accept,
     check_field,
     idempotency_key,
+    refuse_over_quota,
     refuse_when_full,
 )
 from service.api.answers import ACCEPTED, UsedAnswers
@@ -69,7 +70,9 @@ async def upscale(
     services.uploads.require_one()
     job_id = new_job_id()
     with services.uploads.one():
-        await in_thread(refuse_when_full, services, _declared_length(request))
+        declared = _declared_length(request)
+        await in_thread(refuse_when_full, services, declared)
+        await in_thread(refuse_over_quota, services, caller, key, max(0, declared - intake.FORM_BYTES_MAX))
         received = await intake.receive(
             request.stream(),
             request.headers.get("content-type", ""),
@@ -79,9 +82,12 @@ async def upscale(
             pixels_max=services.settings.pixels_max,
             check=partial(check_field, services),
         )
+        is_sent = True
         if isinstance(received, Named):
+            is_sent = received.source != "upload"  # whose bytes were counted when it began
             received = await _take(services, caller, job_id, received)
-        job = await in_thread(accept, services, caller, job_id, received, key)
+        bytes_in = received.size_bytes if is_sent else 0
+        job = await in_thread(accept, services, caller, job_id, received, key, bytes_in=bytes_in)
     if job.id == job_id:
         metrics.UPLOAD_BYTES.inc(job.size_bytes)
     return await answers.accepted(job)

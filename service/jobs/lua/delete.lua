@@ -2,6 +2,7 @@
 local state = state_of(id)
 if not state then return end
 leave(id)
+note_over(id)
 local owner = field_of(id, 'owner')
 if owner then redis.call('ZREM', owned_by(owner), id) end
 local key = redis.call('HGET', P .. 'job:' .. id, '_key')

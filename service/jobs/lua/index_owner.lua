@@ -1,2 +1,5 @@
 -- takes id
-if state_of(id) then index_owner(id) end
+local state = state_of(id)
+if not state then return end
+index_owner(id)
+if not TERMINAL[state] then note_open(id) end

@@ -72,6 +72,7 @@ local function insert(id, created_at, updated_at, digest, fence_floor, fields)
     return
   end
   redis.call('ZADD', P .. 'active', created_at, id)
+  note_open(id)
   add_step(id, 'plan')
   if is_picture(id) then set(id, 'plan', 'frame_count', 1) end
   add_step(id, 'assemble')
@@ -93,6 +94,7 @@ local function move(id, state, target, fields)
   if TERMINAL[target] then
     leave(id)
     redis.call('ZREM', P .. 'active', id)
+    note_over(id)
     index_end(id, time_s)
     redis.call('DEL', P .. 'steps:' .. id, P .. 'ready:' .. id)
   else

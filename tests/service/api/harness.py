@@ -57,9 +57,11 @@ class Service:
 
         return self.run(send)
 
-    def run(self, send: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]) -> httpx.Response:
+    def run(
+        self, send: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]], app: FastAPI | None = None
+    ) -> httpx.Response:
         async def main() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app or self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
                 return await send(http)
 

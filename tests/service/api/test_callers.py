@@ -79,6 +79,7 @@ def test_without_a_key_nothing_is_reached_but_what_tells_of_the_service(ann: Own
         {"Authorization": "Bearer upk_x"},
         {"Authorization": f"Basic {ann.key}"},
         {"Cookie": ann.key},
+        {"Cookie": f"upscaled_key={ann.key[:-2]}AA"},
     ]
     walked = set()
     for method, path in routes(ann.service):
@@ -103,7 +104,16 @@ def test_without_a_key_nothing_is_reached_but_what_tells_of_the_service(ann: Own
 def test_with_another_key_nothing_of_the_first_is_reached(ann: Owner, bob: Owner) -> None:
     job_id = finished_job(ann)
     own = [route for route in routes(ann.service) if "{job_id}" in route[1]]
-    assert len(own) >= 6
+    of_jobs = {path.partition("{job_id}")[2] for _, path in own}
+    assert of_jobs == {"", "/cancel", "/events", "/input", "/preview", "/rerun", "/result", "/webhooks"}
+    others = {route for route in routes(ann.service) if "{" not in route[1]} - OPEN
+    assert others == {
+        ("POST", "/upscale"),
+        ("GET", "/jobs"),
+        ("GET", "/models"),
+        ("OPTIONS", "/uploads"),
+        ("POST", "/uploads"),
+    }, "a new route: does it show what is another's?"
     heads = [("HEAD", f"/jobs/{{job_id}}/{of}") for of in ("result", "preview")]
     for method, path in own + heads:
         answer = ann.service.ask(method, path.format(job_id=job_id), headers=bob.headers)
@@ -114,6 +124,36 @@ def test_with_another_key_nothing_of_the_first_is_reached(ann: Owner, bob: Owner
     assert bob.listed() == []
     assert ann.service.ask("GET", f"/jobs/{job_id}/result", headers=ann.headers).content == b"a film"
     assert ann.listed() == [job_id]
+
+
+def test_nothing_of_the_first_is_reached_by_what_it_uploaded_in_pieces(ann: Owner, bob: Owner) -> None:
+    tus = {"Tus-Resumable": "1.0.0"}
+    begun = ann.service.ask("POST", "/uploads", headers=ann.headers | tus | {"Upload-Length": f"{len(CLIP)}"})
+    address = begun.headers["location"]
+    piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    routes_of = [method for method, path in routes(ann.service) if "{upload_id}" in path]
+    assert sorted(routes_of) == ["DELETE", "HEAD", "PATCH"]
+    for method in routes_of:
+        headers = bob.headers | tus | piece
+        assert ann.service.ask(method, address, content=CLIP, headers=headers).status_code == 404, method
+    sent = ann.service.ask("PATCH", address, content=CLIP, headers=ann.headers | tus | piece)
+    assert sent.status_code == 204
+    form = {"files": {"upload": (None, address)}}
+    assert ann.service.ask("POST", "/upscale", headers=bob.headers, **form).status_code == 404
+    assert ann.service.ask("POST", "/upscale", headers=ann.headers, **form).status_code == 202
+
+
+def test_the_cookie_of_the_page_lets_read_and_do_nothing_else(ann: Owner) -> None:
+    job_id = finished_job(ann)
+    cookie = {"Cookie": f"upscaled_key={ann.key}"}
+    for method, path in routes(ann.service):
+        address = path.format(job_id=job_id, code="no_key", upload_id="0" * 36)
+        if (method, path) in OPEN:
+            continue
+        status = ann.service.ask(method, address, headers=cookie).status_code
+        assert (status != 401) == (method in {"GET", "HEAD"}), (method, path)
+    for path in ("events", "result", "input", "preview"):
+        assert ann.service.ask("GET", f"/jobs/{job_id}/{path}", headers=cookie).status_code == 200, path
 
 
 def test_a_job_that_the_store_forgot_is_still_its_owners_alone(ann: Owner, bob: Owner) -> None:

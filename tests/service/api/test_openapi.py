@@ -12,6 +12,7 @@ import pytest
 
 from service.access.keys import create
 from service.jobs.keys import preview_key
+from service.jobs.quotas import Quota
 from service.jobs.store import Step
 from tests.service.api.harness import ListQueue, Service, running
 from tests.service.api.samples import begin, succeed
@@ -67,7 +68,8 @@ class Worker(ListQueue):
 @pytest.mark.timeout(300)  # a minute where nothing else runs
 def test_schemathesis_finds_nothing_that_the_document_does_not_say(service: Service, tmp_path: Path) -> None:
     service.settings = service.settings.model_copy(update={"queue_max": 1000, "auth": "keys"})
-    key = create(service.storage, "schemathesis")
+    quota = Quota(open_jobs=10**6, requests_per_minute=10**6)  # else it would meet little but 429
+    key = create(service.storage, "schemathesis", "user", quota)
     service.queue = Worker(service)
     environment = {
         **os.environ,

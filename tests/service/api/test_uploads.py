@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from threading import Barrier, Thread
+from typing import Any
 
 import httpx
 import pytest
@@ -370,8 +371,8 @@ def test_a_job_that_may_have_been_made_keeps_its_bytes(
     """The answer of `create` is lost, and the store stays away, so nobody can take the job back."""
     create, delete = service.store.create, service.store.delete
 
-    def without_answer(job: Job, *, idempotency_key: str | None = None) -> Job:
-        create(job, idempotency_key=idempotency_key)
+    def without_answer(job: Job, **more: Any) -> Job:
+        create(job, **more)
         raise StoreUnavailable("the connection broke")
 
     monkeypatch.setattr(service.store, "create", without_answer)

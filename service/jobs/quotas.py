@@ -1,0 +1,111 @@
+"""Quotas: how much of the service one owner may use, and what is said when that is used up.
+
+The store counts (UsageStore), in the same move that makes a job, so that two processes can't both let the
+last one in. A day is one of UTC, a minute one of the clock; a store that was lost begins to count anew.
+Who has which quota is told by service/api/limits.py. Start reading at `Quota`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+
+from pydantic import Field
+
+from service.errors import DailyLimit, LimitReached, TooManyOpenJobs
+from service.jobs.model import Record
+
+DAY_S: Final = 86400
+MINUTE_S: Final = 60
+OPEN_JOBS_AGAIN_S: Final = 10  # nobody knows when one of the owner's jobs will end
+
+Amounts = Mapping[str, float]  # by names of Quota's fields
+
+
+class Quota(Record):
+    """None: no limit, or in a key, that of the settings."""
+
+    open_jobs: int | None = Field(default=None, ge=1, description="Jobs that have not ended, at one time.")
+    bytes_per_day: int | None = Field(default=None, ge=1, description="Uploaded or fetched.")
+    megapixels_per_day: int | None = Field(
+        default=None, ge=1, description="Of all frames that are upscaled, as they came in."
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1)
+
+    def over(self, other: Self) -> Self:
+        """The limits of this one, and where it has none those of the other."""
+        return self.model_copy(
+            update={name: value for name, value in other if getattr(self, name) is None and value is not None}
+        )
+
+
+UNLIMITED: Final = Quota()
+
+
+def asked_of_a_job(bytes_in: int) -> dict[str, float]:
+    """What a new job asks of its owner's quota.
+
+    How many megapixels it has is known once it is planned: one must be left.
+    """
+    return {"open_jobs": 1, "bytes_per_day": bytes_in, "megapixels_per_day": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Requests that may be let in, in this minute."""
+
+    granted: int
+    remaining: int  # beside those
+    reset_s: float  # until the minute is over
+
+
+class UsageStore(Protocol):
+    """What a job store also keeps: what each owner used. Every method raises StoreUnavailable."""
+
+    def admit(self, owner: str, quota: Quota, asked: Amounts, *, unless_key: str | None = None) -> None:
+        """Raise LimitReached where so much more would be too much; nothing is counted.
+
+        unless_key   idempotency key of what is asked: where a job was made by it, all is well
+        """
+
+    def take_in(self, upload_id: str, owner: str, quota: Quota, bytes_in: int) -> None:
+        """Count the bytes of an upload that comes in pieces, once; raises LimitReached."""
+
+    def charge(self, job_id: str, megapixels: float) -> None:
+        """Count what a job comes to, once; raises LimitReached where its owner has not so much left, by the
+        quota that the job was made under."""
+
+    def draw_requests(self, owner: str, limit: int, count: int) -> Drawn:
+        """Up to so many of the owner's requests of this minute. Asked again, it draws again."""
+
+
+def refused(what: str, limit: float, used: float, asked: float, reset_s: float) -> LimitReached:
+    """The error of an amount that would be over the limit."""
+    if what == "open_jobs":
+        return TooManyOpenJobs(
+            f"{used:.0f} jobs of this key have not ended; it may have {limit:.0f} at a time",
+            value=int(used),
+            headers=limit_headers(limit, limit - used, OPEN_JOBS_AGAIN_S),
+        )
+    unit = what.removesuffix("_per_day")
+    return DailyLimit(
+        f"this key may use {limit:.0f} {unit} a day, {used:.0f} are used, and this is {asked:.0f} more",
+        field=what,
+        value=round(asked),
+        headers=limit_headers(limit, limit - used, reset_s, window_s=DAY_S),
+    )
+
+
+def limit_headers(
+    limit: float, remaining: float, reset_s: float, *, window_s: int | None = None
+) -> dict[str, str]:
+    """Of an answer that refuses: as clients know them from draft-ietf-httpapi-ratelimit-headers."""
+    seconds = str(max(1, math.ceil(reset_s)))
+    window = "" if window_s is None else f";w={window_s}"
+    return {
+        "Retry-After": seconds,
+        "RateLimit-Limit": f"{limit:.0f}",
+        "RateLimit-Remaining": f"{max(0, remaining):.0f}",
+        "RateLimit-Reset": seconds,
+        "RateLimit-Policy": f"{limit:.0f}{window}",
+    }
