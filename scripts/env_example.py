@@ -61,6 +61,7 @@ def text() -> str:
 # Defaults that compose.yaml puts in place of ours.
 IN_COMPOSE: Final = {
     "api_processes": "2",
+    "auth": "keys",
     "redis_url": "redis://valkey:6379/0",
     "s3_endpoint_url": "http://s3:8333",
 }
