@@ -59,10 +59,13 @@ class FrvsrGenerator(nn.Module):
             )
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        # Nothing is learned of data: without its gradient a step of training costs a twentieth less.
-        frame = inputs[:, self._centre : self._centre + 3].detach()
         residual, hidden = self.residual(inputs)
-        return enlarge(frame, self.upsampling) + residual, hidden
+        return self.skip(inputs) + residual, hidden
+
+    def skip(self, inputs: Tensor) -> Tensor:
+        """The frame enlarged, (N, 3, 4h, 4w)."""
+        # Nothing is learned of data: without its gradient a step of training costs a twentieth less.
+        return enlarge(inputs[:, self._centre : self._centre + 3].detach(), self.upsampling)
 
     def residual(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The network without its skip: (N, 3, 4h, 4w) to add to the enlarged frame, and the hidden state."""

@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 
 LowFrame = NDArray[np.unsignedinteger[Any]]  # (h, w, 3): as decoded, before the network
 HighFrame = NDArray[np.unsignedinteger[Any]]  # (H, W, 3): of the network, four times larger, or reduced
+YuvFrame = NDArray[np.uint8]  # (3H/2, W): rows of Y, then Cb, then Cr, of which a row is half as wide
 Planes = NDArray[np.unsignedinteger[Any]]  # (H, W, 3), or (H, W) of one plane such as alpha
 
 
 def is_deep(samples: Planes) -> bool:
     """Whether they have more than eight bits."""
     return samples.dtype == np.uint16
+
+
+def is_yuv(samples: Planes) -> bool:
+    """Whether they are a YuvFrame, and not RGB."""
+    return samples.ndim == 2
 
 
 def last_level(samples: Planes) -> int:

@@ -21,6 +21,7 @@ from worker.engine.fitting import Fitting
 from worker.engine.scheduler import Decision, Shape, decide
 from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
 from worker.frames import LowFrame
+from worker.yuv import Yuv420
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +81,22 @@ class Engine:
         self._thread.start()
 
     def open(
-        self, height: int, width: int, *, is_deep: bool = False, state: Snapshot | None = None
+        self,
+        height: int,
+        width: int,
+        *,
+        is_deep: bool = False,
+        yuv: Yuv420 | None = None,
+        state: Snapshot | None = None,
     ) -> Stream:
         """A new stream for frames of height x width, from the next tick on.
 
         is_deep  they are uint16, and so are the outputs; else uint8
+        yuv      what outputs are to be, of a backend that `makes_yuv`; else RGB
         state    of a stream to go on with
         Raises   DeviceLost once the engine has failed, StreamClosed once it was closed
         """
+        assert yuv is None or (self.backend.makes_yuv and not is_deep)
         shape = (height, width, 2 if is_deep else 1)
         resume = checked_resume(state, shape, self.backend.config)
         output_bytes = height * SCALE * width * SCALE * 3 * shape[2]
@@ -100,6 +109,7 @@ class Engine:
                 next(self._keys),
                 shape,
                 config=self.backend.config,
+                yuv=yuv,
                 queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
                 resume=resume,
                 lock=self._lock,
@@ -255,7 +265,7 @@ class Engine:
 
     def _step(self, advancing: Sequence[tuple[Stream, Waiting, LowFrame | None]]) -> list[Stepped]:
         turns = [
-            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state)
+            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state, stream.yuv)
             for stream, waiting, ahead in advancing
         ]
         with self._pace.call(_pixels([turn.frame for turn in turns])):

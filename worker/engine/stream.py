@@ -17,7 +17,8 @@ from model_core.config import SCALE, ModelConfig
 from service.errors import OutputInvalid, UpscaleError
 from worker.engine.backends.base import Flow, Kept, Snapshot, Stepped
 from worker.engine.scheduler import Shape, Slot
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, YuvFrame
+from worker.yuv import Yuv420
 
 _SAMPLES: Final = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}  # by their bytes
 
@@ -45,6 +46,7 @@ class Stream:
         shape: Shape,
         *,
         config: ModelConfig,
+        yuv: Yuv420 | None,
         queue_frames: int,
         resume: Snapshot | None,
         lock: Lock,
@@ -52,13 +54,14 @@ class Stream:
     ) -> None:
         self.key = key
         self.shape = shape
+        self.yuv = yuv
         self._config = config
         self._queue_frames = queue_frames
         self._work = work  # tells the engine that this stream may have become ready
         self._room = Condition(lock)  # tells `put`
         self._ready = Condition(lock)  # tells `get`
         self._waiting: deque[Waiting] = deque()
-        self._outputs: deque[HighFrame] = deque()
+        self._outputs: deque[HighFrame | YuvFrame] = deque()
         self._snapshots: deque[Snapshot] = deque()
         self._ended = False
         self._error: UpscaleError | StreamClosed | None = None
@@ -106,8 +109,9 @@ class Stream:
             self._ready.notify_all()
             self._work.notify()
 
-    def get(self) -> HighFrame | None:
-        """The next output (H, W, 3), in order, of samples as the frames have; None after the last.
+    def get(self) -> HighFrame | YuvFrame | None:
+        """The next output in order: (H, W, 3) of samples as the frames have, or YUV where the stream was
+        opened for it and the frame was not put with `keep_state`. None after the last.
 
         Raises as `put` does.
         """
@@ -197,16 +201,15 @@ class Stream:
     def deliver(self, result: Stepped, busy_s: float) -> None:
         """The first waiting frame has become an output, by so many seconds of the device. Nothing happens if
         the stream broke meanwhile."""
-        output, hidden = result.output, result.hidden
-        assert output is not None
+        assert result.output is not None
         self._busy_s += busy_s
         if self._error is not None:
             return
         self.state, self.resume = result.state, None
         self.last_frame = self._waiting.popleft().frame
-        self._outputs.append(output)
-        if hidden is not None:
-            self._snapshots.append(Snapshot(self.last_frame, output, hidden))
+        self._outputs.append(result.output)
+        if result.snapshot is not None:
+            self._snapshots.append(result.snapshot)
         self._room.notify()
         self._ready.notify()
         if self.is_finished:

@@ -105,6 +105,15 @@ def test_bfloat16_stays_near_float32_in_a_batch(model_dis):
         assert (np.stack(found) != expected).any()  # it did compute in another format
 
 
+def test_weights_narrowed_once_give_what_casting_them_in_every_step_gives(model_memory):
+    clip = Clip(2, length=8, flow="dis-fast")
+    with Engine(TorchBackend(model_memory, precision="bfloat16")) as engine:
+        [outputs] = run_alongside(engine, [clip], seed=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = upscale_alone(model_memory, clip)
+    assert np.array_equal(np.stack(outputs), expected)
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("kind", ["dis", "memory", "fnet"])
 def test_the_networks_of_these_tests_depend_on_their_state_and_their_flow(kind, request):

@@ -22,6 +22,7 @@ from tests.worker.engine.judge import (
     make_picture_model,
     upscale_alone,
 )
+from worker.engine.backends.base import Turn
 from worker.engine.backends.making import Maker
 from worker.engine.backends.precision import LOSS_DB_MAX, native
 from worker.engine.backends.torch import TorchBackend
@@ -128,6 +129,22 @@ def test_the_choice_of_a_format_runs_on_the_device(name):
     check_runtime(maker.make(found, runtime), checkpoint.load(checkpoint.shipped()[name]).model)
 
 
+def test_a_step_that_comes_again_is_recorded_and_gives_what_the_plain_one_gave():
+    model = make_model("dis")
+    backend = TorchBackend(model, device=DEVICE)
+    random = np.random.default_rng(3)
+    frames = random.integers(0, 256, (6, 32, 48, 3), dtype=np.uint8)
+    states = [backend.start(frame, None) for frame in frames]
+    stepped = [backend.step([Turn(state, frame)])[0] for state, frame in zip(states, frames, strict=True)]
+    assert backend.replayer.pixels == 32 * 48
+    backend.replayer.forget()
+    plain = [
+        backend.step([Turn(state, frame)])[0] for state, frame in zip(states[3:5], frames[3:5], strict=True)
+    ]
+    assert backend.replayer.pixels == 0
+    assert_levels_close([each.output for each in stepped[3:5]], np.stack([each.output for each in plain]))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_streams_leave_no_memory_on_the_device(name):
     """Guards against a state that a closed stream, or a row of a batch, keeps alive."""
@@ -145,6 +162,7 @@ def settled_bytes(engine: Engine) -> int:
     while engine.stream_count and time.monotonic() < deadline:
         time.sleep(0.01)
     assert engine.stream_count == 0
+    engine.backend.replayer.forget()  # recordings are bounded by themselves: test_replaying.py
     gc.collect()
     torch.cuda.synchronize()
     return torch.cuda.memory_allocated()

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from model_core.config import ModelConfig
 from worker.engine.pace import Pace
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, YuvFrame
+from worker.yuv import Yuv420
 
 Flow = Tensor | NDArray[np.float32]  # (2, h, w) low-resolution pixels, on the device or as it came
 Kept = object  # what a backend hands from step to step of a stream; of what kind only it knows
@@ -36,7 +37,13 @@ class Turn:
     frame: LowFrame
     flow: Flow | None = None  # None: zero
     ahead: LowFrame | None = None  # the frame after it, where the model looks ahead; None: there is none
-    keeps_state: bool = False  # the new state is rounded to whole levels
+    keeps_state: bool = False  # the new state is rounded to whole levels, and the output is RGB
+    yuv: Yuv420 | None = None  # else the output is that and not RGB
+
+    @property
+    def output_kind(self) -> Yuv420 | None:
+        """None: RGB."""
+        return None if self.keeps_state else self.yuv
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,8 @@ class Stepped:
     """One stream after one step."""
 
     state: Kept | None
-    output: HighFrame | None  # (H, W, 3), memory of its own; None where it is not finite
-    hidden: NDArray[np.int8] | None = None  # of the snapshot, where the turn keeps its state
+    output: HighFrame | YuvFrame | None  # memory of its own; None where it is not finite
+    snapshot: Snapshot | None = None  # of the new state, where the turn keeps it
 
 
 class Backend(Protocol):
@@ -68,6 +75,10 @@ class Backend(Protocol):
     @property
     def pace(self) -> Pace:
         """Told of each tile: a frame may take minutes."""
+
+    @property
+    def makes_yuv(self) -> bool:
+        """Whether turns may ask for it."""
 
     def answers(self) -> bool:
         """Whether the device still takes work from this process."""

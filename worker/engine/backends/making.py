@@ -89,12 +89,21 @@ class Maker:
             if not found.ranges:
                 raise ValueError(f"version {found.version} was not made for int8")
             model = quantised(model, found.ranges)
-        options = {} if self.tile_pixels_max is None else {"tile_pixels_max": self.tile_pixels_max}
         if runtime.backend == "openvino-cpu":
-            from worker.engine.backends.openvino import OpenVinoBackend  # noqa: PLC0415 - need not be there
+            from worker.engine.backends.openvino import (  # noqa: PLC0415 - need not be there
+                TILE_PIXELS_MAX,
+                OpenVinoBackend,
+            )
 
-            return OpenVinoBackend(model, precision=runtime.precision, **options)
-        return TorchBackend(model, device=str(self.device), precision=runtime.precision, **options)
+            return OpenVinoBackend(
+                model, precision=runtime.precision, tile_pixels_max=self.tile_pixels_max or TILE_PIXELS_MAX
+            )
+        return TorchBackend(
+            model,
+            device=str(self.device),
+            precision=runtime.precision,
+            tile_pixels_max=self.tile_pixels_max,
+        )
 
     def _by_openvino(self, config: ModelConfig, precision: Precision) -> bool:
         """Not networks for motion, nor the skips of imported recurrent ones; and bicubic is too little."""

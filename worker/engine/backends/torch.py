@@ -1,30 +1,39 @@
 """TorchBackend: the recurrence by PyTorch, on a CPU or a CUDA device.
 
 It runs model_core.recurrence itself, so there is nothing here that could differ from it but precision (see
-precision.py for the choice), tiles (tiles.py) and the way pixels travel: as whole numbers across the bus,
-from and into pinned memory on CUDA.
+precision.py for the choice), tiles (tiles.py) and the way pixels travel: as whole numbers. Not here: where
+tensors lie (place.py, cuda.py), which steps are recorded (replaying.py).
 """
 
+import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from model_core import recurrence
 from model_core.config import ModelConfig
+from model_core.generator import FrvsrGenerator
 from model_core.model import Model
-from model_core.pixels import to_float, to_uint8, to_uint16
+from model_core.pixels import to_float, to_levels, to_uint8, to_uint16
 from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
+from worker.engine.backends.cuda import Cuda
+from worker.engine.backends.footprint import pixels_that_fit
+from worker.engine.backends.packing import to_yuv420
+from worker.engine.backends.place import Host, Place, Tensors
 from worker.engine.backends.precision import Precision
+from worker.engine.backends.replaying import Replayer
+from worker.engine.backends.rows import gathered, hidden_levels, scattered
 from worker.engine.device import answers
 from worker.engine.pace import Pace
 from worker.engine.tiles import HALO_MAX, generate_in_tiles
-from worker.frames import HighFrame, LowFrame, is_deep, last_level
+from worker.frames import LowFrame
+from worker.yuv import Yuv420
 
 DTYPES: Final[dict[Precision, torch.dtype]] = {
     "float32": torch.float32,
@@ -33,16 +42,23 @@ DTYPES: Final[dict[Precision, torch.dtype]] = {
     "int8": torch.float32,  # of a quantised model, whose rounding is simulated
 }
 
-# G with 64 features holds about 2 kB a pixel at its widest, so this is 1 GB; 960x540 still runs whole.
-TILE_PIXELS_MAX = 1 << 19
+# On a CPU. G with 64 features holds about 2 kB a pixel at its widest, so this is 1 GB; 960x540 runs whole.
+TILE_PIXELS_MAX: Final = 1 << 19
 
 # On a CPU a batch beyond this goes through G in parts: what passes between layers then stays in the cache.
 # Eight frames of 180x144, fp32: 0.67 s of processor time each in one call, 0.49 s in eight (EPYC, one core).
-CPU_CALL_PIXELS_MAX = 1 << 15
+CPU_CALL_PIXELS_MAX: Final = 1 << 15
+
+# A step whose batch is larger is not recorded; and so many times as much in all recordings of a backend.
+_RECORDED_PIXELS_MAX: Final = 4
 
 
 class TorchBackend:
-    """See base.Backend. The model is moved to the device and belongs to this backend from then on."""
+    """See base.Backend. The model is moved to the device and belongs to this backend from then on.
+
+    tile_pixels_max   None: what suits the device
+    place             None: that of the device
+    """
 
     def __init__(
         self,
@@ -50,19 +66,26 @@ class TorchBackend:
         *,
         device: str = "cpu",
         precision: Precision = "float32",
-        tile_pixels_max: int = TILE_PIXELS_MAX,
+        tile_pixels_max: int | None = None,
+        place: Place | None = None,
     ) -> None:
         self._device = torch.device(device)
-        if self._device.type == "cuda":
-            # PyTorch lets convolutions round their inputs to TF32's ten bits, which would not be float32.
-            torch.backends.cudnn.allow_tf32 = False
-        self._model = model.to(self._device).eval().requires_grad_(False)
-        self._dtype = DTYPES[precision]
+        self._is_cuda = self._device.type == "cuda"
+        # There it saves half of what crosses the bus, and the host's time.
+        self.makes_yuv = self._is_cuda
+        model = model.to(self._device).eval().requires_grad_(False)
         self.config: ModelConfig = model.config
+        self._dtype = DTYPES[precision]
+        self._model = model
+        self._network: Callable[[Tensor], tuple[Tensor, Tensor]] = model.generate
+        if self._dtype != torch.float32 and isinstance(model.generator, FrvsrGenerator):
+            self._network = _Narrow(model.generator, self._dtype)
+        self._place = place or (Cuda(self._device) if self._is_cuda else Host())
         self.name = f"torch-{self._device.type}"
         self.precision = precision
-        self.tile_pixels_max = tile_pixels_max
+        self.tile_pixels_max = tile_pixels_max or self._tile_pixels_max()
         self.pace = Pace()
+        self.replayer = Replayer(self._place, pixels_max=_RECORDED_PIXELS_MAX * self.tile_pixels_max)
 
     def answers(self) -> bool:
         return answers(self._device)
@@ -71,64 +94,90 @@ class TorchBackend:
     def start(self, frame: LowFrame, resume: Snapshot | None) -> State | None:
         if not self.config.recurrent:
             return None
-        if resume is None:
-            return State.clean(self.config, to_float(self._upload([frame])))
-        hidden = torch.from_numpy(resume.hidden).to(self._device).permute(2, 0, 1)[None]
-        return State(
-            to_float(self._upload([resume.frame])),
-            to_float(self._upload([resume.output])),
-            hidden.float() / HIDDEN_LEVELS,
-        )
+        with self._place.here():
+            if resume is None:
+                return State.clean(self.config, to_float(self._place.upload([frame])))
+            hidden = self._place.upload([resume.hidden]).permute(0, 3, 1, 2)
+            return State(
+                to_float(self._place.upload([resume.frame])),
+                to_float(self._place.upload([resume.output])),
+                hidden.float() / HIDDEN_LEVELS,
+            )
 
     @torch.inference_mode()
     def flows(self, previous: Sequence[LowFrame], frames: Sequence[LowFrame]) -> list[Flow]:
-        with self._autocast():
-            flow = recurrence.estimate_flow(
-                self._model, to_float(self._upload(previous)), to_float(self._upload(frames))
-            )
-        return list(flow.unbind())
+        with self._place.here(), self._autocast():
+            pairs = [to_float(self._place.upload(each)) for each in (previous, frames)]
+            return list(recurrence.estimate_flow(self._model, *pairs).unbind())
 
     @torch.inference_mode()
     def step(self, turns: Sequence[Turn]) -> list[Stepped]:
-        rows = self._rows(turns[0].frame.shape[0], turns[0].frame.shape[1])
-        if not self.config.recurrent and len(turns) > rows:
-            return [each for at in range(0, len(turns), rows) for each in self._step(turns[at : at + rows])]
-        return self._step(turns)
+        made: dict[int, Stepped] = {}
+        with self._place.here():
+            for part in self._parts(turns):
+                made |= zip(part, self._step([turns[row] for row in part]), strict=True)
+        return [made[row] for row in range(len(turns))]
+
+    def _parts(self, turns: Sequence[Turn]) -> Iterator[list[int]]:
+        """Rows that make one batch: those whose outputs are of one kind."""
+        most = len(turns) if self.config.recurrent else self._rows(*turns[0].frame.shape[:2])
+        kinds = [turn.output_kind for turn in turns]
+        for kind in dict.fromkeys(kinds):
+            alike = [row for row, each in enumerate(kinds) if each == kind]
+            yield from (alike[at : at + most] for at in range(0, len(alike), most))
 
     def _step(self, turns: Sequence[Turn]) -> list[Stepped]:
-        frame = to_float(self._upload([turn.frame for turn in turns]))
-        after: Sequence[State | None]
-        if self.config.recurrent:
-            high, after = self._recur(turns, frame)
-        else:  # a state would cost a small picture as much as its network
-            high, after = self._generate(frame)[0].float(), [None] * len(turns)
-        # A sum is not finite where a term isn't; the terms are about 1, so that it can't overflow by itself.
-        # Not in float64: of a copy that large every page would have to be asked for.
-        finite = high.sum(dim=(1, 2, 3)).isfinite().tolist()
-        outputs = self._download((to_uint16 if is_deep(turns[0].frame) else to_uint8)(high))
+        # The picture of each turn, whether it is finite, and the parts of the new state.
+        pictures, finite, *made = self._run(self._inputs(turns), turns[0].output_kind)
+        after = scattered(State(*made), turns) if self.config.recurrent else [None] * len(turns)
+        kept = [
+            hidden_levels(row, turn.frame) for row, turn in zip(after, turns, strict=True) if turn.keeps_state
+        ]
+        is_finite, *arrived = self._place.download([finite, *pictures, *kept])
+        outputs, hidden = arrived[: len(turns)], iter(arrived[len(turns) :])
+        snapshots = [
+            Snapshot(turn.frame, output, next(hidden)) if turn.keeps_state else None
+            for turn, output in zip(turns, outputs, strict=True)
+        ]
         return [
-            Stepped(
-                row,
-                np.array(output) if valid else None,
-                _hidden_levels(row, turn.frame) if turn.keeps_state else None,
-            )
-            for turn, row, output, valid in zip(turns, after, outputs, finite, strict=True)
+            Stepped(row, output if valid else None, snapshot)
+            for row, output, valid, snapshot in zip(after, outputs, is_finite, snapshots, strict=True)
         ]
 
-    def _recur(self, turns: Sequence[Turn], frame: Tensor) -> tuple[Tensor, list[State]]:
-        ahead = None
+    def _inputs(self, turns: Sequence[Turn]) -> Tensors:
+        """What `_advance` takes, or `_enlarge` where nothing is remembered."""
+        frames = self._place.upload([turn.frame for turn in turns])
+        if not self.config.recurrent:
+            return (frames,)
+        ahead = frames
         if self.config.looks_ahead:
-            follow = [turn.frame if turn.ahead is None else turn.ahead for turn in turns]
-            ahead = to_float(self._upload(follow))
+            ahead = self._place.upload([turn.frame if turn.ahead is None else turn.ahead for turn in turns])
+        state = gathered(turns)
+        return (frames, ahead, self._flow_batch(turns), state.frame, state.output, state.hidden)
+
+    def _run(self, inputs: Tensors, yuv: Yuv420 | None) -> Tensors:
+        work = partial(self._advance if self.config.recurrent else self._enlarge, yuv)
+        count, height, width = inputs[0].shape[:3]
+        if self._is_whole(count * height * width):
+            return self.replayer.run(yuv, work, inputs)
+        return work(*inputs)  # tile by tile, each of which is waited for
+
+    def _advance(self, yuv: Yuv420 | None, *inputs: Tensor) -> Tensors:
+        frames, ahead, flow, *before = inputs
         state, high = recurrence.step(
             self._model,
-            _gathered(turns),
-            frame,
-            self._flow_batch([turn.flow for turn in turns], frame),
-            ahead=ahead,
+            State(*before),
+            to_float(frames),
+            flow,
+            ahead=to_float(ahead),
             generate=self._generate,
         )
-        return high, _scattered(state, turns)
+        return _picture(high, frames, yuv), _is_finite(high), state.frame, state.output, state.hidden
+
+    def _enlarge(self, yuv: Yuv420 | None, frames: Tensor) -> Tensors:
+        """Without a state, which would cost a small picture as much as its network."""
+        high = self._generate(to_float(frames))[0].float()
+        return _picture(high, frames, yuv), _is_finite(high)
 
     def _generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -141,8 +190,8 @@ class TorchBackend:
         return torch.cat(highs), torch.cat(hiddens)
 
     def _generate_in_tiles(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        if self._device.type == "cuda" and inputs.shape[-2] * inputs.shape[-1] <= self.tile_pixels_max:
-            return self._model.generate(inputs)  # to wait for it here would leave the device idle
+        if self._is_cuda and self._is_whole(inputs.shape[-2] * inputs.shape[-1]):
+            return self._network(inputs)  # to wait for it here would leave the device idle
         halo = min(self.config.receptive_radius, HALO_MAX)
         return generate_in_tiles(self._call, inputs, halo=halo, tile_pixels_max=self.tile_pixels_max)
 
@@ -150,75 +199,65 @@ class TorchBackend:
         """G on one tile, and the pace told when it is there."""
         count, _, height, width = inputs.shape
         with self.pace.call(count * height * width):
-            made = self._model.generate(inputs)
-            if self._device.type == "cuda":
+            made = self._network(inputs)
+            if self._is_cuda:
                 torch.cuda.current_stream(self._device).synchronize()
             return made
 
+    def _is_whole(self, pixels: int) -> bool:
+        """Whether so many go through G without being cut into tiles."""
+        return pixels <= self.tile_pixels_max
+
     def _rows(self, height: int, width: int) -> int:
         """Frames of that size in one call of G."""
-        return max(1, CPU_CALL_PIXELS_MAX // (height * width)) if self._device.type == "cpu" else sys.maxsize
+        return sys.maxsize if self._is_cuda else max(1, CPU_CALL_PIXELS_MAX // (height * width))
+
+    def _tile_pixels_max(self) -> int:
+        if isinstance(self._place, Cuda):
+            return pixels_that_fit(self.config, self._dtype.itemsize, self._place.free_bytes)
+        return TILE_PIXELS_MAX
 
     def _autocast(self) -> torch.autocast:
-        # Autocast and not a converted model: the bicubic skip must see the frame in fp32.
-        return torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
+        """For F, and for networks whose own skip would be too coarse in a narrow format."""
+        is_narrow = self._dtype != torch.float32
+        return torch.autocast(self._device.type, dtype=self._dtype, enabled=is_narrow, cache_enabled=False)
 
-    def _flow_batch(self, flows: Sequence[Flow | None], frame: Tensor) -> Tensor:
-        """(N, 2, h, w) on the device; zero for rows without a flow."""
-        batch = frame.new_zeros(len(flows), 2, *frame.shape[-2:])
-        for row, flow in zip(batch, flows, strict=True):
-            if flow is not None:
-                row.copy_(torch.as_tensor(flow))
-        return batch
-
-    def _upload(self, pictures: Sequence[LowFrame | HighFrame]) -> Tensor:
-        """N pictures of one shape -> (N, h, w, 3) of the same samples on the device."""
-        batch = torch.from_numpy(np.stack(pictures))
-        if self._device.type == "cuda":
-            return batch.pin_memory().to(self._device, non_blocking=True)
-        return batch
-
-    def _download(self, batch: Tensor) -> HighFrame:
-        """(N, H, W, 3) whole numbers on the device -> the same in host memory, when it is complete."""
-        if self._device.type == "cuda":
-            pinned = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True)
-            pinned.copy_(batch, non_blocking=True)
-            torch.cuda.current_stream(self._device).synchronize()
-            batch = pinned
-        array: HighFrame = batch.numpy()
-        return array
+    def _flow_batch(self, turns: Sequence[Turn]) -> Tensor:
+        """(N, 2, h, w) on the device; zero for turns without a flow."""
+        height, width = turns[0].frame.shape[:2]
+        none = np.zeros((2, height, width), np.float32)
+        flows = [none if turn.flow is None else turn.flow for turn in turns]
+        arrays = [flow for flow in flows if isinstance(flow, np.ndarray)]
+        if len(arrays) == len(flows):
+            return self._place.upload(arrays)
+        return torch.stack([torch.as_tensor(flow, device=self._device) for flow in flows])
 
 
-def _gathered(turns: Sequence[Turn]) -> State:
-    rows = [turn.state for turn in turns if isinstance(turn.state, State)]
-    assert len(rows) == len(turns), "a recurrent stream has a state"
-    if len(rows) == 1:
-        return rows[0]
-    return State(
-        torch.cat([row.frame for row in rows]),
-        torch.cat([row.output for row in rows]),
-        torch.cat([row.hidden for row in rows]),
-    )
+class _Narrow(nn.Module):
+    """G whose weights are in a narrower number format for good; autocast would cast them in every step.
+
+    Its skip sees the frame as it came.
+    """
+
+    def __init__(self, generator: FrvsrGenerator, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._wide, self._dtype = generator, dtype
+        self._narrow = copy.deepcopy(generator).to(dtype=dtype)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        residual, hidden = self._narrow.residual(inputs.to(self._dtype))
+        return self._wide.skip(inputs) + residual, hidden
 
 
-def _scattered(state: State, turns: Sequence[Turn]) -> list[State]:
-    """One state for each row, in memory of its own: a slice would keep all other rows alive."""
-    rows = [state]
-    if len(turns) > 1:
-        cuts = [slice(row, row + 1) for row in range(len(turns))]
-        rows = [
-            State(state.frame[cut].clone(), state.output[cut].clone(), state.hidden[cut].clone())
-            for cut in cuts
-        ]
-    return [
-        row.rounded(last_level(turn.frame)) if turn.keeps_state else row
-        for row, turn in zip(rows, turns, strict=True)
-    ]
+def _picture(high: Tensor, frames: Tensor, yuv: Yuv420 | None) -> Tensor:
+    """(N, 3, H, W) as (N, H, W, 3) of the frames' samples, or as YUV."""
+    if yuv is not None:
+        return to_yuv420(to_levels(high), yuv)
+    return (to_uint16 if frames.dtype == torch.uint16 else to_uint8)(high)
 
 
-def _hidden_levels(state: State | None, frame: LowFrame) -> NDArray[np.int8]:
-    """(h, w, hidden) of one stream's state, in memory of its own."""
-    if state is None:
-        return np.zeros((*frame.shape[:2], 0), np.int8)
-    levels = state.hidden[0].mul(HIDDEN_LEVELS).round().to(torch.int8).permute(1, 2, 0)
-    return np.array(levels.cpu().numpy())
+def _is_finite(high: Tensor) -> Tensor:
+    """(N,) bool."""
+    # A sum is not finite where a term isn't; the terms are about 1, so that it can't overflow by itself.
+    # Not in float64: of a copy that large every page would have to be asked for.
+    return high.sum(dim=(1, 2, 3)).isfinite()
