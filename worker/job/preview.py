@@ -44,7 +44,7 @@ class Previews:
     def show(
         self,
         held: Held,
-        high: Picture,
+        high: Callable[[], Picture],
         *,
         sar: Fraction = Fraction(1),
         rotation: int = 0,
@@ -53,6 +53,7 @@ class Previews:
     ) -> None:
         """Store the frame as the job's preview if it is time for one, or if no frame follows.
 
+        high                    gives it
         sar, rotation, colour   what a player would do to the frame, as in `Source`
         """
         job_id = held.lease.job_id
@@ -61,7 +62,7 @@ class Previews:
         began_at = self._clock()
         try:
             with held.timed("preview"):
-                self._write(job_id, small(high, sar=sar, rotation=rotation, colour=colour))
+                self._write(job_id, small(high(), sar=sar, rotation=rotation, colour=colour))
         except Exception:  # whatever it is, the frames are well, and they are what was asked for
             log.warning("preview_skipped", exc_info=True, extra={"job": job_id})
         now = self._clock()

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import av
+
+from model_core.config import SCALE
 from service import metrics
 from service.errors import OutputInvalid
 from service.formats import CONTAINERS
@@ -24,7 +27,7 @@ from worker.engine.backends.base import Snapshot
 from worker.engine.engine import Engine
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
-from worker.frames import HighFrame, LowFrame
+from worker.frames import HighFrame, LowFrame, YuvFrame, is_yuv
 from worker.job.context import WorkerContext, room_for
 from worker.job.feeder import Feeder
 from worker.job.handover import delete_state_before, load_state, store_state
@@ -32,11 +35,13 @@ from worker.job.held import Held, LeaseLost, patiently
 from worker.job.pinned import pinned_model
 from worker.job.plan import encoding_of
 from worker.job.reuse import last_computed, reused
+from worker.media.colour import rgb_of
 from worker.media.sandbox.reading import decode, decode_animation
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
 from worker.media.writing.images import Picture
 from worker.models.registry import Served
+from worker.yuv import Yuv420
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +69,13 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     with (
         room_for(context, held, source.width * source.height, is_deep=source.is_deep),
         context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
-        model.engine.open(source.height, source.width, is_deep=source.is_deep, state=resume) as stream,
+        model.engine.open(
+            source.height,
+            source.width,
+            is_deep=source.is_deep,
+            yuv=_yuv(found, source) if model.engine.backend.makes_yuv else None,
+            state=resume,
+        ) as stream,
     ):
         repeats = reused(timeline)
         feeder = Feeder(
@@ -112,7 +123,7 @@ class _ChainWork:
         self._engine, self._stream, self._feeder = engine, stream, feeder
         self._repeats = repeats
         self._state = resume  # of the latest segment's end
-        self._high = None if resume is None else resume.output  # of the latest frame
+        self._high: HighFrame | YuvFrame | None = None if resume is None else resume.output  # of the latest
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
         job_id, fence = held.lease.job_id, held.lease.fence
@@ -145,27 +156,29 @@ class _ChainWork:
             if self._high is None or index not in self._repeats:
                 self._high = self._next_output(held)
             with held.timed("convert"):
-                written = reduced(self._high, (self._encoding.width, self._encoding.height))
+                written = self._high
+                if not is_yuv(written):
+                    written = reduced(written, (self._encoding.width, self._encoding.height))
                 frame = encoder.convert(written)
             with held.timed("encode"):
                 encoder.encode(frame)
             metrics.FRAMES.inc()
             held.advance()
-            self._show(held, index, written)
+            self._show(held, index, written, frame)
 
-    def _show(self, held: Held, index: int, written: HighFrame) -> None:
+    def _show(self, held: Held, index: int, written: HighFrame | YuvFrame, frame: av.VideoFrame) -> None:
         plan, source = self._found.plan, self._source
         assert plan is not None
         self._context.previews.show(
             held,
-            Picture(rgb=written),
+            lambda: Picture(rgb=rgb_of(frame, self._encoding.colour) if is_yuv(written) else written),
             sar=source.sar,
             rotation=source.rotation,
             colour=source.colour,
             is_last=index + 1 == plan.frame_count,
         )
 
-    def _next_output(self, held: Held) -> HighFrame:
+    def _next_output(self, held: Held) -> HighFrame | YuvFrame:
         try:
             with held.timed("wait"), held.trusting(self._is_in_engine):
                 high = self._stream.get()
@@ -179,6 +192,13 @@ class _ChainWork:
 
     def _is_in_engine(self) -> bool:
         return self._engine.advances(self._stream)
+
+
+def _yuv(found: Manifest, source: Source) -> Yuv420 | None:
+    """How outputs may come ready for the encoder; None where they must be reduced or made so here."""
+    encoding = encoding_of(found)
+    is_whole = (encoding.width, encoding.height) == (source.width * SCALE, source.height * SCALE)
+    return encoding.yuv if is_whole else None
 
 
 def _decode(

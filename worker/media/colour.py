@@ -8,7 +8,7 @@ for previews).
 from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, cast
 
 import av
 import av.filter
@@ -17,6 +17,7 @@ import numpy as np
 from service.errors import UnsupportedMedia
 from worker.frames import Planes, is_deep
 from worker.media.types import ChromaPlace, Colour
+from worker.yuv import Row, Yuv420
 
 UNSPECIFIED = 2
 RGB = 0
@@ -34,6 +35,15 @@ _HDR_TRANSFERS: Final[dict[int, HdrKind]] = {16: "PQ", 18: "HLG"}
 # ICtCp (14) are missing: swscale has no such matrix and would quietly use another.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 _RANGES = {LIMITED: "limited", FULL: "full"}
+
+_LUMA: Final = {  # what red and blue weigh in it, of each matrix
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
 
 # Where subsampled chroma sits by each codec's custom, unless the file states it (reading/siting.py); the rest
 # is MPEG's, on the left of its luma samples. swscale would take the middle: chroma of 4:2:0 and 4:2:2 half a
@@ -156,6 +166,36 @@ def to_yuv(width: int, height: int, *, pix_fmt: str, colour: Colour, is_deep: bo
         out_chroma_loc="left" if _is_subsampled(pix_fmt) else None,
     )
     return Converter(width, height, pix_fmt=rgb_format(is_deep), to=pix_fmt, arguments=arguments)
+
+
+def yuv420(colour: Colour) -> Yuv420:
+    """What `to_yuv` does with eight bits for yuv420p, in numbers; `colour` is `encodable`."""
+    red, blue = _LUMA[colour.matrix]
+    green = 1 - red - blue
+    cb, cr = 2 * (1 - blue), 2 * (1 - red)
+    limited = colour.range == LIMITED
+    y_span, c_span = (219 / 255, 224 / 255) if limited else (1.0, 1.0)
+
+    def row(span: float, *weights: float) -> Row:
+        r, g, b = (span * weight for weight in weights)
+        return r, g, b
+
+    return Yuv420(
+        weights=(
+            row(y_span, red, green, blue),
+            row(c_span, -red / cb, -green / cb, (1 - blue) / cb),
+            row(c_span, (1 - red) / cr, -green / cr, -blue / cr),
+        ),
+        offsets=(16.0 if limited else 0.0, 128.0, 128.0),
+    )
+
+
+def rgb_of(frame: av.VideoFrame, colour: Colour) -> Planes:
+    """(H, W, 3) uint8 of a frame that is to be encoded; what `to_yuv` or `yuv420` made."""
+    with to_rgb(
+        frame.width, frame.height, pix_fmt=frame.format.name, codec="h264", colour=colour
+    ) as converter:
+        return cast("Planes", converter.convert(frame).to_ndarray())
 
 
 def from_swscale(rgb: Planes, colour: Colour, depth: int) -> Planes:

@@ -69,20 +69,20 @@ def level(storage: FileStorage) -> int:
 def test_the_first_frame_is_shown_and_then_one_every_few_seconds(
     previews: Previews, held: Held, storage: FileStorage, clock: Clock
 ) -> None:
-    previews.show(held, flat(10))
+    previews.show(held, lambda: flat(10))
     clock.now += preview.EVERY_S / 2
-    previews.show(held, flat(20))
+    previews.show(held, lambda: flat(20))
     assert level(storage) == 10
     clock.now += preview.EVERY_S / 2
-    previews.show(held, flat(30))
+    previews.show(held, lambda: flat(30))
     assert level(storage) == 30
 
 
 def test_the_last_frame_is_shown_whenever_it_comes(
     previews: Previews, held: Held, storage: FileStorage
 ) -> None:
-    previews.show(held, flat(10))
-    previews.show(held, flat(20), is_last=True)
+    previews.show(held, lambda: flat(10))
+    previews.show(held, lambda: flat(20), is_last=True)
     assert level(storage) == 20
 
 
@@ -100,7 +100,7 @@ def test_a_slow_storage_is_asked_so_seldom_that_the_job_hardly_feels_it(
     monkeypatch.setattr(storage, "put", slow)
     ends_at = clock.now + wall_s
     while clock.now < ends_at:
-        previews.show(held, flat(10))
+        previews.show(held, lambda: flat(10))
         clock.now += 1.0
     assert 0 < spent_s <= 1.5 * preview.TIME_SHARE_MAX * wall_s
 
@@ -114,9 +114,9 @@ def test_whatever_breaks_a_preview_leaves_the_job_alone(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "put", broken)
-        previews.show(held, flat(10))
+        previews.show(held, lambda: flat(10))
     clock.now += preview.EVERY_S
-    previews.show(held, flat(20))
+    previews.show(held, lambda: flat(20))
     assert level(storage) == 20
 
 
@@ -124,7 +124,7 @@ def test_a_preview_is_of_bounded_size_whatever_the_frame(
     previews: Previews, held: Held, storage: FileStorage
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), dtype=np.uint8)
-    previews.show(held, Picture(rgb=noise))
+    previews.show(held, lambda: Picture(rgb=noise))
     assert shown(storage).size == (1280, 720)
     assert storage.stat(keys.preview_key("a")) < 1_500_000  # of noise, the worst there is
 
@@ -162,6 +162,6 @@ def test_transparency_lies_on_white_and_exif_stays_behind(
     see_through = Picture(
         rgb=np.zeros((48, 64, 3), np.uint8), alpha=np.zeros((48, 64), np.uint8), exif=exif.tobytes()
     )
-    previews.show(held, see_through)
+    previews.show(held, lambda: see_through)
     assert level(storage) == 255
     assert not shown(storage).getexif()

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.frames import HighFrame, is_deep
+from worker.frames import HighFrame, YuvFrame, is_deep, is_yuv
 from worker.media.colour import for_swscale, rgb_format, to_yuv
 from worker.media.writing.atomic import aside_of, settle
 from worker.media.writing.encoders import ENCODERS, options_of
@@ -57,19 +57,26 @@ class PartEncoder:
         """Encode the next frame: (H, W, 3) RGB, uint8 or deep."""
         self.encode(self.convert(high))
 
-    def convert(self, high: HighFrame) -> av.VideoFrame:
-        """A frame (H, W, 3) RGB, uint8 or deep, as the encoder takes it."""
+    def convert(self, high: HighFrame | YuvFrame) -> av.VideoFrame:
+        """As the encoder takes it: a frame (H, W, 3) RGB, uint8 or deep, or what `Encoding.yuv` makes."""
+        if is_yuv(high):
+            assert high.shape == (self._encoding.height * 3 // 2, self._encoding.width)
+            return self._tagged(av.VideoFrame.from_numpy_buffer(high, format="yuv420p"))
+        return self._tagged(self._converted(high))
+
+    def _converted(self, high: HighFrame) -> av.VideoFrame:
         encoding = self._encoding
         assert high.shape == (encoding.height, encoding.width, 3)
         assert is_deep(high) == encoding.is_deep
-        colour = encoding.written_colour
         if encoding.codec == "ffv1" and encoding.is_deep:
-            frame = av.VideoFrame.from_ndarray(_in_bits(high, encoding.depth), format=encoding.pix_fmt)
-        else:
-            picture = np.ascontiguousarray(for_swscale(high))
-            frame = self._converter.convert(
-                av.VideoFrame.from_numpy_buffer(picture, format=rgb_format(encoding.is_deep))
-            )
+            return av.VideoFrame.from_ndarray(_in_bits(high, encoding.depth), format=encoding.pix_fmt)
+        picture = np.ascontiguousarray(for_swscale(high))
+        return self._converter.convert(
+            av.VideoFrame.from_numpy_buffer(picture, format=rgb_format(encoding.is_deep))
+        )
+
+    def _tagged(self, frame: av.VideoFrame) -> av.VideoFrame:
+        colour = self._encoding.written_colour
         # The encoders read the tags off the frame, and the converter leaves its own there.
         frame.colorspace = colour.matrix
         frame.color_primaries = colour.primaries

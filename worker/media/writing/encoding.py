@@ -10,8 +10,9 @@ from typing import Final
 
 from service.errors import InvalidOption
 from service.formats import Codec
-from worker.media.colour import LIMITED, RGB
+from worker.media.colour import LIMITED, RGB, yuv420
 from worker.media.types import Colour, Light
+from worker.yuv import Yuv420
 
 # Constant rate factors at which enlarged detail survives encoding; HEVC's scale is some 3 steps finer. Of
 # ProRes it is the profile. FFV1 is lossless and has none.
@@ -35,6 +36,7 @@ _PIX_FMTS: Final[Mapping[Codec, Mapping[int, str]]] = {  # by depth, the least f
 
 PRORES_TAGS: Final = ("apco", "apcs", "apcn", "apch")  # of its profiles: proxy, LT, 422, HQ
 
+_YUV_SIDE_MIN = 16  # swscale has narrower filters for smaller pictures
 _PIXELS_OF_THREAD = 1280 * 720  # 30 ms of x264 on one core
 _THREADS_MAX = 8
 LOOKAHEAD_MAX = 20  # frames
@@ -124,6 +126,12 @@ class Encoding:
     @property
     def pix_fmt(self) -> str:
         return _PIX_FMTS[self.codec][self.depth]
+
+    @property
+    def yuv(self) -> Yuv420 | None:
+        """How frames may come ready for the encoder; None where libswscale is to make them so."""
+        is_plain = self.pix_fmt == "yuv420p" and not self.is_deep
+        return yuv420(self.colour) if is_plain and min(self.width, self.height) >= _YUV_SIDE_MIN else None
 
     @property
     def tag(self) -> str | None:
