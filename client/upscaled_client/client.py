@@ -70,8 +70,8 @@ class Client:
 
         Called again with the same files and options after it was broken off, it goes on with the same job.
 
-        options    as fields of POST /upscale: scale, size, width, height, model, codec, quality, format,
-                   start, duration, deinterlace, metadata
+        options    as fields of POST /upscale: scale, size, width, height, model, strength, codec, quality,
+                   format, start, duration, deinterlace, strip, metadata
         on_sent    told the bytes that were sent, and in all
         on_job     told the job, a few times a second
         """

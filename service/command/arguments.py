@@ -64,6 +64,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--width", type=int, metavar="PIXELS", help=_help("width"))
     command.add_argument("--height", type=int, metavar="PIXELS", help=_help("height"))
     command.add_argument("--model", metavar="NAME", help=_help("model"))
+    command.add_argument("--strength", type=int, metavar="PERCENT", help=_help("strength"))
     command.add_argument("--codec", choices=CODECS, help=_help("codec"))
     command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))
     command.add_argument("--deinterlace", choices=DEINTERLACE, help=_help("deinterlace"))

@@ -81,6 +81,13 @@ class Options(Record):
         max_length=64,
         description="A name from GET /models; without one the service picks by the kind of file.",
     )
+    strength: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="How much of what the model made is shown, in percent; the rest is bicubic interpolation."
+        " Default 100.",
+    )
     codec: Codec | None = Field(
         default=None,
         description="Of a video: h264, hevc, av1, prores, for editors, or ffv1, which is lossless."
@@ -147,6 +154,11 @@ class Options(Record):
     @property
     def size_wanted(self) -> SizeWanted:
         return SizeWanted(scale=self.scale, size=self.size, width=self.width, height=self.height)
+
+    @property
+    def share(self) -> float:
+        """The strength as a part of one."""
+        return 1.0 if self.strength is None else self.strength / 100
 
     @property
     def label(self) -> str:

@@ -17,6 +17,7 @@ from typing import Literal, Self
 from model_core.config import SCALE
 from service.errors import DeviceGone, DeviceLost, FrameTooLarge, OutputInvalid, UpscaleError
 from worker.engine.backends.base import Backend, Flow, Snapshot, Stepped, Turn
+from worker.engine.blending import WHOLE
 from worker.engine.fitting import Fitting
 from worker.engine.scheduler import Decision, Shape, decide
 from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
@@ -87,16 +88,18 @@ class Engine:
         *,
         is_deep: bool = False,
         yuv: Yuv420 | None = None,
+        strength: float = WHOLE,
         state: Snapshot | None = None,
     ) -> Stream:
         """A new stream for frames of height x width, from the next tick on.
 
-        is_deep  they are uint16, and so are the outputs; else uint8
-        yuv      what outputs are to be, of a backend that `makes_yuv`; else RGB
-        state    of a stream to go on with
-        Raises   DeviceLost once the engine has failed, StreamClosed once it was closed
+        is_deep   they are uint16, and so are the outputs; else uint8
+        yuv       what outputs are to be, of a backend that `makes_yuv`; else RGB
+        strength  0 to 1: how much `get` gives of what the network made, the rest being bicubic interpolation
+        state     of a stream to go on with
+        Raises    DeviceLost once the engine has failed, StreamClosed once it was closed
         """
-        assert yuv is None or (self.backend.makes_yuv and not is_deep)
+        assert yuv is None or (self.backend.makes_yuv and not is_deep and strength == WHOLE)
         shape = (height, width, 2 if is_deep else 1)
         resume = checked_resume(state, shape, self.backend.config)
         output_bytes = height * SCALE * width * SCALE * 3 * shape[2]
@@ -111,6 +114,7 @@ class Engine:
                 config=self.backend.config,
                 yuv=yuv,
                 queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
+                strength=strength,
                 resume=resume,
                 lock=self._lock,
                 work=self._work,

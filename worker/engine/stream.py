@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model_core.config import SCALE, ModelConfig
 from service.errors import OutputInvalid, UpscaleError
 from worker.engine.backends.base import Flow, Kept, Snapshot, Stepped
+from worker.engine.blending import blended
 from worker.engine.scheduler import Shape, Slot
 from worker.frames import HighFrame, LowFrame, YuvFrame
 from worker.yuv import Yuv420
@@ -48,6 +49,7 @@ class Stream:
         config: ModelConfig,
         yuv: Yuv420 | None,
         queue_frames: int,
+        strength: float,
         resume: Snapshot | None,
         lock: Lock,
         work: Condition,
@@ -57,11 +59,12 @@ class Stream:
         self.yuv = yuv
         self._config = config
         self._queue_frames = queue_frames
+        self._strength = strength
         self._work = work  # tells the engine that this stream may have become ready
         self._room = Condition(lock)  # tells `put`
         self._ready = Condition(lock)  # tells `get`
         self._waiting: deque[Waiting] = deque()
-        self._outputs: deque[HighFrame | YuvFrame] = deque()
+        self._outputs: deque[tuple[HighFrame | YuvFrame, LowFrame]] = deque()  # with what each is of
         self._snapshots: deque[Snapshot] = deque()
         self._ended = False
         self._error: UpscaleError | StreamClosed | None = None
@@ -113,7 +116,7 @@ class Stream:
         """The next output in order: (H, W, 3) of samples as the frames have, or YUV where the stream was
         opened for it and the frame was not put with `keep_state`. None after the last.
 
-        Raises as `put` does.
+        Blended here, by the caller's thread: the device has others to serve. Raises as `put` does.
         """
         with self._ready:
             while self._error is None and not self._outputs and not self.is_finished:
@@ -123,7 +126,8 @@ class Stream:
             if not self._outputs:
                 return None
             self._work.notify()
-            return self._outputs.popleft()
+            high, low = self._outputs.popleft()
+        return blended(high, low, self._strength)
 
     def take_snapshot(self) -> Snapshot:
         """The state after the first frame put with `keep_state` of which none was taken yet; `get` must have
@@ -207,7 +211,7 @@ class Stream:
             return
         self.state, self.resume = result.state, None
         self.last_frame = self._waiting.popleft().frame
-        self._outputs.append(result.output)
+        self._outputs.append((result.output, self.last_frame))
         if result.snapshot is not None:
             self._snapshots.append(result.snapshot)
         self._room.notify()

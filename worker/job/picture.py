@@ -54,7 +54,7 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
         context.store.charge(job.id, low.rgb.size / 3 / 1e6)
         job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
         with held.timed("wait"):
-            high = _enlarged(held, model.engine, low, _target_size(low, job))
+            high = _enlarged(held, model.engine, low, job)
     metrics.FRAMES.inc()
     held.advance_now()
     path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
@@ -113,15 +113,16 @@ def _plan(low: Picture, job: Job, model: Served) -> Plan:
     )
 
 
-def _enlarged(held: Held, engine: Engine, low: Picture, size: tuple[int, int]) -> Picture:
+def _enlarged(held: Held, engine: Engine, low: Picture, job: Job) -> Picture:
     """Its colours by the network, its transparency by bicubic."""
-    rgb = reduced(_enlarge(held, engine, low.rgb), size)
+    size = _target_size(low, job)
+    rgb = reduced(_enlarge(held, engine, low.rgb, job.options.share), size)
     return low.with_pixels(rgb, None if low.alpha is None else enlarged_alpha(low.alpha, size))
 
 
-def _enlarge(held: Held, engine: Engine, low: LowFrame) -> HighFrame:
+def _enlarge(held: Held, engine: Engine, low: LowFrame, strength: float) -> HighFrame:
     """One frame from a clean state: (h, w, 3) -> (4h, 4w, 3)."""
-    with engine.open(*low.shape[:2], is_deep=is_deep(low)) as stream:
+    with engine.open(*low.shape[:2], is_deep=is_deep(low), strength=strength) as stream:
         held.on_stop = stream.close
         held.check()  # or what was told to stop before would wait for the frame
         try:

@@ -24,6 +24,7 @@ from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.store import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
+from worker.engine.blending import WHOLE, blended
 from worker.engine.engine import Engine
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
@@ -65,7 +66,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     assert index is not None
     chain = _chain_from(plan.segments, index)
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
-    resume = load_state(context, found.job.id, chain[0])
+    resume, share = load_state(context, found.job.id, chain[0]), found.job.options.share
     with (
         room_for(context, held, source.width * source.height, is_deep=source.is_deep),
         context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
@@ -73,7 +74,8 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             source.height,
             source.width,
             is_deep=source.is_deep,
-            yuv=_yuv(found, source) if model.engine.backend.makes_yuv else None,
+            yuv=_yuv(found, source) if model.engine.backend.makes_yuv and share == WHOLE else None,
+            strength=share,
             state=resume,
         ) as stream,
     ):
@@ -123,7 +125,9 @@ class _ChainWork:
         self._engine, self._stream, self._feeder = engine, stream, feeder
         self._repeats = repeats
         self._state = resume  # of the latest segment's end
-        self._high: HighFrame | YuvFrame | None = None if resume is None else resume.output  # of the latest
+        self._high: HighFrame | YuvFrame | None = None  # of the latest, as it is written
+        if resume is not None:
+            self._high = blended(resume.output, resume.frame, found.job.options.share)
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
         job_id, fence = held.lease.job_id, held.lease.fence

@@ -44,7 +44,9 @@ def upscale_folder(
         with (
             Registry(storage, settings) as models,
             models.acquire(name) as model,
-            model.engine.open(*first.rgb.shape[:2], is_deep=is_deep(first.rgb)) as stream,
+            model.engine.open(
+                *first.rgb.shape[:2], is_deep=is_deep(first.rgb), strength=options.share
+            ) as stream,
             Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
         ):
             for frames_done in range(found.frame_count):

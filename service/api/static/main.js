@@ -158,6 +158,8 @@ async function offerModels() {
 }
 form.model.addEventListener("change", () => { one("#about-model").textContent = summaries[form.model.value] ?? ""; });
 
+form.strength.addEventListener("input", () => { one("#about-strength").textContent = `${form.strength.value} %`; });
+
 // The key
 
 one("#entry").addEventListener("submit", event => {
