@@ -2,16 +2,27 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from worker.engine.backends.place import Array, Host, Recording, Tensors, Work
+
+
+class _NothingFromHost(TorchDispatchMode):
+    """While CUDA records, no number may come from Python: the copy would have to be waited for."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten.lift_fresh.default, "a constant was brought from the host"
+        return func(*args, **(kwargs or {}))
 
 
 class _Recorded:
     def __init__(self, work: Work, inputs: Tensors) -> None:
         self._work = work
         self._inputs = tuple(each.clone() for each in inputs)
-        self._outputs = tuple(each.clone() for each in work(*self._inputs))
+        with _NothingFromHost():
+            self._outputs = tuple(each.clone() for each in work(*self._inputs))
         self.replays = 0
 
     def replay(self, inputs: Tensors) -> Tensors:

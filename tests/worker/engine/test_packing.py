@@ -8,7 +8,8 @@ import torch
 from model_core.config import ModelConfig
 from model_core.model import build
 from tests.worker.engine.judge import Clip, assert_levels_close
-from worker.engine.backends.packing import to_yuv420
+from tests.worker.engine.recording import RecordingHost
+from worker.engine.backends.packing import Packer
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
 from worker.media.colour import to_yuv, yuv420
@@ -25,7 +26,7 @@ def by_swscale(rgb: np.ndarray, colour: Colour) -> np.ndarray:
 
 def by_device(rgb: np.ndarray, colour: Colour) -> np.ndarray:
     levels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
-    return to_yuv420(levels, yuv420(colour))[0].numpy()
+    return Packer(yuv420(colour), torch.device("cpu"))(levels)[0].numpy()
 
 
 def pictures() -> list[np.ndarray]:
@@ -53,6 +54,17 @@ def test_another_matrix_range_or_siting_would_be_seen():
         assert np.abs(by_device(rgb, other).astype(int) - wanted).max() > 5
     moved = by_device(np.roll(rgb, 1, axis=1), Colour(matrix=1, range=1))
     assert np.abs(moved[48:].astype(int) - wanted[48:]).max() > 5
+
+
+def test_a_recorded_step_of_yuv_gives_what_the_plain_one_gives(model_memory):
+    clip, how = Clip(6, length=8, flow="dis-fast"), yuv420(Colour(matrix=1, range=1))
+    place = RecordingHost()
+    outputs = []
+    for backend in (TorchBackend(model_memory), TorchBackend(model_memory, place=place)):
+        backend.makes_yuv = True
+        outputs.append(np.stack(made(clip, backend, yuv=how)))
+    assert place.replays > 2
+    assert_levels_close(outputs[1], outputs[0])
 
 
 def made(clip: Clip, backend: TorchBackend, *, yuv=None, keeps: int | None = None) -> list[np.ndarray]:

@@ -75,6 +75,7 @@ class _Graph:
     """A step as one CUDA graph, which reads and writes at the same places each time."""
 
     def __init__(self, work: Work, inputs: Tensors, *, pool: Any) -> None:
+        self._work = work  # with the constants that it reads at their places
         self._inputs = tuple(each.clone() for each in inputs)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads may ask the device for memory meanwhile: a model that is being loaded, say. The
@@ -87,7 +88,7 @@ class _Graph:
                 stream=torch.cuda.current_stream(),
                 capture_error_mode="thread_local",
             ):
-                self._outputs = work(*self._inputs)
+                self._outputs = self._work(*self._inputs)
         finally:
             torch.backends.cudnn.benchmark = False
 

@@ -8,7 +8,7 @@ tensors lie (place.py, cuda.py), which steps are recorded (replaying.py).
 import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from model_core.recurrence import HIDDEN_LEVELS, State
 from worker.engine.backends.base import Flow, Snapshot, Stepped, Turn
 from worker.engine.backends.cuda import Cuda
 from worker.engine.backends.footprint import pixels_that_fit
-from worker.engine.backends.packing import to_yuv420
+from worker.engine.backends.packing import Packer
 from worker.engine.backends.place import Host, Place, Tensors
 from worker.engine.backends.precision import Precision
 from worker.engine.backends.replaying import Replayer
@@ -85,6 +85,7 @@ class TorchBackend:
         self.precision = precision
         self.tile_pixels_max = tile_pixels_max or self._tile_pixels_max()
         self.pace = Pace()
+        self._packer = cache(partial(Packer, device=self._device))  # of a dozen colours at most
         self.replayer = Replayer(self._place, pixels_max=_RECORDED_PIXELS_MAX * self.tile_pixels_max)
 
     def answers(self) -> bool:
@@ -156,13 +157,14 @@ class TorchBackend:
         return (frames, ahead, self._flow_batch(turns), state.frame, state.output, state.hidden)
 
     def _run(self, inputs: Tensors, yuv: Yuv420 | None) -> Tensors:
-        work = partial(self._advance if self.config.recurrent else self._enlarge, yuv)
+        packer = None if yuv is None else self._packer(yuv)
+        work = partial(self._advance if self.config.recurrent else self._enlarge, packer)
         count, height, width = inputs[0].shape[:3]
         if self._is_whole(count * height * width):
             return self.replayer.run(yuv, work, inputs)
         return work(*inputs)  # tile by tile, each of which is waited for
 
-    def _advance(self, yuv: Yuv420 | None, *inputs: Tensor) -> Tensors:
+    def _advance(self, packer: Packer | None, *inputs: Tensor) -> Tensors:
         frames, ahead, flow, *before = inputs
         state, high = recurrence.step(
             self._model,
@@ -172,12 +174,12 @@ class TorchBackend:
             ahead=to_float(ahead),
             generate=self._generate,
         )
-        return _picture(high, frames, yuv), _is_finite(high), state.frame, state.output, state.hidden
+        return _picture(high, frames, packer), _is_finite(high), state.frame, state.output, state.hidden
 
-    def _enlarge(self, yuv: Yuv420 | None, frames: Tensor) -> Tensors:
+    def _enlarge(self, packer: Packer | None, frames: Tensor) -> Tensors:
         """Without a state, which would cost a small picture as much as its network."""
         high = self._generate(to_float(frames))[0].float()
-        return _picture(high, frames, yuv), _is_finite(high)
+        return _picture(high, frames, packer), _is_finite(high)
 
     def _generate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -249,10 +251,10 @@ class _Narrow(nn.Module):
         return self._wide.skip(inputs) + residual, hidden
 
 
-def _picture(high: Tensor, frames: Tensor, yuv: Yuv420 | None) -> Tensor:
+def _picture(high: Tensor, frames: Tensor, packer: Packer | None) -> Tensor:
     """(N, 3, H, W) as (N, H, W, 3) of the frames' samples, or as YUV."""
-    if yuv is not None:
-        return to_yuv420(to_levels(high), yuv)
+    if packer is not None:
+        return packer(to_levels(high))
     return (to_uint16 if frames.dtype == torch.uint16 else to_uint8)(high)
 
 
