@@ -37,6 +37,9 @@ EXIF_BYTES_MAX = 65_000  # a JPEG segment holds 65,533
 _GPS = 0x8825  # in EXIF
 _WITH_EXIF = ("png", "jpeg", "webp", "avif")
 _AVIF_SPEED = 7  # of 10
+# Of zlib. Its own, 6, takes 2.7 times as long for the pictures of Set14, enlarged, and saves 3 % of the bytes.
+# Run lengths alone take half as long as this, but half as many bytes again for drawings.
+_PNG_LEVEL = 4
 
 # Pillow's own limit warns, and a warning can't be caught safely in threads; ours is checked on every picture.
 Image.MAX_IMAGE_PIXELS = None
@@ -155,6 +158,8 @@ def _options_of(kind: str, mode: str, level: int) -> dict[str, object]:
         case "avif":
             planes: dict[str, object] = {} if mode == "L" else {"subsampling": "4:4:4"}
             return {"quality": level, "speed": _AVIF_SPEED, "max_threads": 1, **planes}
+        case "png":
+            return {"compress_level": _PNG_LEVEL}
         case "tiff":
             return {"compression": "tiff_deflate"}
         case _:
