@@ -1,9 +1,10 @@
 """What a worker holds at most: does that grow with the length of a video, and how with its size?
 
-    python -m benchmarks.memory [--frames 200 2000] [--size 180x144 640x360 1920x1080] [--json]
+    python -m benchmarks.memory [--frames 200 5000] [--size 180x144 640x360 1920x1080] [--json]
 
 One worker does all of it, the smallest first, and its peak is read after each. A short and a long video of
-one shot come first; then a few frames of each size, the largest of which run in tiles.
+one shot come first; then of each size as many frames as fill every queue there is, and a few more. The
+largest run in tiles.
 """
 
 import argparse
@@ -17,19 +18,27 @@ from typing import Final
 from benchmarks.markdown import table
 from benchmarks.service import Measured, running
 from benchmarks.texture import clip, read_size
+from model_core.config import SCALE
 from service.settings import Settings
+from worker.engine.engine import queue_frames
+from worker.media.types import Colour
+from worker.media.writing.encoding import Encoding, h264_allows
+
+MORE: Final = 8  # frames, in hand and in the decoder
+BT709: Final = Colour(matrix=1, range=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """lengths    in frames of `long_size`
-    sizes         (width, height), of `few` frames each
+    sizes         (width, height)
+    few           frames of each size; None: as many as fill every queue
     """
 
-    lengths: Sequence[int] = (200, 2000)
+    lengths: Sequence[int] = (200, 5000)
     long_size: tuple[int, int] = (96, 64)
     sizes: Sequence[tuple[int, int]] = ((180, 144), (640, 360), (1920, 1080))
-    few: int = 3
+    few: int | None = None
 
 
 FULL: Final = Plan()
@@ -67,7 +76,7 @@ def measure(plan: Plan) -> Memory:
     """By a service of its own, since a peak never falls."""
     model = Settings().default_video_model
     jobs = [(count, *plan.long_size) for count in sorted(plan.lengths)]
-    jobs += [(plan.few, *size) for size in sorted(plan.sizes)]
+    jobs += [(plan.few or frames_to_fill(*size), *size) for size in sorted(plan.sizes)]
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder, running() as service:
         rows = [Row(0, "", _peak_mib(service))]
         for job in jobs:
@@ -76,6 +85,15 @@ def measure(plan: Plan) -> Memory:
             count, width, height = job
             rows.append(Row(count, f"{width}x{height}", _peak_mib(service)))
     return Memory(model, rows)
+
+
+def frames_to_fill(width: int, height: int) -> int:
+    """Of that size: those that wait before and behind the engine, those the encoder holds, and a few."""
+    wide, high = width * SCALE, height * SCALE
+    encoding = Encoding(
+        codec="h264" if h264_allows(wide, high) else "hevc", width=wide, height=high, colour=BT709
+    )
+    return 2 * queue_frames(wide * high * 3) + encoding.lookahead + MORE
 
 
 def _peak_mib(service: Measured) -> float:

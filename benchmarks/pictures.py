@@ -27,6 +27,7 @@ from benchmarks.texture import moving
 from service.settings import Settings
 
 AT_ONCE: Final = 16  # uploads in flight
+SELDOM_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,16 @@ def measure(plan: Plan, service: Measured) -> Pictures:
 
 
 def at_once(service: Measured, pictures: Sequence[Path], model: str) -> float:
-    """Seconds from the first upload to the end of the last job."""
-    started = time.perf_counter()
+    """Seconds from the first upload to the end of the last job, by the service's own clock.
+
+    Asking for all of them meanwhile would take a good part of two cores; so that is done when the newest has
+    ended, and nearly all the others have.
+    """
+    began_at = time.time()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for job_id in list(pool.map(partial(service.post, model=model), pictures)):
-            service.succeeded(job_id)
-    return time.perf_counter() - started
+        job_ids = list(pool.map(partial(service.post, model=model), pictures))
+    jobs = [service.succeeded(job_id, look_s=SELDOM_S) for job_id in reversed(job_ids)]
+    return float(max(job["finished_at"] for job in jobs)) - began_at
 
 
 def in_turn(service: Measured, pictures: Sequence[Path], model: str) -> float:

@@ -22,13 +22,13 @@ class Measured(Running):
         super().__init__(folder, port)
         self._environment = dict(os.environ)
 
-    def succeeded(self, job_id: str) -> dict[str, Any]:
-        """The job, once it has ended well."""
+    def succeeded(self, job_id: str, *, look_s: float = LOOK_S) -> dict[str, Any]:
+        """The job, once it has ended well; asked for again after each `look_s`."""
         deadline = time.monotonic() + JOB_S_MAX
         while (job := self.job(job_id))["state"] != "succeeded":
             assert job["state"] not in {"failed", "cancelled"}, f"{job}\n{self.log}"
             assert time.monotonic() < deadline, f"{job}\n{self.log}"
-            time.sleep(LOOK_S)
+            time.sleep(look_s)
         return job
 
 

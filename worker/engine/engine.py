@@ -27,6 +27,7 @@ from worker.yuv import Yuv420
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 1.0  # an idle engine shows itself alive this often
+QUEUE_FRAMES_MAX = 8
 QUEUE_BYTES_MAX = 256 * 1024**2  # of outputs that wait in one stream: two of 7680x4320, ten of 3840x2160
 
 Stage = Literal["flow", "generator"]
@@ -57,7 +58,7 @@ class Engine:
         backend: Backend,
         *,
         batch_max: int = 8,
-        queue_frames: int = 8,
+        queue_frames: int = QUEUE_FRAMES_MAX,
         lookahead: int = 4,
         device: "threading.Lock | None" = None,
         on_batch: Callable[[int], None] | None = None,
@@ -113,8 +114,8 @@ class Engine:
                 shape,
                 config=self.backend.config,
                 yuv=yuv,
-                queue_frames=max(1, min(self._queue_frames, QUEUE_BYTES_MAX // output_bytes)),
                 strength=strength,
+                queue_frames=queue_frames(output_bytes, self._queue_frames),
                 resume=resume,
                 lock=self._lock,
                 work=self._work,
@@ -291,6 +292,11 @@ class Engine:
                 stream.fail(error)
                 stream.state = None
             self._streams.clear()
+
+
+def queue_frames(output_bytes: int, most: int = QUEUE_FRAMES_MAX) -> int:
+    """How many wait in front of a stream, and behind it, whose outputs have so many bytes."""
+    return max(1, min(most, QUEUE_BYTES_MAX // output_bytes))
 
 
 def _pixels(frames: Sequence[LowFrame]) -> int:

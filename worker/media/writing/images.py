@@ -37,7 +37,7 @@ EXIF_BYTES_MAX = 65_000  # a JPEG segment holds 65,533
 _GPS = 0x8825  # in EXIF
 _WITH_EXIF = ("png", "jpeg", "webp", "avif")
 _AVIF_SPEED = 7  # of 10
-# Of zlib. Its own, 6, takes 2.7 times as long for the pictures of Set14, enlarged, and saves 3 % of the bytes.
+# Of zlib. Its own, 6, takes 2.7 times as long for the pictures of Set14, enlarged, and saves 3 % of bytes.
 # Run lengths alone take half as long as this, but half as many bytes again for drawings.
 _PNG_LEVEL = 4
 
