@@ -11,6 +11,7 @@ from service.jobs.states import TERMINAL, TRANSITIONS, JobEvent, JobState
 
 WIDE, HIGH, GAP = 100, 44, 84
 ROW: Final = 124  # height on the sheet of the row's middle
+LEAP: Final = 40
 FIRST_END, PITCH = 216, 64  # of the ends below it
 OPEN, OVER = "#cfe2f7", "#eceff3"
 
@@ -33,8 +34,8 @@ def states() -> Sheet:
             elif target in ends:
                 _give_up(sheet, event, middles[state], middles[target], offset=24 * ends.index(target) - 12)
             else:
-                assert row.index(target) == row.index(state) + 1, f"{event} leaps: find it a way"
-                _go_on(sheet, event, middles[state], middles[target])
+                leaps = row.index(target) != row.index(state) + 1
+                (_leap if leaps else _go_on)(sheet, event, middles[state], middles[target])
     return sheet
 
 
@@ -42,7 +43,8 @@ def _row() -> list[JobState]:
     """From the first state on, wherever a job that is not given up goes."""
     row = [next(iter(TRANSITIONS))]
     while onward := [t for e, t in TRANSITIONS[row[-1]].items() if t not in row and not _gives_up(e)]:
-        (following,) = onward
+        longest = [state for state in onward if state not in TERMINAL] or onward
+        (following,) = longest
         row.append(following)
     return row
 
@@ -58,6 +60,13 @@ def _go_on(sheet: Sheet, event: JobEvent, here: Point, there: Point) -> None:
     for place, word in enumerate(words):
         y = here[1] - 10 - 13 * (len(words) - 1 - place)
         sheet.text((here[0] + there[0]) / 2, y, word, size=11, faint=True)
+
+
+def _leap(sheet: Sheet, event: JobEvent, here: Point, there: Point) -> None:
+    """Over what lies between: only one event does, so nothing is in its way."""
+    x, top = here[0] + WIDE / 2 - 8, here[1] - HIGH / 2
+    sheet.line((x, top), (x, LEAP), (there[0], LEAP), (there[0], top))
+    sheet.text((x + there[0]) / 2, LEAP - 10, event.value.replace("_", " "), size=11, faint=True)
 
 
 def _again(sheet: Sheet, event: JobEvent, here: Point) -> None:

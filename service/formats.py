@@ -62,8 +62,8 @@ HOLDS: Final[Mapping[Container, frozenset[Codec]]] = {
 MATROSKAS: Final = frozenset[Container]({"mkv", "webm"})  # one format; its clock has milliseconds
 NOT_FOR: Final[Mapping[MediaKind, tuple[str, ...]]] = {  # options that a kind of input has no use for
     "video": (),
-    "image": ("codec", "start", "duration", "deinterlace"),
-    "animation": ("start", "duration", "deinterlace"),
+    "image": ("codec", "start", "duration", "sample", "deinterlace"),
+    "animation": ("start", "duration", "sample", "deinterlace"),
 }
 
 # What names of files end in. Of two for one format, the first is the one we write.

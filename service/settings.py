@@ -159,6 +159,9 @@ class Settings(BaseSettings):
         description="Megapixels, of all frames of its uploads, that one key may have upscaled in a day; a "
         "million are 26 hours of 720x576 at 25 frames a second.",
     )
+    key_samples_per_day: int = Field(
+        default=200, gt=0, description="Samples of videos that one key may have made in a day."
+    )
     key_requests_per_minute: int = Field(
         default=1200, gt=0, description="Requests that one key may make in a minute."
     )

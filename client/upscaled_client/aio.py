@@ -35,7 +35,7 @@ class AsyncClient:
 
     async def submit(
         self,
-        source: Path,
+        source: Path | str,
         target: Path,
         options: Mapping[str, object] | None = None,
         *,
@@ -55,6 +55,9 @@ class AsyncClient:
     ) -> Job:
         flow = self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent)
         return await self._run(flow)
+
+    async def estimate(self, source: Path, options: Mapping[str, object] | None = None) -> Job:
+        return await self._run(self._flows.estimate(source, options or {}, key=new_key()))
 
     async def upload_url(
         self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None

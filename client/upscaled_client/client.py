@@ -59,7 +59,7 @@ class Client:
 
     def submit(
         self,
-        source: Path,
+        source: Path | str,
         target: Path,
         options: Mapping[str, object] | None = None,
         *,
@@ -67,6 +67,8 @@ class Client:
         on_job: OnJob = ignore,
     ) -> Job:
         """Upscale one file into another, which appears whole or not at all.
+
+        source     a file, or as text the https address of one, which the server fetches
 
         Called again with the same files and options after it was broken off, it goes on with the same job.
 
@@ -90,6 +92,13 @@ class Client:
         key   an Idempotency-Key: the same with the same file and options gives the same job
         """
         return self._run(self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent))
+
+    def estimate(self, source: Path, options: Mapping[str, object] | None = None) -> Job:
+        """What the file would come to, in `report["estimate"]` of a job that has no result.
+
+        `rerun` makes the result of the same upload.
+        """
+        return self._run(self._flows.estimate(source, options or {}, key=new_key()))
 
     def upload_url(
         self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None

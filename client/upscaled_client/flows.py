@@ -69,13 +69,14 @@ class Flows:
         on_sent: OnBytes = ignore,
         upload_id: str | None = None,
         on_begun: Callable[[str], None] = ignore,
+        to: str = "/upscale",
     ) -> Flow[Job]:
         """Post a file under an Idempotency-Key; the job that it became, or had become before.
 
         A large one goes in pieces: `upload_id` is of one that was begun before, and `on_begun` is told it.
         """
         if source.stat().st_size < pieces.LARGE_BYTES:
-            return (yield from self._post_file(source, options, key, on_sent))
+            return (yield from self._post_file(source, options, key, on_sent, to))
         sending = Pieces(
             source,
             build=self._http.build_request,
@@ -83,19 +84,26 @@ class Flows:
             on_sent=on_sent,
         )
         upload_id = yield from sending.send(upload_id, on_begun)
-        job = yield from self._post_named({"upload": upload_id}, options, key)
+        job = yield from self._post_named({"upload": upload_id}, options, key, to)
         yield from sending.forget(upload_id)
         return job
+
+    def estimate(self, source: Path, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+        """A job that was only looked into, when that is done."""
+        job = yield from self.upload(source, options, key=key, to="/estimate")
+        return job if job.is_over else (yield from self.wait(job.id))
 
     def upload_url(self, url: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
         return (yield from self._post_named({"url": url}, options, key))
 
-    def _post_named(self, source: Mapping[str, str], options: Mapping[str, object], key: str) -> Flow[Job]:
+    def _post_named(
+        self, source: Mapping[str, str], options: Mapping[str, object], key: str, to: str = "/upscale"
+    ) -> Flow[Job]:
         """The server has the file, or knows where it is."""
         fields = {**source, **_fields(options)}
         request = self._http.build_request(
             "POST",
-            "/upscale",
+            to,
             files={name: (None, value) for name, value in fields.items()},
             headers={"Idempotency-Key": key},
             timeout=NAMED_TIMEOUT,
@@ -103,7 +111,7 @@ class Flows:
         return _parsed(Job, (yield from self._until_answered(lambda: (yield Send(request)))))
 
     def _post_file(
-        self, source: Path, options: Mapping[str, object], key: str, on_sent: OnBytes
+        self, source: Path, options: Mapping[str, object], key: str, on_sent: OnBytes, to: str
     ) -> Flow[Job]:
         fields = _fields(options)
 
@@ -111,7 +119,7 @@ class Flows:
             with _Told(source, on_sent) as file:  # opened anew: what was read is gone
                 request = self._http.build_request(
                     "POST",
-                    "/upscale",
+                    to,
                     data=fields,
                     files={"file": (source.name, file)},
                     headers={"Idempotency-Key": key},

@@ -42,7 +42,8 @@ class Links(Record):
 class Job(Record):
     id: str
     state: str  # queued, planning, running or assembling; or one of OVER
-    kind: str  # video or image
+    kind: str  # video, image or animation
+    purpose: str = "upscale"  # or sample, or estimate
     options: dict[str, Any]
     filename: str
     size_bytes: int
@@ -51,6 +52,7 @@ class Job(Record):
     updated_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    queue_position: int | None = None  # jobs before it that are not begun either
     expires_at: float | None = None  # when the result goes, or the record of a job that has none
     metadata: dict[str, str] = {}
     webhook: str | None = None

@@ -46,14 +46,14 @@ def is_sent_in_part(target: Path) -> bool:
 
 def submit(
     flows: Flows,
-    source: Path,
+    source: Path | str,
     target: Path,
     options: Mapping[str, object],
     *,
     on_sent: OnBytes = ignore,
     on_job: OnJob = ignore,
 ) -> Flow[Job]:
-    """The finished job, when its result is in `target`."""
+    """The finished job, when its result is in `target`. A source that is text is an address of a file."""
     path = _path(target)
     asked = _asked(flows.server, source, options)
     note = _read(path)
@@ -68,14 +68,17 @@ def submit(
             def begun_with(upload_id: str, begun: Note = note) -> None:
                 _write(path, begun.model_copy(update={"upload_id": upload_id}))
 
-            job = yield from flows.upload(
-                source,
-                options,
-                key=note.key,
-                on_sent=on_sent,
-                upload_id=note.upload_id,
-                on_begun=begun_with,
-            )
+            if isinstance(source, str):
+                job = yield from flows.upload_url(source, options, key=note.key)
+            else:
+                job = yield from flows.upload(
+                    source,
+                    options,
+                    key=note.key,
+                    on_sent=on_sent,
+                    upload_id=note.upload_id,
+                    on_begun=begun_with,
+                )
             _write(path, note.model_copy(update={"job_id": job.id}))
         on_job(job)
         if not job.is_over:
@@ -99,14 +102,22 @@ def _standing(flows: Flows, job_id: str) -> Flow[Job | None]:
     return None if job.is_over and job.state != "succeeded" else job
 
 
-def _asked(server: str, source: Path, options: Mapping[str, object]) -> dict[str, str]:
-    seen = source.stat()
+def _asked(server: str, source: Path | str, options: Mapping[str, object]) -> dict[str, str]:
     return {
         "server": server,
+        **_described(source),
+        **{f"option {name}": str(value) for name, value in options.items() if value is not None},
+    }
+
+
+def _described(source: Path | str) -> dict[str, str]:
+    if isinstance(source, str):
+        return {"source": source}
+    seen = source.stat()
+    return {
         "source": str(source.resolve()),
         "source_bytes": str(seen.st_size),
         "source_changed_ns": str(seen.st_mtime_ns),
-        **{f"option {name}": str(value) for name, value in options.items() if value is not None},
     }
 
 

@@ -11,6 +11,7 @@ Not here: where the input comes from (routes/uploads.py, routes/reruns.py). Star
 import logging
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -32,7 +33,7 @@ from service.errors import (
 from service.jobs import manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job
-from service.jobs.quotas import asked_of_a_job
+from service.jobs.quotas import Amounts
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import PLAN, JobStore
 
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 IDEMPOTENCY_KEY_CHARS_MAX = 200
 IDEMPOTENCY_KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"  # HTTP drops spaces around a value, and knows only ASCII
 DISK_BYTES_KEPT = 256 * 1024**2  # for parts and results of the jobs that are there, and for the store
+ESTIMATE_TTL_S = 3600.0  # for its upload to become a job
 STORE_USED_MAX = 0.9  # of its memory; in a full one the queue takes no messages, and jobs would stand still
 
 IDEMPOTENCY_PARAMETER: Final[dict[str, Any]] = {
@@ -83,13 +85,12 @@ def refuse_when_full(services: Services, upload_bytes: int) -> None:
         raise StorageFull(f"{free_bytes} bytes are free")
 
 
-def refuse_over_quota(services: Services, caller: Caller, given_key: str | None, bytes_in: int) -> None:
-    """Before an upload is read: whether its job would be refused. Raises LimitReached.
+def refuse_over_quota(services: Services, caller: Caller, given_key: str | None, asked: Amounts) -> None:
+    """Before an upload is read or copied: whether its job would be refused. Raises LimitReached.
 
     A repetition is let through, as it makes no job.
     """
     if caller.owner is not None:
-        asked = asked_of_a_job(bytes_in)
         unless_key = caller.idempotency_key(given_key)
         services.store.admit(caller.owner, caller.quota, asked, unless_key=unless_key)
 
@@ -125,6 +126,7 @@ def accept(
     given_key: str | None,
     *,
     bytes_in: int = 0,
+    is_estimate: bool = False,
 ) -> Job:
     """Make the job durable and return it, or the one that the same key made before.
 
@@ -132,9 +134,12 @@ def accept(
 
     Whatever goes wrong takes the input away again.
     """
+    if is_estimate and received.handling.ttl is None:
+        ttl_s = min(ESTIMATE_TTL_S, services.settings.result_ttl_s)
+        received = replace(received, handling=received.handling.model_copy(update={"ttl": ttl_s}))
     try:
         key = caller.idempotency_key(given_key)
-        return _record(services, caller, job_id, received, key, bytes_in=bytes_in)
+        return _record(services, caller, job_id, received, key, bytes_in=bytes_in, is_estimate=is_estimate)
     except IdempotencyConflict as error:
         error.value = given_key  # as its sender knows it
         raise
@@ -148,6 +153,7 @@ def _record(
     key: str | None,
     *,
     bytes_in: int,
+    is_estimate: bool,
 ) -> Job:
     try:
         if key is not None:
@@ -163,6 +169,7 @@ def _record(
             size_bytes=received.size_bytes,
             sha256=received.sha256,
             owner=caller.owner,
+            is_estimate=is_estimate,
             created_at=now,
             updated_at=now,
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Request, Response
 
 from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.showing import show_one
 from service.api.views import JobView, UsedViewer, Viewer
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
@@ -47,21 +48,26 @@ class Answers:
     _services: Services
     _viewer: Viewer
 
-    async def accepted(self, job: Job) -> JobView:
-        """To a request that made this job, or had made it before."""
-        shown = await self.job(job)
+    async def accepted(self, job: Job, *, wait_s: int | None = None) -> JobView:
+        """To a request that made this job, or had made it before.
+
+        wait_s   how long it is kept back where nothing was preferred
+        """
+        shown = await show_one(self._services, self._viewer, await self._until_over(job, wait_s))
         self._response.headers["Location"] = shown.links.self
-        was_waited_for = "Preference-Applied" in self._response.headers
+        was_waited_for = wait_s is not None or "Preference-Applied" in self._response.headers
         self._response.status_code = 200 if shown.is_terminal and was_waited_for else 202
         return shown
 
     async def job(self, job: Job) -> JobView:
-        return self._viewer.show(await self._until_over(job))
+        return await show_one(self._services, self._viewer, await self._until_over(job))
 
-    async def _until_over(self, job: Job) -> Job:
-        wanted_s = self._wanted_s()
+    async def _until_over(self, job: Job, wait_s: int | None = None) -> Job:
+        preferred_s = self._wanted_s()
+        wanted_s = wait_s if preferred_s is None else preferred_s
         if wanted_s is not None and self._services.followers.is_one_free:
-            self._response.headers["Preference-Applied"] = f"wait={wanted_s}"
+            if preferred_s is not None:
+                self._response.headers["Preference-Applied"] = f"wait={wanted_s}"
             with self._services.followers.one():
                 job = await self._wait(job, wanted_s)
         if not job.state.is_terminal:

@@ -27,6 +27,7 @@ def default_quota(settings: Settings) -> Quota:
         open_jobs=settings.key_open_jobs_max,
         bytes_per_day=settings.key_bytes_per_day,
         megapixels_per_day=settings.key_megapixels_per_day,
+        samples_per_day=settings.key_samples_per_day,
         requests_per_minute=settings.key_requests_per_minute,
     )
 

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from service.api.callers import Caller
 from service.formats import MediaKind
-from service.jobs.model import Job, id_bound
+from service.jobs.model import Job, Purpose, id_bound
 from service.jobs.states import JobState
 from service.jobs.store import JobStore
 
@@ -39,6 +39,7 @@ class Wanted(BaseModel):
     cursor: Annotated[str | None, Field(description="`next` of the page before.")] = None
     state: list[JobState] = []
     kind: list[MediaKind] = []
+    purpose: Annotated[list[Purpose], Field(description="By default all but estimates.")] = []
     created_after: Annotated[Time | None, Field(description="RFC 3339, such as 2026-09-21T14:00:00Z.")] = None
     created_before: Time | None = None
     metadata: Annotated[
@@ -52,6 +53,7 @@ class Wanted(BaseModel):
         return (
             (not self.state or job.state in self.state)
             and (not self.kind or job.kind in self.kind)
+            and (job.purpose in self.purpose if self.purpose else job.purpose != "estimate")
             and (self.created_after is None or job.created_at >= self.created_after.timestamp())
             and (self.created_before is None or job.created_at < self.created_before.timestamp())
             and all(job.handling.metadata.get(name) == text for name, _, text in noted)
@@ -73,7 +75,7 @@ class Wanted(BaseModel):
     @property
     def batch(self) -> int:
         """How many jobs to read at a time: none too many where all are wanted."""
-        asked = (self.state, self.kind, self.created_after, self.created_before, self.metadata)
+        asked = (self.state, self.kind, self.purpose, self.created_after, self.created_before, self.metadata)
         return PAGE_JOBS_MAX if any(asked) else self.limit
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import UsedRoot, UsedServices
 from service.formats import MediaKind
-from service.jobs.model import Job, JobError, Options
+from service.jobs.model import Job, JobError, Options, Purpose
 from service.jobs.report import Report
 from service.jobs.states import JobState
 
@@ -61,6 +61,7 @@ class JobView(BaseModel):
                 "state": "running",
                 "is_terminal": False,
                 "kind": "video",
+                "purpose": "upscale",
                 "options": {"scale": 4},
                 "metadata": {"album": "holiday"},
                 "filename": "clip.mp4",
@@ -97,6 +98,9 @@ class JobView(BaseModel):
     state: JobState
     is_terminal: bool = Field(description="Whether it is over: only its result may still go.")
     kind: MediaKind
+    purpose: Purpose = Field(
+        description="An estimate has a report and no result; a sample has that of three seconds."
+    )
     options: Options
     metadata: dict[str, str] = Field(description="What its sender noted with it.")
     webhook: str | None = Field(default=None, description="Address that is told of its end.")
@@ -110,6 +114,11 @@ class JobView(BaseModel):
     expires_at: float | None = Field(
         default=None,
         description="When the result goes, or the record of a job that has none; set at its end.",
+    )
+    queue_position: int | None = Field(
+        default=None,
+        description="How many jobs came before it and have not begun either; null once it has. Turns go by "
+        "what jobs cost and whose they are, so one that came later may begin first.",
     )
     times: Times
     progress: Progress
@@ -133,7 +142,7 @@ class Viewer:
     root: str
     result_ttl_s: float
 
-    def show(self, job: Job) -> JobView:
+    def show(self, job: Job, *, position: int | None = None) -> JobView:
         finished_at = _finished_at(job)
         expires_at = None if finished_at is None else finished_at + self._ttl_s(job)
         return JobView(
@@ -141,6 +150,7 @@ class Viewer:
             state=job.state,
             is_terminal=job.state.is_terminal,
             kind=job.kind,
+            purpose=job.purpose,
             options=job.options,
             metadata=job.handling.metadata,
             webhook=job.handling.webhook,
@@ -152,6 +162,7 @@ class Viewer:
             started_at=job.started_at,
             finished_at=finished_at,
             expires_at=expires_at,
+            queue_position=position,
             times=Times(
                 created_at=date_of(job.created_at),
                 updated_at=date_of(job.updated_at),
@@ -171,14 +182,15 @@ class Viewer:
         return min(job.handling.ttl or self.result_ttl_s, self.result_ttl_s)
 
     def _links(self, job: Job) -> Links:
-        has_frames = job.state is JobState.SUCCEEDED or job.frames_done > 0
+        has_result = job.state is JobState.SUCCEEDED and not job.is_estimate
+        has_frames = has_result or job.frames_done > 0
         here = f"{self.root}/jobs/{job.id}"
         return Links(
             self=here,
             events=f"{here}/events",
             input=None if job.state in (JobState.CANCELLED, JobState.EXPIRED) else f"{here}/input",
             preview=f"{here}/preview" if has_frames and job.state is not JobState.EXPIRED else None,
-            result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
+            result=f"{here}/result" if has_result else None,
             webhooks=None if job.handling.webhook is None else f"{here}/webhooks",
         )
 

@@ -69,6 +69,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quality", type=int, metavar="N", help=_help("quality"))
     command.add_argument("--deinterlace", choices=DEINTERLACE, help=_help("deinterlace"))
     command.add_argument("--strip", choices=STRIPS, help=_help("strip"))
+    command.add_argument("--sample", action="store_const", const=True, help=_help("sample"))
     add_cut(command)
 
 
@@ -106,10 +107,14 @@ def check_files(parsed: argparse.Namespace) -> None:
     """Before minutes of work: is there an input, and is there a place for the result?"""
     if not parsed.source.is_file():
         raise UsageError(f"{parsed.source}: no such file")
-    if not parsed.target.parent.is_dir():
-        raise UsageError(f"{parsed.target.parent}: no such folder")
+    check_target(parsed.target)
     if parsed.target.exists() and parsed.target.samefile(parsed.source):
         raise UsageError(f"{parsed.target}: the result would replace the input")
+
+
+def check_target(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
 
 
 @contextmanager

@@ -22,9 +22,10 @@ from service.command.arguments import (
     UsageError,
     add_options,
     check_files,
+    check_target,
     read_options,
 )
-from service.formats import CONTAINERS, HOLDS, NOT_FOR, format_of
+from service.formats import CONTAINERS, FORMATS, HOLDS, NOT_FOR, format_of
 from service.jobs.model import Handling, Options
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ BECOMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    source: Path
+    source: Path | str  # text is an address
     target: Path
     name: str  # for people
     fields: dict[str, object]  # sent beside the file
@@ -61,7 +62,8 @@ class Outcome:
 
 def add(commands: Commands) -> None:
     command = commands.add("submit", _submit, help="upscale a file, or all of a folder, on a server")
-    command.add_argument("source", metavar="IN", type=Path)
+    command.add_argument("source", metavar="IN", type=Path, nargs="?")
+    command.add_argument("--url", help="in place of IN: https address of a file, which the server fetches")
     command.add_argument("-o", "--output", dest="target", metavar="OUT", type=Path, required=True)
     add_options(command)
     command.add_argument(
@@ -69,13 +71,62 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
 
+    command = commands.add("estimate", _estimate, help="tell what a file would come to on a server")
+    command.add_argument("source", metavar="IN", type=Path)
+    add_options(command)
+    formats = sorted({each for formats in FORMATS.values() for each in formats})
+    command.add_argument("--format", choices=formats, help=Options.model_fields["format"].description)
+    command.add_argument("--server", metavar="URL", default=SERVER, help=f"where it is (default {SERVER})")
+
+
+def _estimate(parsed: argparse.Namespace) -> int:
+    from upscaled_client import Client, UpscaledError  # noqa: PLC0415 - httpx, only here
+
+    if not parsed.source.is_file():
+        raise UsageError(f"{parsed.source}: no such file")
+    options = read_options(parsed, takes_format=False).model_dump(exclude_unset=True, exclude_none=True)
+    if parsed.format:
+        options["format"] = parsed.format
+    try:
+        with Client(parsed.server) as client:
+            job = client.estimate(parsed.source, options)
+            client.delete(job.id)
+    except (UpscaledError, ValueError) as error:
+        raise CommandFailed(str(error)) from error
+    if job.error is not None:
+        raise CommandFailed(job.error.message)
+    report = job.report or {}
+    print(in_words(report))
+    for notice in report.get("notices", ()):
+        print(f"upscaled: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def in_words(report: Mapping[str, Any]) -> str:
+    """An estimate, in two lines."""
+    found = report["estimate"]
+    coded = f"{found['format']}, {found['codec']}" if found["codec"] else found["format"]
+    size = "" if found["result_bytes"] is None else f", about {found['result_bytes'] / 1e6:.1f} MB"
+    frames = f"{found['frames']} frames of {found['width']}x{found['height']}"
+    line = f"{frames}, {coded}{size}, by {report['model']}"
+    if found["seconds"] is None:
+        return f"{line}\nthe server has made nothing like it yet, so how long it takes is not known"
+    wait = f", and {found['wait_s']:.0f} s for others" if found["wait_s"] >= 1 else ""
+    return f"{line}\nabout {found['seconds']:.1f} s{wait}"
+
 
 def _submit(parsed: argparse.Namespace) -> int:
-    is_folder = parsed.source.is_dir()
+    if (parsed.source is None) == (parsed.url is None):
+        raise UsageError("one is wanted of IN and --url")
+    is_folder = parsed.source is not None and parsed.source.is_dir()
     options = read_options(parsed, takes_format=not is_folder)
     notes = _read_notes(parsed.metadata or [])
     if is_folder:
         tasks = tasks_of(parsed.source, parsed.target, options, notes)
+    elif parsed.url is not None:
+        check_target(parsed.target)
+        fields = options.model_dump(exclude_unset=True) | notes
+        tasks = [Task(parsed.url, parsed.target, parsed.url.rpartition("/")[2] or parsed.url, fields)]
     else:
         check_files(parsed)
         fields = options.model_dump(exclude_unset=True) | notes
@@ -174,6 +225,7 @@ def _fields(suffix: str, options: Options) -> dict[str, object]:
 
 
 def _is_done(task: Task) -> bool:
+    assert isinstance(task.source, Path), "a folder has files"
     return task.target.exists() and task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns
 
 

@@ -14,9 +14,11 @@ from service.jobs.manifest import Segment
 from service.jobs.memory_entry import Entry
 from service.jobs.memory_quotas import Ledger
 from service.jobs.model import Job
-from service.jobs.quotas import UNLIMITED, Amounts, Drawn, Quota, asked_of_a_job
+from service.jobs.pace import KEPT, Measured
+from service.jobs.quotas import COUNTED, UNLIMITED, Amounts, Drawn, Quota, asked_of_a_job
 from service.jobs.states import EXPIRY, JobEvent, JobState, advance
 from service.jobs.store import (
+    ALIVE_S,
     ASSEMBLE,
     CLAIM_S,
     FINISHED_PAGE,
@@ -50,6 +52,8 @@ class MemoryStore:
         self._ids_by_key: dict[str, str] = {}
         self._hooks: dict[str, float] = {}  # when they are due, by id of the job
         self._turns = Turns()
+        self._workers: dict[str, float] = {}
+        self._paces: dict[str, list[Measured]] = {}
         self._ledger = Ledger(clock)
         self._is_complete = False
         self._claims: dict[str, tuple[str, float]] = {}  # by key: the job, and until when
@@ -72,8 +76,10 @@ class MemoryStore:
                     raise key_conflict(idempotency_key)
                 return earlier
             if job.owner is not None:
-                self.admit(job.owner, quota, asked_of_a_job(bytes_in))
-                self._ledger.count(job.id, job.owner, {"bytes_per_day": bytes_in})
+                asked = asked_of_a_job(job.purpose, bytes_in)
+                self.admit(job.owner, quota, asked)
+                counted = {what: asked.get(what, 0) for what in COUNTED}
+                self._ledger.count(job.id, job.owner, counted)
             # A sweeper may have seen the manifest and restored the job a moment before us.
             entry = self._insert(job, idempotency_key)
             entry.quota = quota
@@ -274,9 +280,24 @@ class MemoryStore:
                 added=added,
             )
 
-    def announce(self, runtimes: Collection[Runtime]) -> None:
+    def announce(self, runtimes: Collection[Runtime], worker: str | None = None) -> None:
         with self._lock:
+            if worker is not None:
+                self._workers[worker] = self.now()
             self._turns.heard.update(dict.fromkeys(runtimes, self.now()))
+
+    def worker_count(self) -> int:
+        with self._lock:
+            return sum(heard >= self.now() - ALIVE_S for heard in self._workers.values())
+
+    def note_pace(self, name: str, measured: Measured) -> None:
+        with self._lock:
+            others = [each for each in self._paces.get(name, []) if each != measured]
+            self._paces[name] = [*others, measured][-KEPT:]
+
+    def paces(self, name: str) -> "list[Measured]":
+        with self._lock:
+            return list(self._paces.get(name, []))
 
     def is_served(self, runtime: Runtime) -> bool:
         with self._lock:
@@ -322,6 +343,13 @@ class MemoryStore:
         with self._lock:
             return job_id in self._hooks
 
+    def positions(self, job_ids: "list[str]") -> dict[str, int]:
+        with self._lock:
+            jobs = (entry.job for entry in self._entries.values())
+            waiting = sorted((job.created_at, job.id) for job in jobs if job.state is JobState.QUEUED)
+            places = {job_id: place for place, (_, job_id) in enumerate(waiting)}
+            return {job_id: places[job_id] for job_id in job_ids if job_id in places}
+
     def queue_depth(self) -> int:
         return len(self.active())
 
@@ -366,7 +394,7 @@ class MemoryStore:
             if unless_key in self._ids_by_key:
                 return
             jobs = [entry.job for entry in self._entries.values() if entry.job.owner == owner]
-            open_jobs = sum(not job.state.is_terminal for job in jobs)
+            open_jobs = sum(not job.state.is_terminal and job.purpose != "sample" for job in jobs)
             self._ledger.admit(owner, quota, asked, open_jobs=open_jobs)
 
     def take_in(self, upload_id: str, owner: str, quota: Quota, bytes_in: int) -> None:

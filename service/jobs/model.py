@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -43,6 +43,8 @@ ENTERED_AT = {JobState.PLANNING: "started_at", JobState.RUNNING: "planned_at"} |
 )
 
 _FORMER = frozenset({"expires_at"})  # in manifests and stores of earlier versions, and null in all of them
+
+Purpose = Literal["upscale", "sample", "estimate"]
 
 METADATA_NAME = "^[A-Za-z0-9_.-]{1,40}$"
 
@@ -104,6 +106,10 @@ class Options(Record):
     duration: float | None = Field(
         default=None, gt=0, description="Of a video: seconds to upscale from there."
     )
+    sample: bool | None = Field(
+        default=None,
+        description="Of a video: three seconds, from where there is most detail, at once and before others.",
+    )
     deinterlace: Deinterlace | None = Field(
         default=None,
         description="Of a video that turns out to be interlaced: auto makes one frame of two fields, fields"
@@ -121,6 +127,9 @@ class Options(Record):
         what   the input in words, where it is no single file
         """
         self._check_one_size(kind)
+        if self.sample and (self.start, self.duration) != (None, None):
+            message = "a sample is taken where there is most detail; leave start and duration out"
+            raise InvalidOption(message, field="sample", value=True)
         what = what or {"video": "a video", "image": "a picture", "animation": "an animation"}[kind]
         for name in NOT_FOR[kind]:
             if (value := getattr(self, name)) is not None:
@@ -227,6 +236,7 @@ class Job(Record):
     sha256: str  # of the upload, hexadecimal
     owner: str | None = None  # id of the key that made it; None where the service asks for no keys
     handling: Handling = Handling()
+    is_estimate: bool = False  # only looked into: it has a report and no result
     created_at: float
     updated_at: float
     started_at: float | None = None  # when a worker first looked into it
@@ -234,6 +244,7 @@ class Job(Record):
     finished_at: float | None = None  # when it ended; an end by a former version has none
     frames_done: int = 0  # only grows
     frames_total: int | None = None  # known after planning
+    megapixels: float | None = None  # of all these frames, as they came in
     model: str | None = None  # pinned by the plan
     version: str | None = None
     error: JobError | None = None  # set when failed
@@ -244,6 +255,12 @@ class Job(Record):
     @classmethod
     def _pass_over_former_fields(cls, given: Any) -> Any:
         return {k: v for k, v in given.items() if k not in _FORMER} if isinstance(given, dict) else given
+
+    @property
+    def purpose(self) -> Purpose:
+        if self.is_estimate:
+            return "estimate"
+        return "sample" if self.options.sample else "upscale"
 
     def with_changes(self, **changes: Any) -> Self:
         """A checked copy. What the store keeps itself (identity, state, progress) can't be set this way."""
@@ -265,6 +282,8 @@ class Job(Record):
         text = f"{self.sha256} {self.options.model_dump_json()}"
         if self.handling != Handling():  # digests of jobs without any are kept by stores of earlier versions
             text += f" {self.handling.model_dump_json()}"
+        if self.is_estimate:
+            text += " estimate"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

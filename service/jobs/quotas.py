@@ -13,7 +13,7 @@ from typing import Final, Protocol, Self
 from pydantic import Field
 
 from service.errors import DailyLimit, LimitReached, TooManyOpenJobs
-from service.jobs.model import Record
+from service.jobs.model import Purpose, Record
 
 DAY_S: Final = 86400
 MINUTE_S: Final = 60
@@ -30,6 +30,9 @@ class Quota(Record):
     megapixels_per_day: int | None = Field(
         default=None, ge=1, description="Of all frames that are upscaled, as they came in."
     )
+    samples_per_day: int | None = Field(
+        default=None, ge=1, description="Beside the jobs and megapixels of other uploads."
+    )
     requests_per_minute: int | None = Field(default=None, ge=1)
 
     def over(self, other: Self) -> Self:
@@ -40,14 +43,19 @@ class Quota(Record):
 
 
 UNLIMITED: Final = Quota()
+COUNTED: Final = ("bytes_per_day", "samples_per_day")  # as a job is made
 
 
-def asked_of_a_job(bytes_in: int) -> dict[str, float]:
+def asked_of_a_job(purpose: Purpose, bytes_in: int) -> dict[str, float]:
     """What a new job asks of its owner's quota.
 
-    How many megapixels it has is known once it is planned: one must be left.
+    How many megapixels it has is known once it is planned: one must be left. Samples are counted apart, and
+    an estimate comes to nothing.
     """
-    return {"open_jobs": 1, "bytes_per_day": bytes_in, "megapixels_per_day": 1}
+    asked: dict[str, float] = {"bytes_per_day": bytes_in}
+    if purpose == "sample":
+        return asked | {"samples_per_day": 1}
+    return asked | ({"open_jobs": 1} if purpose == "estimate" else {"open_jobs": 1, "megapixels_per_day": 1})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,14 @@ from redis.retry import Retry
 from service.jobs import redis_forms as forms
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.pace import KEPT, Measured
 from service.jobs.quotas import UNLIMITED, Quota, asked_of_a_job
 from service.jobs.redis_errors import answering
 from service.jobs.redis_quotas import RedisUsage, raise_if_refused
 from service.jobs.redis_scripts import PREFIX, Scripts
 from service.jobs.states import TRANSITIONS, JobEvent, JobState, advance
 from service.jobs.store import (
+    ALIVE_S,
     CLAIM_S,
     FINISHED_PAGE,
     FIRST_IN_LINE,
@@ -89,7 +91,7 @@ class RedisStore(RedisUsage):
             fields=forms.job_fields(job),
             owner=job.owner,
             quota=quota.model_dump(),
-            asked=asked_of_a_job(bytes_in),
+            asked=asked_of_a_job(job.purpose, bytes_in),
         )
         raise_if_refused(answer)
         if answer[0] == "conflict":
@@ -260,8 +262,19 @@ class RedisStore(RedisUsage):
         answer = self._run("line_up", id=job_id, count=FIRST_IN_LINE)
         return forms.line(answer) if answer else None
 
-    def announce(self, runtimes: Collection[Runtime]) -> None:
-        self._run("announce", runtimes=sorted(runtimes))
+    def announce(self, runtimes: Collection[Runtime], worker: str | None = None) -> None:
+        self._run("announce", runtimes=sorted(runtimes), worker=worker)
+
+    def worker_count(self) -> int:
+        return int(self._run("worker_count", alive_s=ALIVE_S))
+
+    def note_pace(self, name: str, measured: Measured) -> None:
+        self._run("note_pace", name=name, measured=measured.model_dump_json(), kept=KEPT)
+
+    def paces(self, name: str) -> "list[Measured]":
+        with answering():
+            texts = cast(tuple[str, ...], self._client.zrange(f"{PREFIX}pace:{name}", 0, -1))
+        return [Measured.model_validate_json(text) for text in texts]
 
     def is_served(self, runtime: Runtime) -> bool:
         return bool(self._run("is_served", runtime=runtime))
@@ -288,6 +301,14 @@ class RedisStore(RedisUsage):
     def has_hook(self, job_id: str) -> bool:
         with answering():
             return self._client.zscore(f"{PREFIX}hooks", job_id) is not None
+
+    def positions(self, job_ids: "list[str]") -> dict[str, int]:
+        with answering():
+            pipe = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipe.zrank(f"{PREFIX}queued", job_id)
+            ranks = cast("list[int | None]", pipe.execute())
+        return {job_id: rank for job_id, rank in zip(job_ids, ranks, strict=True) if rank is not None}
 
     def queue_depth(self) -> int:
         with answering():

@@ -15,10 +15,13 @@
     level        text   what the owner had been given who was served last
     heard        sorted set of runtimes, by when a worker was heard of that has it
     took:<name>  text   job and step taken under that name, for repetitions; it lives as long as a lease
+    workers      sorted set of names, by when each worker was heard of
+    pace:<kind> <model>  sorted set of what jobs took, as JSON, by when they ended (pace.py)
     key:<key>    text   the job an idempotency key made
     claim:<key>  text   the job that it began to make, for an hour
     jobs         sorted set, score 0: all ids, in order of age because ids sort so
     active       sorted set by creation time: jobs that have not ended
+    queued       sorted set by creation time: those of them that nobody has looked into
     finished     sorted set by time of ending: the others
     owned:<id>   sorted set, score 0: those of one key, in order of age
     open:<id>    set    of those, the ones that have not ended
@@ -53,14 +56,14 @@ from redis.commands.core import Script
 
 from service.jobs.model import ENTERED_AT
 from service.jobs.states import TERMINAL, JobState
-from service.jobs.store import ABSENT_S, ANY, RUNNABLE_IN, SMALL, UNFINISHED
+from service.jobs.store import ABSENT_S, ANY, FIRST, RUNNABLE_IN, SMALL, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")
 PRELUDES: Final = ("prelude", "quotas", "turns", "moves")  # in front of every script, in this order
 TAKES_IN_WORK: Final = frozenset({"claim", "create", "restore", "set_segments"})
 _LOCALS: Final = {"text": "ARGV[%d]", "number": "tonumber(ARGV[%d])", "json": "cjson.decode(ARGV[%d])"}
-_CONSTANTS: Final = {"SMALL": SMALL, "ANY": ANY, "ABSENT_S": ABSENT_S, "ASSEMBLE_RANK": 10**9}
+_CONSTANTS: Final = {"SMALL": SMALL, "ANY": ANY, "FIRST": FIRST, "ABSENT_S": ABSENT_S, "ASSEMBLE_RANK": 10**9}
 _TAKES: Final = re.compile(r"-- takes (\w+(?:: \w+)?(?:, \w+(?:: \w+)?)*)\n")
 
 

@@ -33,6 +33,26 @@ class DroppedReport(TypedDict):
     why: str
 
 
+class EstimateReport(TypedDict):
+    """What a job would come to."""
+
+    frames: Annotated[int, Field(description="By the container; a plan counts them.")]
+    width: Annotated[int, Field(description="Of the result, as it is stored; so is the height.")]
+    height: int
+    format: Annotated[str, Field(description="Of the result.")]
+    codec: Annotated[str | None, Field(description="Of a video.")]
+    result_bytes: Annotated[
+        int | None, Field(description="By others that were coded the same; null before there were any.")
+    ]
+    megapixels: Annotated[float, Field(description="Of all frames, as they come in.")]
+    seconds: Annotated[
+        float | None,
+        Field(description="From its turn to its result, by what others took; null before there were any."),
+    ]
+    wait_s: Annotated[float | None, Field(description="How much longer by the jobs that are there now.")]
+    measured_jobs: Annotated[int, Field(description="Of that kind and model, by which this was told.")]
+
+
 class Report(TypedDict, total=False):
     """What was kept, converted and dropped, by what, and how long it took."""
 
@@ -67,4 +87,5 @@ class Report(TypedDict, total=False):
     timestamp_difference_s: Annotated[float, Field(description="Of a video: the largest of all frames.")]
     copied: Annotated[list[CopiedReport], Field(description="Of a video: streams kept as they were.")]
     dropped: Annotated[list[DroppedReport], Field(description="Of a video: streams and tags.")]
+    estimate: Annotated[EstimateReport, Field(description="Of a job that is only looked into.")]
     notices: Annotated[list[str], Field(description="Whatever was converted, assumed or dropped, in words.")]

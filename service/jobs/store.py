@@ -25,6 +25,7 @@ from service.errors import IdempotencyConflict, TooManyAttempts, UnknownJob
 from service.formats import MediaKind
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
+from service.jobs.pace import Measured
 from service.jobs.quotas import UNLIMITED, Quota, UsageStore
 from service.jobs.states import TERMINAL, JobEvent, JobState
 
@@ -37,6 +38,8 @@ Runtime = str  # backend and number format, as Plan.runtime names them
 Ring = str  # where jobs wait that the same workers can do: SMALL, ANY, or a runtime
 SMALL: Ring = "small"
 ANY: Ring = "any"
+FIRST = "first"  # in place of an owner: of samples and estimates
+ALIVE_S = 30.0  # a worker announces itself every five
 ABSENT_S = 180.0  # without a word of a worker that has a runtime: a restart takes less
 CLAIM_S = 3600.0  # of a key: by then housekeeping has found the manifest of whoever died meanwhile
 FIRST_IN_LINE = 8  # so many steps are named of a job's line: as many as one sweep wakes threads for
@@ -272,8 +275,17 @@ class JobStore(UsageStore, Protocol):
     def line_up(self, job_id: str) -> Line | None:
         """Put in line what is missing there, such as steps whose leases ran out; None for an unknown job."""
 
-    def announce(self, runtimes: Collection[Runtime]) -> None:
+    def announce(self, runtimes: Collection[Runtime], worker: str | None = None) -> None:
         """Note that a worker which has these is alive."""
+
+    def worker_count(self) -> int:
+        """How many announced themselves within ALIVE_S."""
+
+    def note_pace(self, name: str, measured: Measured) -> None:
+        """Keep what a job took, of the latest KEPT under that name (pace.py)."""
+
+    def paces(self, name: str) -> "list[Measured]":
+        """Those that are kept."""
 
     def is_served(self, runtime: Runtime) -> bool:
         """Whether a worker that has it may be alive: False when none was heard of for ABSENT_S."""
@@ -296,6 +308,9 @@ class JobStore(UsageStore, Protocol):
 
     def has_hook(self, job_id: str) -> bool:
         """Whether its receiver is still to be told, now or later."""
+
+    def positions(self, job_ids: "list[str]") -> dict[str, int]:
+        """How many jobs came before each and are, as it is, only queued; without those that are not."""
 
     def queue_depth(self) -> int:
         """How many jobs have not ended."""

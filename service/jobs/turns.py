@@ -12,6 +12,9 @@
   goes before pictures that come later than so many frames, and films take turns. Nothing waits for ever, as
   tickets only grow.
 - After each step that is begun, its job goes to the end with a new ticket, if it has more.
+- Samples and estimates go first, the oldest before the others, whoever's they are, and are not added up:
+  quotas bound their number (quotas.py). All but a sample's segments any worker can do, also with the stream
+  that is kept for pictures.
 - An owner with nothing in line saves nothing up: with the next job it is put level with the owner who was
   served last. Pictures that go by the stream kept for them are counted, but do not move the level.
 - Who has a runtime is told by `announce`. When nobody who has it was heard of for ABSENT_S, any other worker
@@ -25,7 +28,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from service.jobs.model import Job
-from service.jobs.store import ABSENT_S, ANY, SMALL, Ring, Runtime, Step, kind_of
+from service.jobs.store import ABSENT_S, ANY, FIRST, SMALL, Ring, Runtime, Step, kind_of
 
 _Place = tuple[int, str, int, str]  # spent, owner, ticket, job: the smallest is next
 
@@ -38,7 +41,7 @@ class Standing:
 
 
 def ring_of(job: Job, step: Step, runtime: Runtime | None) -> Ring:
-    if job.kind == "image":
+    if job.kind == "image" or (job.purpose != "upscale" and kind_of(step) != "segment"):
         return SMALL
     return runtime or ANY if kind_of(step) == "segment" else ANY
 
@@ -60,9 +63,10 @@ class Turns:
         if known is not None and known.ring == ring:
             return None
         self.leave(job.id)
-        if owner not in self.owners.values():
+        if owner != FIRST and owner not in self.owners.values():
             self.spent[owner] = max(self.spent.get(owner, 0), self.level)
-        self.standing[job.id] = Standing(ring, self.spent.get(owner, 0) + cost, at)
+        ticket = 0 if owner == FIRST else self.spent.get(owner, 0) + cost
+        self.standing[job.id] = Standing(ring, ticket, at)
         self.owners[job.id] = owner
         if ring not in (SMALL, ANY):
             self.heard.setdefault(ring, at)
@@ -74,7 +78,8 @@ class Turns:
 
     def charge(self, job: Job, cost: int) -> None:
         owner = owner_of(job)
-        self.spent[owner] = self.spent.get(owner, 0) + cost
+        if owner != FIRST:
+            self.spent[owner] = self.spent.get(owner, 0) + cost
 
     def next(self, runtimes: Collection[Runtime] | None, *, at: float) -> str | None:
         """Whose turn it is with a worker that has these runtimes; None: one that takes pictures only."""
@@ -99,9 +104,9 @@ class Turns:
 
     def _place(self, job_id: str, standing: Standing) -> _Place:
         owner = self.owners[job_id]
-        return self.spent.get(owner, 0), owner, standing.ticket, job_id
+        return (-1 if owner == FIRST else self.spent.get(owner, 0)), owner, standing.ticket, job_id
 
 
 def owner_of(job: Job) -> str:
-    """As JSON, which the store in Valkey has and goes by where two were given the same."""
-    return json.dumps(job.owner)
+    """As JSON, which the store in Valkey has and goes by where two were given the same; or FIRST."""
+    return json.dumps(job.owner) if job.purpose == "upscale" else FIRST

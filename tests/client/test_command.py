@@ -5,11 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from service.command.main import main
 from service.jobs.model import Job
@@ -17,7 +21,7 @@ from service.jobs.states import JobEvent
 from tests.client.serving import RESULT, Counting, fail, finish, jobs_of, working
 from tests.servers import ROOT
 from tests.service.api.harness import Service, running
-from tests.service.api.samples import CLIP, png
+from tests.service.api.samples import CLIP, look_into_next, png
 
 
 @pytest.fixture
@@ -222,3 +226,32 @@ def test_ctrl_c_while_the_server_is_away_does_not_forget_what_it_has(
     assert status == 130
     assert "on the server it goes on" in error
     assert job.id in error
+
+
+def test_a_file_that_lies_elsewhere_is_named_by_its_address(service: Service, tmp_path: Path) -> None:
+    service.settings = service.settings.model_copy(update={"outgoing_allowed": "127.0.0.0/8"})
+    film = Starlette(routes=[Route("/film.mp4", lambda _: Response(CLIP))])
+    target = tmp_path / "large.mp4"
+    with running(film) as elsewhere, running(service.app) as server, working(service):
+        given = ["submit", "--url", f"{elsewhere}/film.mp4", "-o", str(target), "--server", server]
+        assert main(given) == 0
+    [job] = jobs_of(service)
+    assert (job.filename, job.size_bytes) == ("film.mp4", len(CLIP))
+    assert target.read_bytes() == RESULT
+    assert main(["submit", "-o", str(target)]) == 2
+    assert main(["submit", "a.mp4", "--url", "https://a", "-o", str(target)]) == 2
+
+
+def test_an_estimate_is_told_in_words_and_leaves_nothing(
+    service: Service, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looking = threading.Thread(target=look_into_next, args=(service,))
+    with running(service.app) as server:
+        looking.start()
+        assert main(["estimate", str(source), "--scale", "2", "--server", server]) == 0
+        looking.join()
+    told = capsys.readouterr()
+    assert "24 frames of 288x192, mp4, h264, by bicubic" in told.out
+    assert "not known" in told.out
+    assert "note: sound is dropped" in told.err
+    assert jobs_of(service) == []

@@ -16,12 +16,14 @@ from service.formats import ANIMATIONS, CONTAINERS
 from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan
-from service.jobs.states import JobEvent
+from service.jobs.model import Job
+from service.jobs.states import JobEvent, JobState
 from service.jobs.store import segment_step
 from worker.engine.reducing import enlarged_alpha
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, LeaseLost, patiently
-from worker.job.plan import encoding_of
+from worker.job.measuring import measure
+from worker.job.plan import coded_as, encoding_of
 from worker.job.report import describe
 from worker.job.reuse import reused
 from worker.media.animation.writing import assemble as animate
@@ -48,7 +50,7 @@ def assemble(context: WorkerContext, held: Held) -> None:
         result_key = keys.result_key(job_id, held.lease.fence, extension)
         with held.timed("upload"):
             patiently(context.storage.put_file, result_key, target, on_chunk=held.proceed)
-        steps = context.store.steps(job_id).values()
+        steps = list(context.store.steps(job_id).values())
         report = describe(
             found,
             target,
@@ -64,7 +66,23 @@ def assemble(context: WorkerContext, held: Held) -> None:
     job = context.store.get(job_id)
     job = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(job.state).inc()
+    if job.state is JobState.SUCCEEDED and all(step.attempts <= 1 for step in steps):
+        _measure(context, found, job)
     context.inputs.forget(job_id)
+
+
+def _measure(context: WorkerContext, found: Manifest, job: Job) -> None:
+    plan = found.plan
+    assert plan is not None
+    assert job.report is not None
+    encoding = encoding_of(found)
+    measure(
+        context,
+        job,
+        megapixels_out=encoding.width * encoding.height * plan.frame_count / 1e6,
+        result_bytes=job.report["result_bytes"],
+        coded_as=plan.container if plan.container in ANIMATIONS else coded_as(encoding),
+    )
 
 
 def _fetch_parts(context: WorkerContext, held: Held, plan: Plan, folder: Path) -> list[Path]:
@@ -99,7 +117,7 @@ def _join(
             encoding=encoding,
             container=container,
             out=target,
-            is_trimmed=options.start is not None or options.duration is not None,
+            is_trimmed=(options.start, options.duration) != (None, None) or bool(options.sample),
             on_packet=held.proceed,
         )
     return {

@@ -15,6 +15,7 @@ from service.settings import Settings
 from worker.engine.room import Room
 from worker.job.held import Held
 from worker.job.inputs import InputCache
+from worker.job.meter import Meter
 from worker.job.preview import Previews
 from worker.job.streams import Streams
 from worker.media.sandbox.keeper import KEEPER
@@ -37,6 +38,7 @@ class WorkerContext:
     scratch: Path  # parts and results being written; this process's own
     runtimes: frozenset[str]  # in which this worker can go on with what others began; as in Plan.runtime
     streams: Streams
+    meter: Meter = field(default_factory=Meter)
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
     device_gone: threading.Event = field(default_factory=threading.Event)  # set with it, to end at once
 

@@ -15,13 +15,14 @@ from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.model import Job
-from service.jobs.states import TRANSITIONS, JobEvent
+from service.jobs.states import TRANSITIONS, JobEvent, JobState
 from worker.engine.engine import Engine
 from worker.engine.reducing import enlarged_alpha, reduced
 from worker.engine.stream import StreamClosed
 from worker.frames import HighFrame, LowFrame, is_deep
 from worker.job.context import WorkerContext, room_for
 from worker.job.held import Held, LeaseLost, patiently, within
+from worker.job.measuring import measure
 from worker.job.report import describe
 from worker.media.sandbox.reading import read_image
 from worker.media.sizes import target_size
@@ -51,11 +52,21 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
-        context.store.charge(job.id, low.rgb.size / 3 / 1e6)
-        job = _enter(held, job, JobEvent.PLANNED, frames_total=1, model=model.name, version=model.version)
+        megapixels = low.rgb.size / 3 / 1e6
+        context.store.charge(job.id, megapixels)
+        job = _enter(
+            held,
+            job,
+            JobEvent.PLANNED,
+            frames_total=1,
+            megapixels=megapixels,
+            model=model.name,
+            version=model.version,
+        )
         with held.timed("wait"):
             high = _enlarged(held, model.engine, low, job)
     metrics.FRAMES.inc()
+    context.meter.add(megapixels)
     held.advance_now()
     path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
     try:
@@ -64,7 +75,13 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
         context.previews.show(held, lambda: high, is_last=True)
         bits = images.bits_of(high, plan.container)
         _conclude(
-            context, held, found.model_copy(update={"job": job, "plan": plan}), path, notices, bits=bits
+            context,
+            held,
+            found.model_copy(update={"job": job, "plan": plan}),
+            path,
+            notices,
+            bits=bits,
+            size=_target_size(low, job),
         )
     finally:
         path.unlink(missing_ok=True)
@@ -138,9 +155,16 @@ def _enlarge(held: Held, engine: Engine, low: LowFrame, strength: float) -> High
 
 
 def _conclude(
-    context: WorkerContext, held: Held, found: Manifest, path: Path, notices: tuple[str, ...], *, bits: int
+    context: WorkerContext,
+    held: Held,
+    found: Manifest,
+    path: Path,
+    notices: tuple[str, ...],
+    *,
+    bits: int,
+    size: tuple[int, int],
 ) -> None:
-    """Store the result, of so many bits a sample, then say that the job has it."""
+    """Store the result, of so many bits a sample and so wide and high, then say that the job has it."""
     plan, job = found.plan, found.job
     assert plan is not None
     job = _enter(held, job, JobEvent.ASSEMBLY_STARTED)
@@ -159,3 +183,12 @@ def _conclude(
     held.confirm()
     ended = end(context.store, context.storage, job, JobEvent.SUCCEED, report=report, result_key=result_key)
     metrics.JOBS_ENDED.labels(ended.state).inc()
+    if ended.state is JobState.SUCCEEDED and held.lease.attempt == 1:
+        width, height = size
+        measure(
+            context,
+            ended,
+            megapixels_out=width * height / 1e6,
+            result_bytes=report["result_bytes"],
+            coded_as=f"{plan.container} {job.options.quality}",
+        )

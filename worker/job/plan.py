@@ -22,8 +22,9 @@ from worker.job.held import Held
 from worker.media.animation.writing import check_output
 from worker.media.colour import encodable, hdr_of
 from worker.media.reading.container import sniff
+from worker.media.reading.survey import SAMPLE_S
 from worker.media.reading.tracks import choose_container, without_place
-from worker.media.sandbox.reading import look_through, probe, scan
+from worker.media.sandbox.reading import look_through, probe, scan, survey
 from worker.media.sizes import target_size
 from worker.media.types import Limits, Source, Timeline
 from worker.media.writing.encoding import Encoding, check_size, depth_of, h264_allows, quality_of
@@ -36,7 +37,8 @@ def plan(context: WorkerContext, held: Held) -> None:
     found = manifest.load(context.storage, job_id)
     planned = found.plan or _make(context, held, found)
     held.check()
-    context.store.charge(job_id, _megapixels(planned))
+    if started.purpose == "upscale":
+        context.store.charge(job_id, _megapixels(planned))
     # With its times, which a store that is rebuilt has from nowhere else.
     job = started.moved(JobState.RUNNING, at=context.store.now())
     planned = manifest.settle_plan(context.storage, found.model_copy(update={"job": job}), planned)
@@ -44,6 +46,7 @@ def plan(context: WorkerContext, held: Held) -> None:
     held.move(
         JobEvent.PLANNED,
         frames_total=planned.frame_count,
+        megapixels=_megapixels(planned),
         model=planned.model,
         version=planned.version,
     )
@@ -79,29 +82,38 @@ def cut_segments(frame_count: int, cuts: Iterable[int], *, frames_max: int) -> t
     return tuple(segments)
 
 
+def coded_as(encoding: Encoding) -> str:
+    """What files of one size in bytes a pixel have in common, but for what they show."""
+    return f"{encoding.codec} {encoding.quality}"
+
+
 def encoding_of(found: Manifest) -> Encoding:
     """How the frames of a planned video are written; the same for every part."""
     assert found.plan is not None
-    return _encoding(Source.from_json(found.plan.source), found.job.options)
+    return encoding_to(Source.from_json(found.plan.source), found.job.options)
 
 
 def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
-    limits = _limits(context.settings)
+    limits = limits_of(context.settings)
     source = probe(path, limits=limits, on_wait=held.proceed)
     if source.kind != "video":
         raise NotMedia("the file's signature says video, its content does not", field="file")
     reasons: tuple[str, ...] = ()
     if options.strip == "gps" and (tags := without_place(source.tags)) != source.tags:
         source, reasons = replace(source, tags=tags), ("where it was filmed was removed from the tags",)
-    encoding = _encoding(source, options)  # refuses what can't be written before every frame is looked at
+    encoding = encoding_to(source, options)  # refuses what can't be written before every frame is looked at
     wanted = options.format if options.format in CONTAINERS else None
     container, why = choose_container(source, wanted, codec=encoding.codec)
+    start_s, duration_s = options.start, options.duration
+    if options.sample:
+        start_s, duration_s = survey(path, source, on_wait=held.proceed).richest_s, SAMPLE_S
+        why = (*why, f"a sample: {SAMPLE_S:g} seconds from {start_s:g} s on, where there is most detail")
     timeline = scan(
         path,
         source,
         limits=limits,
-        start_s=options.start,
-        duration_s=options.duration,
+        start_s=start_s,
+        duration_s=duration_s,
         deinterlace=options.deinterlace or "auto",
         on_frame=_counting(context.settings, held),
         on_wait=held.proceed,
@@ -114,22 +126,22 @@ def _plan_video(context: WorkerContext, held: Held, path: Path, options: Options
 
 def _plan_animation(context: WorkerContext, held: Held, path: Path, options: Options) -> Plan:
     kind = sniff(path)
-    container = _container_of_animation(kind, options)
+    container = container_of_animation(kind, options)
     is_video = container in CONTAINERS
     source, timeline = look_through(
         path,
         kind,
-        limits=_limits(context.settings),
+        limits=limits_of(context.settings),
         is_laid_on_white=is_video,
         on_frame=_counting(context.settings, held),
         on_wait=held.proceed,
     )
-    encoding = _encoding(source, options)
+    encoding = encoding_to(source, options)
     notices = check_output(container, source, timeline, encoding.width, encoding.height)
     return _planned(context, source, timeline, options, container=container, notices=notices)
 
 
-def _container_of_animation(kind: str, options: Options) -> str:
+def container_of_animation(kind: str, options: Options) -> str:
     """The format of the result, of which the input's own is the default."""
     return options.format or kind
 
@@ -144,8 +156,8 @@ def _planned(
     notices: Sequence[str],
 ) -> Plan:
     frames_max = _segment_frames_max(context.settings, timeline)
-    encoding = _encoding(source, options)
-    notices = [*notices, *_encoding_notices(source, options, encoding)]
+    encoding = encoding_to(source, options)
+    notices = [*notices, *encoding_notices(source, options, encoding)]
     return Plan(
         kind=source.kind,
         source=source.to_json(),
@@ -158,7 +170,7 @@ def _planned(
     )
 
 
-def _encoding_notices(source: Source, options: Options, encoding: Encoding) -> Iterator[str]:
+def encoding_notices(source: Source, options: Options, encoding: Encoding) -> Iterator[str]:
     """What was chosen for the sender, and what it costs."""
     if encoding.codec == "hevc" != options.codec:
         if source.is_deep:
@@ -170,7 +182,7 @@ def _encoding_notices(source: Source, options: Options, encoding: Encoding) -> I
         yield f"{source.depth} bits a sample were reduced to {encoding.depth}, as {encoding.codec} holds them"
 
 
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
     return Limits(pixels_max=settings.pixels_max, duration_s_max=settings.duration_s_max)
 
 
@@ -197,10 +209,10 @@ def _pin(context: WorkerContext, name: str) -> dict[str, Any]:
         }
 
 
-def _encoding(source: Source, options: Options) -> Encoding:
+def encoding_to(source: Source, options: Options) -> Encoding:
     # The frames of an animated picture are joined from lossless parts.
     is_picture = (
-        source.kind == "animation" and _container_of_animation(source.container, options) in ANIMATIONS
+        source.kind == "animation" and container_of_animation(source.container, options) in ANIMATIONS
     )
     chosen = options.codec or codec_for(options.format, is_deep=source.is_deep)
     codec = "ffv1" if is_picture else chosen

@@ -167,6 +167,7 @@ class _ChainWork:
             with held.timed("encode"):
                 encoder.encode(frame)
             metrics.FRAMES.inc()
+            self._context.meter.add(self._source.width * self._source.height / 1e6)
             held.advance()
             self._show(held, index, written, frame)
 

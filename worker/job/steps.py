@@ -19,6 +19,7 @@ from service.errors import (
     InputError,
     LimitReached,
     StorageUnavailable,
+    TooManyAttempts,
     TransientError,
     UnknownJob,
     UpscaleError,
@@ -29,7 +30,7 @@ from service.jobs.states import JobEvent
 from service.jobs.store import PLAN, Lease, Step, kind_of, too_many_attempts
 from service.log import bind
 from worker.engine.room import NoRoom
-from worker.job import assemble, picture, plan, segment
+from worker.job import assemble, estimate, picture, plan, segment
 from worker.job.context import WorkerContext
 from worker.job.held import GivenBack, Held, LeaseLost, patiently
 
@@ -68,8 +69,27 @@ def _run_next(context: WorkerContext, told: tuple[str, Step] | None, runtimes: f
         return False
     if lease is None:
         return False
-    with bind(job=lease.job_id, step=lease.step):
-        return _run_held(context, lease)
+    goes_on = True
+    while goes_on and lease is not None:
+        with bind(job=lease.job_id, step=lease.step):
+            goes_on = _run_held(context, lease)
+        lease = _next_of_sample(context, lease.job_id) if goes_on else None
+    return goes_on
+
+
+def _next_of_sample(context: WorkerContext, job_id: str) -> Lease | None:
+    """Who planned a sample does all of it at once, also in the stream that is kept for pictures."""
+    try:
+        job = context.store.get(job_id)
+        if job.purpose != "sample" or job.state.is_terminal or context.draining.is_set():
+            return None
+        for step in context.store.waiting(job_id):
+            lease = context.store.acquire(job_id, step, f"{context.name}-{secrets.token_hex(4)}")
+            if lease is not None:
+                return lease
+    except (TransientError, UnknownJob, TooManyAttempts) as error:
+        log.warning("sample_left", extra={"error": repr(error)})
+    return None
 
 
 def _run_held(context: WorkerContext, lease: Lease) -> bool:
@@ -107,7 +127,9 @@ def _work(context: WorkerContext, held: Held) -> None:
     try:
         _leave_what_is_over(context, held)
         job = context.store.get(held.lease.job_id)
-        if job.kind == "image":
+        if job.is_estimate:
+            estimate.estimate(context, held, job)
+        elif job.kind == "image":
             picture.upscale(context, held, job)
         else:
             _WORK[kind_of(held.lease.step)](context, held)

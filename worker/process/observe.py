@@ -35,7 +35,7 @@ def watch(context: WorkerContext, health: Health) -> None:
 
 
 def observe(context: WorkerContext, health: Health) -> None:
-    context.store.announce(context.runtimes)  # first, as what follows may wait for a storage
+    context.store.announce(context.runtimes, context.name)  # first, as what follows may wait for a storage
     engines = context.models.engines()
     metrics.STREAMS.set(sum(engine.stream_count for engine in engines))
     metrics.STREAMS_WAITING.set(sum(engine.waiting_count for engine in engines))

@@ -14,6 +14,7 @@ from service.api.callers import UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.problems import problem_responses
 from service.api.routes.jobs import find
+from service.api.showing import show_one
 from service.api.views import UsedViewer, Viewer
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
@@ -80,7 +81,7 @@ async def _events(services: Services, job: Job, viewer: Viewer) -> AsyncIterator
     while True:
         if job != shown or loop.time() - shown_at >= REPEAT_S:
             shown, shown_at = job, loop.time()
-            yield f"event: job\ndata: {viewer.show(job).model_dump_json()}\n\n"
+            yield f"event: job\ndata: {(await show_one(services, viewer, job)).model_dump_json()}\n\n"
         if job.state.is_terminal or services.stopping.is_set():
             return
         await asyncio.sleep(POLL_S)

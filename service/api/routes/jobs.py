@@ -14,6 +14,7 @@ from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.listing import Wanted, page
 from service.api.problems import problem_responses
+from service.api.showing import show
 from service.api.views import JobView, UsedViewer
 from service.errors import UnknownJob
 from service.jobs import manifest
@@ -34,7 +35,7 @@ async def list_jobs(
     services: UsedServices, caller: UsedCaller, viewer: UsedViewer, wanted: Annotated[Wanted, Query()]
 ) -> JobPage:
     jobs, following = await in_thread(page, services.store, caller, wanted)
-    return JobPage(jobs=[viewer.show(job) for job in jobs], next=following)
+    return JobPage(jobs=await show(services, viewer, jobs), next=following)
 
 
 @router.get(

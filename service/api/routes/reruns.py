@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from service.api.accepting import (
+    ESTIMATE_TTL_S,
     IDEMPOTENCY_PARAMETER,
     accept,
     check_field,
@@ -25,7 +26,8 @@ from service.api.routes.jobs import find
 from service.api.views import JobView
 from service.errors import InvalidOption, ResultExpired
 from service.jobs import keys
-from service.jobs.model import Handling, Job, Options, new_job_id
+from service.jobs.model import Handling, Job, Options, Purpose, new_job_id
+from service.jobs.quotas import asked_of_a_job
 from service.objects.base import NotFound
 
 router = APIRouter(tags=["jobs"])
@@ -97,7 +99,8 @@ def _rerun(services: Services, caller: Caller, job_id: str, changes: Rerun, key:
     for name in changes.model_fields_set:
         check_field(services, name, getattr(changes, name))
     refuse_when_full(services, 0)
-    refuse_over_quota(services, caller, key, 0)
+    purpose: Purpose = "sample" if received.options.sample else "upscale"
+    refuse_over_quota(services, caller, key, asked_of_a_job(purpose, 0))
     new_id = new_job_id()
     try:
         services.storage.copy(keys.input_key(earlier.id), keys.input_key(new_id))
@@ -111,7 +114,10 @@ def _received(earlier: Job, changes: Rerun) -> Received:
     kept = earlier.options.model_dump()
     if given.keys() & _SIZES:
         kept = {name: value for name, value in kept.items() if name not in _SIZES}
-    handling = earlier.handling.model_dump() | given
+    noted = earlier.handling.model_dump()
+    if earlier.is_estimate and noted["ttl"] == ESTIMATE_TTL_S:
+        del noted["ttl"]  # which its sender did not name
+    handling = noted | given
     return Received(
         kind=earlier.kind,
         filename=earlier.filename,

@@ -1,4 +1,4 @@
-"""POST /upscale: an upload becomes a whole object in storage, or nothing, and then a job.
+"""POST /upscale and POST /estimate: an upload becomes a whole object in storage, or nothing, and then a job.
 
 Not here: reading the form (intake/reading.py), and what makes the job safe (accepting.py).
 """
@@ -30,12 +30,13 @@ from service.api.routes.pieces import find
 from service.api.views import JobView
 from service.errors import InvalidOption, UploadTooLarge
 from service.jobs import keys
-from service.jobs.model import new_job_id
+from service.jobs.model import Job, new_job_id
 from service.uploads.records import data_key
 
 router = APIRouter(tags=["jobs"])
 
 LENGTH_DIGITS_MAX = 20
+ESTIMATE_WAIT_S = 20  # a worker looks into a file within a second, when it has none to fetch first
 
 _OPENAPI: Final[dict[str, Any]] = {
     "parameters": [IDEMPOTENCY_PARAMETER],
@@ -64,6 +65,34 @@ async def upscale(
     The answer comes as soon as the job is safe. Poll its address, or listen to its events, until it has
     succeeded; then fetch the result.
     """
+    return await answers.accepted(await _make_job(request, services, caller))
+
+
+@router.post(
+    "/estimate",
+    status_code=202,
+    summary="Tell what a video or a picture would come to, without upscaling it",
+    openapi_extra=_OPENAPI,
+    responses={**ACCEPTED, **problem_responses(400, 404, 409, 413, 415, 422, 503, 507)},
+)
+async def estimate(
+    request: Request,
+    services: UsedServices,
+    caller: UsedCaller,
+    answers: UsedAnswers,
+) -> JobView:
+    """The same form as for `/upscale`. The estimate is in the report of a job that has no result.
+
+    Its end is waited for, unless `Prefer` says otherwise: 200 is the estimate, 202 that it is still to come.
+    `POST /jobs/{id}/rerun` makes the result of the same upload.
+    """
+    job = await _make_job(request, services, caller, is_estimate=True)
+    return await answers.accepted(job, wait_s=ESTIMATE_WAIT_S)
+
+
+async def _make_job(
+    request: Request, services: Services, caller: Caller, *, is_estimate: bool = False
+) -> Job:
     key = idempotency_key(request)
     _refuse_query(request)
     _refuse_declared_length(request, services.settings.upload_bytes_max)
@@ -72,7 +101,8 @@ async def upscale(
     with services.uploads.one():
         declared = _declared_length(request)
         await in_thread(refuse_when_full, services, declared)
-        await in_thread(refuse_over_quota, services, caller, key, max(0, declared - intake.FORM_BYTES_MAX))
+        asked = {"bytes_per_day": max(0, declared - intake.FORM_BYTES_MAX)}
+        await in_thread(refuse_over_quota, services, caller, key, asked)
         received = await intake.receive(
             request.stream(),
             request.headers.get("content-type", ""),
@@ -87,10 +117,11 @@ async def upscale(
             is_sent = received.source != "upload"  # whose bytes were counted when it began
             received = await _take(services, caller, job_id, received)
         bytes_in = received.size_bytes if is_sent else 0
-        job = await in_thread(accept, services, caller, job_id, received, key, bytes_in=bytes_in)
+        record = partial(accept, bytes_in=bytes_in, is_estimate=is_estimate)
+        job = await in_thread(record, services, caller, job_id, received, key)
     if job.id == job_id:
         metrics.UPLOAD_BYTES.inc(job.size_bytes)
-    return await answers.accepted(job)
+    return job
 
 
 async def _take(services: Services, caller: Caller, job_id: str, named: Named) -> Received:

@@ -10,7 +10,7 @@ if owner ~= '' and redis.call('HEXISTS', job, '_counted') == 0 then
   local time_s = now()
   local refused = refusal(owner, quota, asked, time_s)
   if refused then return refused end
-  use(owner, 'bytes_per_day', asked.bytes_per_day, time_s)
+  for _, what in ipairs({'bytes_per_day', 'samples_per_day'}) do use(owner, what, asked[what] or 0, time_s) end
 end
 -- A sweeper may have seen the manifest and restored the job a moment before us.
 if not state_of(id) then insert(id, created_at, created_at, digest, 0, fields) end

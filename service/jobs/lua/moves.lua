@@ -73,6 +73,7 @@ local function insert(id, created_at, updated_at, digest, fence_floor, fields)
   end
   redis.call('ZADD', P .. 'active', created_at, id)
   note_open(id)
+  if state == 'queued' then redis.call('ZADD', P .. 'queued', created_at, id) end
   add_step(id, 'plan')
   if is_picture(id) then set(id, 'plan', 'frame_count', 1) end
   add_step(id, 'assemble')
@@ -90,6 +91,7 @@ local function move(id, state, target, fields)
   if target == state then return end
   redis.call('HINCRBY', P .. 'counts', state, -1)
   redis.call('HINCRBY', P .. 'counts', target, 1)
+  redis.call('ZREM', P .. 'queued', id)
   redis.call('DEL', P .. 'line:' .. id)
   if TERMINAL[target] then
     leave(id)

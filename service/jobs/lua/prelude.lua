@@ -24,6 +24,13 @@ local function set(id, step, field, value)
   redis.call('HSET', P .. 'steps:' .. id, step .. '|' .. field, value)
 end
 
+-- upscale, sample or estimate; of a job, it never changes
+local function purpose_of(id)
+  local job = redis.call('HMGET', P .. 'job:' .. id, 'is_estimate', 'options')
+  if job[1] == 'true' then return 'estimate' end
+  return job[2] and cjson.decode(job[2]).sample == true and 'sample' or 'upscale'
+end
+
 local function is_picture(id) return redis.call('HGET', P .. 'job:' .. id, 'kind') == '"image"' end
 
 -- Runnable but for a lease: its predecessors are done, it is not, and the job is in the right state.

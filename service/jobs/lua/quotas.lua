@@ -1,7 +1,7 @@
 -- Before every script, after prelude.lua: what owners used. quotas.py tells the rules.
 
 local DAY_S, MINUTE_S = 86400, 60
-local LIMITED = {'open_jobs', 'bytes_per_day', 'megapixels_per_day'}
+local LIMITED = {'open_jobs', 'bytes_per_day', 'megapixels_per_day', 'samples_per_day'}
 
 local function open_of(owner) return P .. 'open:' .. owner end
 
@@ -38,7 +38,7 @@ end
 
 local function note_open(id)
   local owner = field_of(id, 'owner')
-  if owner then redis.call('SADD', open_of(owner), id) end
+  if owner and purpose_of(id) ~= 'sample' then redis.call('SADD', open_of(owner), id) end
 end
 
 local function note_over(id)

@@ -12,14 +12,20 @@ local function cost_of(id, step) return math.max(1, tonumber(get(id, step, 'fram
 
 local function ring_of(id, step)
   if is_picture(id) then return SMALL end
-  if kind_of(step) ~= 'segment' then return ANY end
+  if kind_of(step) ~= 'segment' then return purpose_of(id) == 'upscale' and ANY or SMALL end
   return redis.call('HGET', P .. 'job:' .. id, '_runtime') or ANY
 end
 
--- JSON, as it lies in the job: "null" where the service asks for no keys.
-local function owner_of(id) return redis.call('HGET', P .. 'job:' .. id, 'owner') or 'null' end
+-- JSON, as it lies in the job: "null" where the service asks for no keys; or FIRST.
+local function owner_of(id)
+  if purpose_of(id) ~= 'upscale' then return FIRST end
+  return redis.call('HGET', P .. 'job:' .. id, 'owner') or 'null'
+end
 
-local function spent_by(owner) return tonumber(redis.call('HGET', P .. 'spent', owner) or 0) end
+local function spent_by(owner)
+  if owner == FIRST then return -1 end
+  return tonumber(redis.call('HGET', P .. 'spent', owner) or 0)
+end
 
 local function level() return tonumber(redis.call('GET', P .. 'level') or 0) end
 
@@ -33,6 +39,7 @@ local function stands_anywhere(owner)
 end
 
 local function set_spent(owner, spent)
+  if owner == FIRST then return end
   redis.call('HSET', P .. 'spent', owner, spent)
   for _, ring in ipairs(rings()) do redis.call('ZADD', P .. 'ring:' .. ring, 'XX', spent, owner) end
 end
@@ -60,12 +67,13 @@ local function stand(id)
   if redis.call('HGET', P .. 'job:' .. id, '_ring') == ring then return end
   leave(id)
   local spent = spent_by(owner)
-  if not stands_anywhere(owner) and spent < level() then
+  if owner ~= FIRST and not stands_anywhere(owner) and spent < level() then
     spent = level()
     redis.call('HSET', P .. 'spent', owner, spent)
   end
   local time_s = text(now())
-  redis.call('ZADD', P .. 'ring:' .. ring .. ':' .. owner, spent + cost_of(id, step), id)
+  local ticket = owner == FIRST and 0 or spent + cost_of(id, step)
+  redis.call('ZADD', P .. 'ring:' .. ring .. ':' .. owner, ticket, id)
   redis.call('ZADD', P .. 'ring:' .. ring, spent, owner)
   redis.call('SADD', P .. 'rings', ring)
   redis.call('HSET', P .. 'job:' .. id, '_ring', ring, '_since', time_s)

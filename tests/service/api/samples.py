@@ -2,15 +2,18 @@
 
 import io
 import struct
+import time
 
 from PIL import Image
 
 from service.jobs import keys, manifest
+from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Segment
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent
 from service.jobs.store import JobStore
 from service.objects.base import Storage
+from tests.service.api.harness import Service
 
 # What a player would refuse and a signature accepts: the API looks no further.
 CLIP = struct.pack(">I4s4s", 24, b"ftyp", b"isom") + bytes(12) + b"frames and sound" * 100
@@ -56,3 +59,27 @@ def succeed(store: JobStore, storage: Storage, job_id: str, result: bytes, exten
     storage.put(key, result)
     store.transition(job_id, JobEvent.ASSEMBLY_STARTED)
     store.transition(job_id, JobEvent.SUCCEED, result_key=key, report={"frames_out": 10})
+
+
+ESTIMATE = {
+    "frames": 24,
+    "width": 288,
+    "height": 192,
+    "format": "mp4",
+    "codec": "h264",
+    "result_bytes": None,
+    "megapixels": 0.083,
+    "seconds": None,
+    "wait_s": None,
+    "measured_jobs": 0,
+}
+
+
+def look_into_next(service: Service) -> None:
+    """A worker that looks into the next job that comes."""
+    while not service.queue.sent:
+        time.sleep(0.01)
+    job_id, _ = service.queue.sent.pop()
+    report = {"model": "bicubic", "estimate": ESTIMATE, "notices": ["sound is dropped"]}
+    job = service.store.transition(job_id, JobEvent.PLANNING_STARTED)
+    end(service.store, service.storage, job, JobEvent.ESTIMATED, report=report)

@@ -109,6 +109,7 @@ def test_with_another_key_nothing_of_the_first_is_reached(ann: Owner, bob: Owner
     others = {route for route in routes(ann.service) if "{" not in route[1]} - OPEN
     assert others == {
         ("POST", "/upscale"),
+        ("POST", "/estimate"),
         ("GET", "/jobs"),
         ("GET", "/models"),
         ("OPTIONS", "/uploads"),

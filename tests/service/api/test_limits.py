@@ -19,13 +19,12 @@ def owner(service: Service, **quota: int) -> Owner:
     return Owner(service, keys.create(service.storage, "ann", "user", Quota(**quota)))
 
 
-def test_a_job_too_many_is_refused_before_its_file_is_read_and_leaves_nothing(closed: Service) -> None:
+def test_a_job_too_many_is_refused_and_leaves_nothing(closed: Service) -> None:
     ann = owner(closed, open_jobs=1)
     job_id = ann.post(idempotency_key="first")
     before = closed.objects()
 
-    headers = ann.headers | {"Content-Type": "multipart/form-data; boundary=b"}
-    refused = closed.ask("POST", "/upscale", content=_never(), headers=headers)
+    refused = closed.ask("POST", "/upscale", files={"file": ("b.mp4", CLIP)}, headers=ann.headers)
     assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too_many_open_jobs")
     assert refused.headers["retry-after"] == refused.headers["ratelimit-reset"]
     assert refused.headers["ratelimit-limit"] == "1"
@@ -40,6 +39,12 @@ def test_a_job_too_many_is_refused_before_its_file_is_read_and_leaves_nothing(cl
 async def _never():
     raise AssertionError("nothing of the file was wanted")
     yield b""
+
+
+def test_what_is_declared_too_large_for_the_day_is_not_read(closed: Service) -> None:
+    ann = owner(closed, bytes_per_day=10)
+    headers = ann.headers | {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "150000"}
+    assert closed.ask("POST", "/upscale", content=_never(), headers=headers).status_code == 429
 
 
 def test_bytes_of_a_day_are_used_up_by_files_and_by_uploads_in_pieces(closed: Service) -> None:

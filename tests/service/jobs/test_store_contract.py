@@ -656,3 +656,15 @@ def test_holders_in_many_threads_finish_each_step_once(make_store):
 
 def test_ping_answers(store):
     store.ping()
+
+
+def test_jobs_that_nobody_has_looked_into_are_numbered_by_when_they_came(store):
+    jobs = [store.create(a_job(created_at=1000.0 + number)) for number in range(4)]
+    ids = [job.id for job in jobs]
+    assert store.positions(ids) == dict(zip(ids, range(4), strict=True))
+    store.transition(ids[0], JobEvent.PLANNING_STARTED)
+    store.delete(ids[1])
+    store.transition(ids[2], JobEvent.CANCEL)
+    assert store.positions(ids) == {ids[3]: 0}
+    assert store.restore(a_job(created_at=999.0))
+    assert store.positions([ids[3]]) == {ids[3]: 1}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.jobs.manifest import Segment
 from service.jobs.memory import MemoryStore
-from service.jobs.model import new_job_id
+from service.jobs.model import Options, new_job_id
 from service.jobs.redis_scripts import PREFIX
 from service.jobs.states import JobEvent, JobState
 from service.jobs.store import ABSENT_S, FIRST_IN_LINE
@@ -63,6 +63,26 @@ def ended(store, lease):
 def test_films_take_turns(store):
     first, second, third = (film(store) for _ in range(3))
     assert turns(store, 6) == [first, second, third] * 2
+
+
+def test_samples_and_estimates_go_before_all_others_and_cost_their_owner_nothing(store):
+    long = film(store, owner="ann")
+    assert turns(store, 2) == [long] * 2
+    (posted,) = pictures(store, 1, owner="bob")
+    sample = store.create(a_job(owner="ann", options=Options(sample=True))).id
+    look = store.create(a_job(owner="ann", is_estimate=True)).id
+    kept = store.take(next(names), None)  # the stream that is kept for pictures
+    assert (kept.job_id, kept.step) == (sample, "plan")
+    assert take(store).job_id == look
+    store.transition(sample, JobEvent.PLANNING_STARTED)
+    store.set_segments(sample, shots(2, 50), CPU)
+    store.transition(sample, JobEvent.PLANNED)
+    assert store.finish(kept)
+    assert store.take(next(names), None).job_id == posted
+    assert turns(store, 2) == [sample] * 2
+    assert take(store).step == "assemble"
+    other = film(store, owner="bob")
+    assert turns(store, 1) == [other], "ann was given 20 frames, and the sample's are not added"
 
 
 def test_pictures_go_before_the_next_segment_of_a_film_that_was_there_before(store):

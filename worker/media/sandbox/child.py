@@ -21,6 +21,7 @@ from worker.frames import Planes, is_deep
 from worker.media.animation import reading as animation
 from worker.media.reading import decode as video
 from worker.media.reading.probe import probe
+from worker.media.reading.survey import survey
 from worker.media.reading.timeline import scan
 from worker.media.sandbox import limits
 from worker.media.sandbox.ring import Ring
@@ -139,6 +140,13 @@ def _scan(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
     return timeline.to_json()
 
 
+def _survey(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
+    source = Source.from_json(given["source"])
+    span = {name: given[name] for name in ("start_s", "duration_s")}
+    found = survey(path, source, on_packet=child.proceed, **span)
+    return {"frame_count": found.frame_count, "richest_s": found.richest_s}
+
+
 def _decode(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
     source, timeline = Source.from_json(given["source"]), Timeline.from_json(given["timeline"])
     frames = video.decode(path, source, timeline, given["start"], given["stop"], on_picture=child.proceed)
@@ -204,6 +212,7 @@ def _limits(given: Mapping[str, Any]) -> Limits:
 TASKS: Mapping[str, Task] = {
     "probe": _probe,
     "scan": _scan,
+    "survey": _survey,
     "decode": _decode,
     "read_image": _read_image,
     "look_through": _look_through,

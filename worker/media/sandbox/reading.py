@@ -22,6 +22,7 @@ from service.errors import BrokenMedia
 from service.formats import Deinterlace, PictureFormat, Strip
 from worker.frames import LowFrame, Planes
 from worker.media.reading.fields import pictures_for
+from worker.media.reading.survey import Survey
 from worker.media.sandbox.keeper import KEEPER, Keeper
 from worker.media.sandbox.parent import nothing, reading
 from worker.media.sandbox.pool import Pool
@@ -63,6 +64,24 @@ def scan(
     with reading("scan", path, given, pixels=source.width * source.height) as reader:
         counts = _Counts(on_frame)
         return counts.checked(reader.result(on_count=counts, on_wait=on_wait))
+
+
+def survey(
+    path: Path,
+    source: Source,
+    *,
+    start_s: float | None = None,
+    duration_s: float | None = None,
+    on_wait: Callable[[], None] = nothing,
+) -> Survey:
+    """reading/survey.py"""
+    given = {"source": source.to_json(), "start_s": start_s, "duration_s": duration_s}
+    with reading("survey", path, given, pixels=source.width * source.height) as reader:
+        found = reader.result(on_count=lambda _count: on_wait(), on_wait=on_wait)
+    try:
+        return _SURVEY.validate_python(found)
+    except ValidationError as error:
+        raise _nonsense() from error
 
 
 def decode(
@@ -230,6 +249,7 @@ class _Picture:
 
 
 _PICTURE: Final = TypeAdapter(_Picture)
+_SURVEY: Final = TypeAdapter(Survey)
 POOL: Final = Pool(slots=2, pixel_bytes=2 * _CHANNELS)  # colours and transparency, of 16 bits a sample
 atexit.register(POOL.close)
 

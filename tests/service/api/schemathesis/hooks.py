@@ -23,15 +23,19 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, document: dict[str, Any]) -> None:
     paths = document["paths"]
-    form = paths["/upscale"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    forms = [
+        paths[path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        for path in ("/upscale", "/estimate")
+    ]
     body = paths["/jobs/{job_id}/rerun"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    form["oneOf"] = form["oneOf"][:1]
-    for name in ("upload", "url"):
-        del form["properties"][name]
+    for form in forms:
+        form["oneOf"] = form["oneOf"][:1]
+        for name in ("upload", "url"):
+            del form["properties"][name]
     begin = paths["/uploads"]["post"]["parameters"]
     (length,) = (each for each in begin if each["name"] == "Upload-Length")
     length["schema"]["maximum"] = 1000
-    for properties in (form["properties"], body["properties"]):
+    for properties in (*(form["properties"] for form in forms), body["properties"]):
         for name in (*NOT_FOR["image"], "size", "width", "height", "webhook"):  # `scale` says how large
             del properties[name]
         properties["format"] = {"enum": list(FORMATS["image"])}

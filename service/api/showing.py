@@ -1,0 +1,27 @@
+"""Showing: jobs as their sender sees them, with what the store alone knows of them.
+
+Not here: what is shown of a job by itself (views.py).
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from service.api.dependencies import Services, in_thread
+from service.api.views import JobView, Viewer
+from service.errors import TransientError
+from service.jobs.model import Job
+from service.jobs.states import JobState
+
+
+async def show(services: Services, viewer: Viewer, jobs: Sequence[Job]) -> list[JobView]:
+    queued = [job.id for job in jobs if job.state is JobState.QUEUED]
+    positions: dict[str, int] = {}
+    if queued:
+        with suppress(TransientError):  # the job itself is known, and that is what was asked for
+            positions = await in_thread(services.store.positions, queued)
+    return [viewer.show(job, position=positions.get(job.id)) for job in jobs]
+
+
+async def show_one(services: Services, viewer: Viewer, job: Job) -> JobView:
+    (shown,) = await show(services, viewer, [job])
+    return shown
