@@ -49,6 +49,7 @@ class Plan(Record):
     precision: Literal["float32", "bfloat16", "float16", "int8"]
     codec: str | None = None  # None for a picture
     container: str  # extension of the result
+    lead_in: int = 0  # frames that lead into a shot at most; none in plans of former versions
     notices: tuple[str, ...] = ()  # what was converted or dropped, in words for the owner
 
     @property

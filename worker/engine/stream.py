@@ -36,6 +36,7 @@ class Waiting:
     flow: Flow | None  # None: zero, or still to be computed
     needs_flow: bool
     keeps_state: bool
+    is_shown: bool
 
 
 class Stream:
@@ -77,7 +78,12 @@ class Stream:
         self._busy_s = 0.0
 
     def put(
-        self, frame: LowFrame, flow: NDArray[np.float32] | None = None, *, keep_state: bool = False
+        self,
+        frame: LowFrame,
+        flow: NDArray[np.float32] | None = None,
+        *,
+        keep_state: bool = False,
+        is_shown: bool = True,
     ) -> None:
         """Give the next frame; blocks while `queue_frames` can run.
 
@@ -86,6 +92,7 @@ class Stream:
                      its flow ready made, never otherwise
         keep_state   after this frame the state is rounded to whole levels and kept for `take_snapshot`: the
                      end of a segment, from which another stream can go on just as this one will
+        is_shown     whether `get` gives its output; otherwise it only fills the state
         Raises       what broke the stream or the engine; OutputInvalid for a frame or flow that does not fit,
                      which breaks this stream; StreamClosed
         """
@@ -101,7 +108,7 @@ class Stream:
             assert not self._ended, "no frame may follow end()"
             by_network = self._config.recurrent and not self._config.flow_comes_along
             needs_flow = by_network and not self._fresh
-            self._waiting.append(Waiting(frame, flow, needs_flow, keep_state))
+            self._waiting.append(Waiting(frame, flow, needs_flow, keep_state, is_shown))
             self._fresh = False
             self._work.notify()
 
@@ -210,8 +217,10 @@ class Stream:
         if self._error is not None:
             return
         self.state, self.resume = result.state, None
-        self.last_frame = self._waiting.popleft().frame
-        self._outputs.append((result.output, self.last_frame))
+        done = self._waiting.popleft()
+        self.last_frame = done.frame
+        if done.is_shown:
+            self._outputs.append((result.output, done.frame))
         if result.snapshot is not None:
             self._snapshots.append(result.snapshot)
         self._room.notify()

@@ -5,10 +5,11 @@ what becomes of the outputs (segment.py, worker/offline/).
 """
 
 import threading
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Iterator
 from contextlib import closing
+from itertools import chain, islice
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ from model_core.dis import DisFlow
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import LowFrame
 from worker.job.stages import Stages
+
+LEAD_IN: Final = 5  # frames, as TecoGAN-PyTorch pads its clips
+LEAD_IN_PART: Final = 8  # of short shots no more than this part, or a lead-in would cost more than it gives
+
+
+def lead_in(config: ModelConfig, frame_count: int, at_most: int = LEAD_IN) -> int:
+    """How many of a shot's first frames are played towards it before it begins, so that the recurrence has a
+    past to draw on; what it makes of them is not shown (ADR 34)."""
+    return min(at_most, frame_count // LEAD_IN_PART) if config.recurrent else 0
 
 
 class Feeder:
@@ -29,6 +39,7 @@ class Feeder:
     repeats        frames that equal the one before, which the stream need not see
     config         the model's: OpenCV's flow is computed here, a network's by the engine
     frame_before   the frame before `start` where the stream goes on from a stored state
+    lead           frames 1 to `lead` come first in falling order, unseen: the `lead_in` of a shot
     """
 
     def __init__(
@@ -41,12 +52,13 @@ class Feeder:
         kept: Container[int] = (),
         repeats: Container[int] = (),
         frame_before: LowFrame | None = None,
+        lead: int = 0,
     ) -> None:
         self._stream = stream
         self._frames, self._start = frames, start
         self._kept, self._repeats = kept, repeats
         self._dis = DisFlow(config.flow) if config.flow_comes_along else None
-        self._before = frame_before
+        self._before, self._lead = frame_before, lead
         self.stages = Stages()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
@@ -77,20 +89,26 @@ class Feeder:
             self._stream.close()
 
     def _feed(self) -> None:
-        before = self._before
-        index = self._start
-        with closing(self._frames) as frames:
-            while (frame := self._next(frames)) is not None:
+        with closing(self._frames):
+            frames = self._decoded()
+            first = list(islice(frames, self._lead + 1))
+            for frame in reversed(first[1:]):
+                self._stream.put(frame, self._flow(frame), is_shown=False)
+            for index, frame in enumerate(chain(first, frames), self._start):
                 if index not in self._repeats:
-                    self._stream.put(frame, self._flow(before, frame), keep_state=index in self._kept)
-                    before = frame
-                index += 1
+                    self._stream.put(frame, self._flow(frame), keep_state=index in self._kept)
 
-    def _next(self, frames: Generator[LowFrame]) -> LowFrame | None:
-        with self.stages.timed("decode"):
-            return next(frames, None)
+    def _decoded(self) -> Iterator[LowFrame]:
+        while True:
+            with self.stages.timed("decode"):
+                frame = next(self._frames, None)
+            if frame is None:
+                return
+            yield frame
 
-    def _flow(self, before: LowFrame | None, frame: LowFrame) -> NDArray[np.float32] | None:
+    def _flow(self, frame: LowFrame) -> NDArray[np.float32] | None:
+        """From the frame back to the one that was put before it."""
+        before, self._before = self._before, frame
         if self._dis is None or before is None:
             return None
         with self.stages.timed("flow"):

@@ -18,6 +18,7 @@ from service.jobs.model import Options
 from service.jobs.states import JobEvent, JobState
 from service.settings import Settings
 from worker.job.context import WorkerContext
+from worker.job.feeder import LEAD_IN
 from worker.job.held import Held
 from worker.media.animation.writing import check_output
 from worker.media.colour import encodable, hdr_of
@@ -165,6 +166,7 @@ def _planned(
         segments=cut_segments(timeline.frame_count, timeline.cuts, frames_max=frames_max),
         codec=encoding.codec,
         container=container,
+        lead_in=LEAD_IN,
         notices=(*source.notices, *timeline.notices, *notices),
         **_pin(context, options.model or context.settings.default_video_model),
     )

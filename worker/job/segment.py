@@ -30,7 +30,7 @@ from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame, YuvFrame, is_yuv
 from worker.job.context import WorkerContext, room_for
-from worker.job.feeder import Feeder
+from worker.job.feeder import Feeder, lead_in
 from worker.job.handover import delete_state_before, load_state, store_state
 from worker.job.held import Held, LeaseLost, patiently
 from worker.job.pinned import pinned_model
@@ -88,6 +88,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             repeats=repeats,
             config=model.config,
             frame_before=None if resume is None else resume.frame,
+            lead=0 if resume else lead_in(model.config, _frames_of(chain), plan.lead_in),
         )
         work = _ChainWork(
             context, found, source, stream, feeder, engine=model.engine, repeats=repeats, resume=resume
@@ -225,6 +226,10 @@ def _chain_from(segments: Sequence[Segment], index: int) -> list[Segment]:
             break
         chain.append(segment)
     return chain
+
+
+def _frames_of(chain: Sequence[Segment]) -> int:
+    return chain[-1].frame_stop - chain[0].frame_start
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from service.settings import Settings
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame, is_deep
-from worker.job.feeder import Feeder
+from worker.job.feeder import Feeder, lead_in
 from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
 from worker.media.sizes import target_size
 from worker.models.lending import lend
@@ -47,7 +47,12 @@ def upscale_folder(
             model.engine.open(
                 *first.rgb.shape[:2], is_deep=is_deep(first.rgb), strength=options.share
             ) as stream,
-            Feeder(stream, _opaque(found, settings.pixels_max), config=model.config) as feeder,
+            Feeder(
+                stream,
+                _opaque(found, settings.pixels_max),
+                config=model.config,
+                lead=lead_in(model.config, found.frame_count),
+            ) as feeder,
         ):
             for frames_done in range(found.frame_count):
                 high = reduced(_next_output(stream, feeder), size)
