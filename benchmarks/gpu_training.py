@@ -95,7 +95,7 @@ def _ready(config: TrainingConfig, device: torch.device) -> dict[str, Step]:
 
 def made_up_batch(config: TrainingConfig, device: torch.device) -> Batch:
     """Noise of the right shapes, and motion of a pixel or so where F is not a network."""
-    count, frames, crop = config.data.shape
+    count, frames, crop = config.data.shape_of(0)
     random = torch.Generator(device).manual_seed(0)
     low = torch.rand(count, frames, 3, crop, crop, generator=random, device=device)
     target = torch.rand(count, frames, 3, 4 * crop, 4 * crop, generator=random, device=device)
@@ -126,7 +126,7 @@ def _measure_loader(
     took_s: list[float] = []
     while len(took_s) < 2 or time.monotonic() < ends_at:
         started = time.perf_counter()
-        sampler.batch(len(took_s), config.data.shape)
+        sampler.batch(len(took_s), config.data.shape_of(len(took_s)))
         finish(device)
         took_s.append(time.perf_counter() - started)
     return [

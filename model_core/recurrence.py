@@ -106,10 +106,11 @@ def step(
     return State(frame, high.clamp(0, 1), hidden.float()), high
 
 
-def unroll(model: Model, frames: Tensor, flows: Tensor | None = None) -> Tensor:
-    """Run whole clips from a clean state: (N, T, 3, h, w) -> (N, T, 3, 4h, 4w), not clamped.
+def unroll(model: Model, frames: Tensor, flows: Tensor | None = None, *, run_in: int = 0) -> Tensor:
+    """Run whole clips from a clean state: (N, T, 3, h, w) -> (N, T - run_in, 3, 4h, 4w), not clamped.
 
-    flows   (N, T-1, 2, h, w) where F is not a network; estimated in one batch otherwise
+    flows    (N, T-1, 2, h, w) where F is not a network; estimated in one batch otherwise
+    run_in   frames at the start that only fill the state: no gradient goes through them
     """
     count, length, _, height, width = frames.shape
     if flows is None and model.config.recurrent:
@@ -121,6 +122,8 @@ def unroll(model: Model, frames: Tensor, flows: Tensor | None = None) -> Tensor:
     for t in range(length):
         flow = none if t == 0 or flows is None else flows[:, t - 1]
         ahead = frames[:, t + 1] if t + 1 < length else None
-        state, high = step(model, state, frames[:, t], flow, ahead=ahead)
-        highs.append(high)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and t >= run_in):
+            state, high = step(model, state, frames[:, t], flow, ahead=ahead)
+        if t >= run_in:
+            highs.append(high)
     return torch.stack(highs, dim=1)

@@ -39,6 +39,8 @@ class DataConfig:
     protocol     how low frames are made: "bd", "bi", or blind: "bsrgan", "upload" (protocols.py)
     batch        clips per step, over all processes
     frames       frames per clip
+    run_in       frames before them, in every second step, that only fill the state: what a recurrence adds up
+                 over time is seen, and how a clip begins as well
     crop         side of a crop in low-resolution pixels
     photo_share  part of the clips that are photographs under a camera path, or as they are
     """
@@ -46,13 +48,13 @@ class DataConfig:
     protocol: ProtocolName = "bd"
     batch: int = 4
     frames: int = 10
+    run_in: int = 0
     crop: int = 32
     photo_share: float = 0.33
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(batch, frames, crop) of a step."""
-        return self.batch, self.frames, self.crop
+    def shape_of(self, step: int) -> tuple[int, int, int]:
+        """(batch, frames, crop) of what that step plays."""
+        return self.batch, self.frames + (self.run_in if step % 2 else 0), self.crop
 
     @property
     def linear(self) -> LinearName:
@@ -187,6 +189,8 @@ class TrainingConfig:
             raise ConfigError(f"frames is {frames}: {self.model.generator!r} sees 1 at a time")
         if not recurrent and losses.ping_pong_weight:
             raise ConfigError(f"ping_pong_weight is {losses.ping_pong_weight}: pictures don't play")
+        if self.data.run_in and (losses.ping_pong_weight or losses.gan_weight or not recurrent):
+            raise ConfigError(f"run_in is {self.data.run_in}: only for clips that play forth, without D")
         if recurrent and frames < 2:
             raise ConfigError(f"frames is {frames}: a clip has at least 2")
         if recurrent and losses.gan_weight and frames < 3:

@@ -105,6 +105,18 @@ def test_missing_neighbours_are_the_frame_itself() -> None:
     torch.testing.assert_close(last, highs[:, 2])
 
 
+def test_frames_that_run_in_fill_the_state_and_teach_nothing() -> None:
+    model, frames = model_with_memory(), torch.rand(1, 5, 3, 8, 8).requires_grad_()
+    flows = torch.rand(1, 4, 2, 8, 8)
+    late = unroll(model, frames, flows, run_in=2)
+    torch.testing.assert_close(late, unroll(model, frames, flows)[:, 2:])
+    late.sum().backward()
+    assert frames.grad is not None
+    assert frames.grad[:, 2:].flatten(2).any(2).all()
+    assert not frames.grad[:, 0].any()
+    assert not torch.equal(late[:, 0], unroll(model, frames[:, 2:], flows[:, 2:])[:, 0])
+
+
 def test_the_hidden_state_moves_along_the_flow() -> None:
     """By low-resolution pixels: an edge in it that moves by one lands in the next column."""
     model, frame = model_with_memory(), torch.rand(1, 3, 8, 8)

@@ -144,7 +144,10 @@ def find_losses(
         played, true_played = unroll(model, frames, flow), forth_and_back(target)
         found["ping_pong"] = ping_pong(played)
     else:
-        played, true_played = unroll(model, low, None if flow is None else flow[:, : length - 1]), target
+        run_in = length - config.data.frames
+        flow_forth = None if flow is None else flow[:, : length - 1]
+        played = unroll(model, low, flow_forth, run_in=run_in)
+        low, true_played, length = low[:, run_in:], target[:, run_in:], config.data.frames
     each = of_each_clip(played, true_played, wanted.pixel_loss, wanted.luma_share)
     found["pixel"] = (each if batch.pixel_factor is None else each * batch.pixel_factor).mean()
     high = played[:, :length]

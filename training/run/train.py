@@ -85,7 +85,7 @@ def train(
     take_step = Step(learner, config, processes, vgg=vgg, autocast=autocast)
 
     def draw(step: int) -> Batch:
-        return sampler.batch(step, config.data.shape, rank=processes.rank, ranks=processes.count)
+        return sampler.batch(step, config.data.shape_of(step), rank=processes.rank, ranks=processes.count)
 
     step_s, saved_at = 0.0, time.monotonic()
     with stop_on_signal() as stopped, contextlib.closing(prefetch(draw, progress.step)) as batches:
@@ -159,7 +159,7 @@ def choose_autocast(
     """Whether bf16 autocast is faster here: measured, since only some processors have the units for it."""
     if config.precision != "auto":
         return config.precision == "bf16"
-    batch = sampler.batch(0, config.data.shape, ranks=processes.count)
+    batch = sampler.batch(0, config.data.shape_of(0), ranks=processes.count)
     took_s: dict[bool, float] = {}
     for enabled in (False, True):
         for _ in range(1 + TIMED_STEPS):
