@@ -17,6 +17,7 @@ from tests.integration.conftest import MODEL
 from tests.integration.running import Running
 from tests.worker.media.clips import Sound, make_clip, make_fall
 from tests.worker.media.enlarged import packets_of
+from worker.job.feeder import LEAD_IN
 from worker.media.checking.verify import verify
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
@@ -162,7 +163,7 @@ def test_clips_posted_at_once_share_the_batch(service: Running, tmp_path: Path) 
     for job_id in jobs:
         assert service.finished(job_id)["state"] == "succeeded"
     steps, frames = (now - then for now, then in zip(_batches(service), before, strict=True))
-    assert frames == 8 * 90
+    assert frames == 8 * (90 + LEAD_IN)
     assert frames / steps > 1.5
 
 

@@ -185,7 +185,7 @@ class Features:
 
 
 def shapes(trunk: Trunk, taken_after: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Of every tensor that is used, by its key; of VGG16 15 MB of fp16 for the cosine, 29 MB for LPIPS."""
+    """Of every tensor that is used, by its key; of VGG16 29 MB of fp16."""
     found: dict[str, tuple[int, ...]] = {}
     for layer in _up_to(trunk, taken_after[-1]):
         found[f"features.{layer.index}.weight"] = layer.shape
@@ -209,13 +209,12 @@ def read_heads(trunk: Trunk, folder: Path | None, device: torch.device) -> list[
 
 
 def cut_vgg(folder: Path) -> dict[str, bytes]:
-    """VGG16's files with no more than what is used, in fp16, for a pack. Raises PerceptualWeightsError.
+    """VGG16's files with no more than what is used, in fp16, for a pack; LPIPS's heads where they lie there.
 
-    What LPIPS needs of them only where its heads lie in the folder.
+    Raises PerceptualWeightsError.
     """
     heads = folder / VGG16.heads_file
-    taken_after = VGG_TAKEN_AFTER["lpips" if heads.is_file() else "cosine"]
-    kept = used(VGG16, _read(VGG16, folder, VGG16.features_file), taken_after)
+    kept = used(VGG16, _read(VGG16, folder, VGG16.features_file), VGG_TAKEN_AFTER["lpips"])
     features = save({name: value.half().contiguous() for name, value in kept.items()})
     files = {VGG16.features_file: features}
     return files | ({VGG16.heads_file: heads.read_bytes()} if heads.is_file() else {})
