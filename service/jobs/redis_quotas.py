@@ -1,13 +1,15 @@
 """What owners used, in Valkey: the part of redis.py that quotas.py tells the rules of."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from service.jobs.quotas import Amounts, Drawn, Quota, refused
 
 
-class RedisUsage:
+class RedisUsage(ABC):
+    @abstractmethod
     def _run(self, script: str, /, **given: Any) -> Any:
-        raise NotImplementedError
+        """Run one of lua/ by its name; the store's."""
 
     def admit(self, owner: str, quota: Quota, asked: Amounts, *, unless_key: str | None = None) -> None:
         given = {"owner": owner, "quota": quota.model_dump(), "asked": dict(asked), "unless_key": unless_key}
