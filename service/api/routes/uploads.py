@@ -46,13 +46,15 @@ _OPENAPI: Final[dict[str, Any]] = {
     },
 }
 
+_ANSWERS: Final = {**ACCEPTED, **problem_responses(400, 404, 409, 413, 415, 422, 503, 507)}
+
 
 @router.post(
     "/upscale",
     status_code=202,
     summary="Upload a video or a picture to be upscaled",
     openapi_extra=_OPENAPI,
-    responses={**ACCEPTED, **problem_responses(400, 404, 409, 413, 415, 422, 503, 507)},
+    responses=_ANSWERS,
 )
 async def upscale(
     request: Request,
@@ -73,7 +75,7 @@ async def upscale(
     status_code=202,
     summary="Tell what a video or a picture would come to, without upscaling it",
     openapi_extra=_OPENAPI,
-    responses={**ACCEPTED, **problem_responses(400, 404, 409, 413, 415, 422, 503, 507)},
+    responses=_ANSWERS,
 )
 async def estimate(
     request: Request,
