@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from service.api.app import create_app
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings

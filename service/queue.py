@@ -14,8 +14,8 @@ from kombu import Queue as MessageQueue
 from kombu.exceptions import OperationalError
 
 from service.errors import StoreUnavailable
-from service.jobs.redis import CONNECT_TIMEOUT_S
-from service.jobs.store import Step, kind_of, segment_index
+from service.jobs.redis.client import CONNECT_TIMEOUT_S
+from service.jobs.steps import Step, kind_of, segment_index
 from service.settings import Settings
 
 ANSWER_TIMEOUT_S = 10.0  # longer than the second for which a worker's read of the queue blocks

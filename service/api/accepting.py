@@ -35,7 +35,8 @@ from service.jobs.manifest import Manifest
 from service.jobs.model import Job
 from service.jobs.quotas import Amounts
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import PLAN, JobStore
+from service.jobs.steps import PLAN
+from service.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from service import metrics
 from service.errors import UnknownJob
 from service.formats import FORMATS
 from service.housekeeping.apart import goes_well
-from service.jobs.store import FIRST_IN_LINE, RUNNABLE_IN, JobStore, Line
+from service.jobs.steps import FIRST_IN_LINE, RUNNABLE_IN, Line
+from service.jobs.store import JobStore
 from service.queue import Queue
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ Written at acceptance, after planning a video and at the end: progress and lease
 Each time it is an object of its own that only appears where none is, so of several who plan or end a job the
 first is right, and none can overwrite what another wrote. The latest of the three is the manifest.
 
-Not here: how a plan is made (worker/job/plan.py), what an end brings with it (ending.py), how the store is
-rebuilt from manifests (housekeeping/).
+Not here: how a plan is made (worker/job/steps/plan.py), what an end brings with it (ending.py), how the store
+is rebuilt from manifests (housekeeping/).
 """
 
 from contextlib import suppress

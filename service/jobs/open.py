@@ -1,6 +1,6 @@
 """The job store that the settings name."""
 
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""Turns: which job's step is next. Here for the store in memory; lua/turns.lua does the same in Valkey.
+"""Turns: which job's step is next. Here for the store in memory; redis/lua/turns.lua does the same in Valkey.
 
 - A job with a step that can begin, and that nobody holds, stands in one **ring**. The ring says who can do
   the step: a picture any worker, also with the stream that it keeps for pictures (worker/job/streams.py); a
@@ -18,9 +18,9 @@
 - An owner with nothing in line saves nothing up: with the next job it is put level with the owner who was
   served last. Pictures that go by the stream kept for them are counted, but do not move the level.
 - Who has a runtime is told by `announce`. When nobody who has it was heard of for ABSENT_S, any other worker
-  may take its segments, and the job goes on in another one (worker/job/pinned.py).
+  may take its segments, and the job goes on in another one (worker/job/steps/pinned.py).
 
-Not here: what can begin (store.py), when a worker asks (worker/job/steps.py).
+Not here: what can begin (store.py), when a worker asks (worker/job/runner.py).
 """
 
 import json
@@ -28,7 +28,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from service.jobs.model import Job
-from service.jobs.store import ABSENT_S, ANY, FIRST, SMALL, Ring, Runtime, Step, kind_of
+from service.jobs.steps import ABSENT_S, ANY, FIRST, SMALL, Ring, Runtime, Step, kind_of
 
 _Place = tuple[int, str, int, str]  # spent, owner, ticket, job: the smallest is next
 

@@ -24,8 +24,9 @@ import httpx
 from service import metrics
 from service.errors import AddressRefused, AddressUnknown, NamesUnavailable, TransientError, UnknownJob
 from service.jobs import keys
+from service.jobs.index import DueHook
 from service.jobs.model import Job
-from service.jobs.store import DueHook, JobStore
+from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.outgoing import Destination, Outgoing
 from service.webhooks import deliveries

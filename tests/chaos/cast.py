@@ -18,7 +18,7 @@ from typing import Final
 
 import httpx
 
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.objects.s3 import S3Storage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings

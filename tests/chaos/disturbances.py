@@ -16,7 +16,7 @@ from typing import Final
 
 import redis
 
-from service.jobs.store import ASSEMBLE, PLAN, segment_step
+from service.jobs.steps import ASSEMBLE, PLAN, segment_step
 from tests.chaos.cast import LEASE_S, Cast, Player
 from tests.chaos.checkpoints import Shelf
 from tests.chaos.ledger import Ledger

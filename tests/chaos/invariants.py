@@ -9,7 +9,7 @@ from typing import Final
 from service.errors import InputError, UnknownJob
 from service.housekeeping.rebuilding import UNACCEPTED_S, rebuild
 from service.jobs import ending, keys, manifest
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobState
 from tests.chaos.cast import LEASE_S, Cast
 from tests.chaos.disturbances import TABLE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from service.objects.s3 import S3Storage
 from service.settings import Settings

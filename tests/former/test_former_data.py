@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from service.housekeeping.sweeper import Sweeper
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.states import JobState
 from service.objects.files import FileStorage
 from service.settings import Settings
-from tests.worker.job.test_steps import drain_queue, result_frames
+from tests.worker.job.test_runner import drain_queue, result_frames
 from training.run.state import load_state, read_config
 from training.run.train import begin
 from worker.job.context import WorkerContext, open_context
@@ -42,7 +42,7 @@ def test_jobs_of_the_former_version_go_on_where_they_were(
     context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A plan of today leads into its shots; the frames to compare with are of a version that had no lead-in.
-    monkeypatch.setattr("worker.job.plan.LEAD_IN", 0)
+    monkeypatch.setattr("worker.job.steps.plan.LEAD_IN", 0)
     sweeper = Sweeper(context.store, context.storage, context.queue, context.settings)
     sweeper.rebuild()
     done = context.store.get(DONE)

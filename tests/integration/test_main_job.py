@@ -17,7 +17,7 @@ from tests.integration.conftest import MODEL
 from tests.integration.running import Running
 from tests.worker.media.clips import Sound, make_clip, make_fall
 from tests.worker.media.enlarged import packets_of
-from worker.job.feeder import LEAD_IN
+from worker.job.steps.feeder import LEAD_IN
 from worker.media.checking.verify import verify
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe

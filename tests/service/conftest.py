@@ -10,7 +10,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.log import configure
 from service.objects.s3 import S3Storage
 

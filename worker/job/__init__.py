@@ -1,4 +1,4 @@
-"""The steps of a video, the one of a picture, and what keeps them going: lease, feeder, handover, preview.
+"""What keeps the steps of a job going: the lease, inputs, previews, times. The steps are in steps/.
 
-Start reading at steps.py. Joins media and engine, which know neither jobs nor each other.
+Start reading at runner.py. Joins media and engine, which know neither jobs nor each other.
 """

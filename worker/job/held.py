@@ -16,7 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from service.errors import StoreUnavailable, TransientError
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
-from service.jobs.store import JobStore, Lease, Runtime, Superseded
+from service.jobs.steps import Lease, Runtime, Superseded
+from service.jobs.store import JobStore
 from worker.job.stages import Stages
 
 log = logging.getLogger(__name__)

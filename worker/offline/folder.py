@@ -17,7 +17,7 @@ from service.settings import Settings
 from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame, is_deep
-from worker.job.feeder import Feeder, lead_in
+from worker.job.steps.feeder import Feeder, lead_in
 from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
 from worker.media.sizes import target_size
 from worker.models.lending import lend

@@ -16,13 +16,13 @@ from typing import Any
 
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, JobError, Options, new_job_id
 from service.jobs.states import JobState
-from service.jobs.store import PLAN, Step
+from service.jobs.steps import PLAN, Step
 from service.objects.files import FileStorage
 from service.settings import Settings
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext, open_context
 from worker.media.reading.container import kind_of
 from worker.media.writing.atomic import written_whole
@@ -145,7 +145,7 @@ def _run_all(context: WorkerContext, queue: LocalQueue, job_id: str) -> None:
     with pool, queue.changed:  # in this order: a step that still runs when we are interrupted may queue more
         while queue.steps or running:
             while queue.steps:
-                step = pool.submit(steps.run, context, *queue.steps.popleft())
+                step = pool.submit(runner.run, context, *queue.steps.popleft())
                 running.add(step)
                 step.add_done_callback(end)
             queue.changed.wait_for(lambda: queue.steps or not running)

@@ -2,8 +2,8 @@
 
 from celery import Celery
 
-from service.jobs.store import ASSEMBLE, PLAN, Step, segment_step
-from worker.job import steps
+from service.jobs.steps import ASSEMBLE, PLAN, Step, segment_step
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.process.health import Health
 
@@ -13,7 +13,7 @@ def register(app: Celery, context: WorkerContext, health: Health) -> None:
 
     def run(job_id: str, step: Step) -> None:
         with health.working():
-            steps.run(context, job_id, step)
+            runner.run(context, job_id, step)
 
     @app.task(name="upscaled.plan")
     def plan(job_id: str) -> None:

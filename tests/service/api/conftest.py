@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.service.api.harness import LIMIT_BYTES, Service, running

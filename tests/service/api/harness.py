@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service.api.app import create_app
-from service.jobs.store import JobStore, Step
+from service.jobs.steps import Step
+from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.settings import Settings
 

@@ -18,7 +18,7 @@ from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.model import new_job_id
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import segment_step
+from service.jobs.steps import segment_step
 from tests.service.api.harness import Service, running
 from tests.service.api.samples import begin, stored_job, succeed
 

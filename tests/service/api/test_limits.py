@@ -5,7 +5,7 @@ import pytest
 from service.access import keys
 from service.api.limits import Allowances
 from service.errors import StoreUnavailable, TooManyRequests
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.quotas import Quota
 from service.jobs.states import JobEvent
 from tests.service.api.harness import Service

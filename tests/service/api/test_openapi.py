@@ -13,7 +13,7 @@ import pytest
 from service.access.keys import create
 from service.jobs.keys import preview_key
 from service.jobs.quotas import Quota
-from service.jobs.store import Step
+from service.jobs.steps import Step
 from tests.service.api.harness import ListQueue, Service, running
 from tests.service.api.samples import begin, succeed
 

@@ -6,7 +6,7 @@ from service.api.views import Viewer
 from service.jobs import keys
 from service.jobs.model import Job
 from service.jobs.states import JobEvent
-from service.jobs.store import segment_step
+from service.jobs.steps import segment_step
 from tests.service.api.harness import Service
 from tests.service.api.samples import begin, stored_job, succeed
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from service.api.__main__ import STOP_S_MAX
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.objects.files import FileStorage
 from tests.proxies import dropping
 from tests.servers import free_ports

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.jobs import keys
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import JobError, new_job_id
 from service.jobs.states import JobEvent
 from service.objects.s3 import S3Storage

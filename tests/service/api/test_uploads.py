@@ -21,9 +21,9 @@ from service.api.intake.fields import SOURCES
 from service.errors import StorageUnavailable, StoreUnavailable
 from service.housekeeping.sweeper import Sweeper
 from service.jobs import keys, manifest
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Handling, Job, Options
-from service.jobs.store import PLAN
+from service.jobs.steps import PLAN
 from tests.service.api.harness import LIMIT_BYTES, Service, running
 from tests.service.api.samples import CLIP, png, png_that_declares, stored_job
 

@@ -12,10 +12,10 @@ from service.housekeeping.sweeper import HOUSEKEEPING_S, Sweeper
 from service.jobs import keys, manifest
 from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan, Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Handling, Job, JobError, new_job_id
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import FIRST_IN_LINE
+from service.jobs.steps import FIRST_IN_LINE
 from service.objects.files import FileStorage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings

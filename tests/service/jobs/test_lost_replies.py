@@ -9,7 +9,7 @@ import pytest
 
 from service.jobs.manifest import Segment
 from service.jobs.model import Job, new_job_id
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState
 from tests.proxies import dropping
 

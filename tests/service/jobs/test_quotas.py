@@ -9,7 +9,7 @@ import pytest
 from service.errors import DailyLimit, TooManyOpenJobs, UnknownJob
 from service.jobs.model import new_job_id
 from service.jobs.quotas import DAY_S, MINUTE_S, Quota
-from service.jobs.redis import RedisStore
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent
 from tests.proxies import dropping
 from tests.service.jobs.test_store_contract import a_job, make_store, store

@@ -10,10 +10,10 @@ import redis
 from service.errors import StoreUnavailable
 from service.jobs.manifest import Segment
 from service.jobs.model import Job, new_job_id
-from service.jobs.redis import RedisStore
-from service.jobs.redis_scripts import FOLDER, PRELUDES, Scripts, read_script
+from service.jobs.redis.scripts import FOLDER, PRELUDES, Scripts, read_script
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent
-from service.jobs.store import Lease
+from service.jobs.steps import Lease
 
 
 def a_job():
@@ -76,7 +76,7 @@ def test_every_call_says_so_when_the_server_is_away():
 
 
 def test_a_server_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr("service.jobs.redis.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("service.jobs.redis.client.ANSWER_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         store = RedisStore.connect(f"redis://127.0.0.1:{port}/0", lease_s=15, attempts_max=4)

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import IdempotencyConflict, IllegalTransition, TooManyAttempts, UnknownJob
-from service.jobs import memory, redis
 from service.jobs.manifest import Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory import store as memory_store
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Handling, Job, JobError, Options, new_job_id
-from service.jobs.redis import RedisStore
+from service.jobs.redis import store as redis_store
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import FinishedPart, Superseded
+from service.jobs.steps import Superseded
+from service.jobs.store import FinishedPart
 
 LEASE_S = 0.2
 ATTEMPTS_MAX = 3
@@ -144,7 +146,7 @@ def test_a_key_is_claimed_by_one_job_until_that_is_given_up(store):
 
 
 def test_a_claim_ends(store, monkeypatch):
-    for module in (memory, redis):
+    for module in (memory_store, redis_store):
         monkeypatch.setattr(module, "CLAIM_S", 1.0)
     assert store.claim("key", "first") == "first"
     time.sleep(1.1)

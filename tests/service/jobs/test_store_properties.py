@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.errors import UpscaleError
 from service.jobs.manifest import Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, new_job_id
-from service.jobs.redis import RedisStore
-from service.jobs.redis_scripts import PREFIX
+from service.jobs.redis.scripts import PREFIX
+from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState
 
 LEASE_S = 3600.0

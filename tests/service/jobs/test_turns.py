@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.jobs.manifest import Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Options, new_job_id
-from service.jobs.redis_scripts import PREFIX
+from service.jobs.redis.scripts import PREFIX
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import ABSENT_S, FIRST_IN_LINE
+from service.jobs.steps import ABSENT_S, FIRST_IN_LINE
 from tests.service.jobs.test_store_contract import LEASE_S, make_store, store
 from tests.service.jobs.test_store_contract import a_job as some_job
 

@@ -15,7 +15,7 @@ from service.housekeeping.rebuilding import rebuild
 from service.jobs import keys, manifest
 from service.jobs.ending import end, erase
 from service.jobs.manifest import Manifest
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Handling, Job, new_job_id
 from service.jobs.states import JobEvent
 from service.jobs.store import JobStore

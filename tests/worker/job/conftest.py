@@ -9,7 +9,7 @@ import torch
 from model_core.checkpoint import save
 from model_core.config import ModelConfig
 from model_core.model import build
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects import published
 from service.objects.files import FileStorage
 from service.settings import Settings

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from tests.worker.job.test_runner import accept, after_frames, drain_queue, run
 
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.job.conftest import SEGMENT
-from tests.worker.job.test_steps import accept, after_frames, drain_queue, run
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.media.checking.compare import read_times
 
@@ -49,7 +49,7 @@ def test_a_job_that_was_cut_ends_with_the_same_bytes(
     after_frames(monkeypatch, SEGMENT + 2, context.draining.set)
     assert run(context, job_id).state is JobState.RUNNING
     successor = replace(context, draining=threading.Event())
-    steps.run(successor, job_id, "segment/1")
+    runner.run(successor, job_id, "segment/1")
     assert result(successor, drain_queue(successor, job_id)) == undisturbed
 
 

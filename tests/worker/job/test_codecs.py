@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.worker.job.test_runner import accept, after_frames, drain_queue, frames_of, run
 
 from service.formats import Codec, Container
 from service.jobs.model import Options
 from service.jobs.states import JobState
 from tests.worker.job.conftest import SEGMENT
-from tests.worker.job.test_steps import accept, after_frames, drain_queue, frames_of, run
 from tests.worker.media.clips import make_clip
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.media.checking.verify import verify
 
@@ -40,7 +40,7 @@ def test_a_job_that_was_left_ends_with_the_same_frames(
     after_frames(monkeypatch, SEGMENT + 2, context.draining.set)
     assert run(context, job_id).state is JobState.RUNNING
     successor = replace(context, draining=threading.Event())
-    steps.run(successor, job_id, "segment/1")
+    runner.run(successor, job_id, "segment/1")
     resumed = drain_queue(successor, job_id)
     found = []
     for name, job in (("a", undisturbed), ("b", resumed)):

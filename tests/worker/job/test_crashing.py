@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.worker.job.test_runner import accept, clip, result_frames, run
 
 from service.jobs import manifest
 from service.jobs.states import JobState
 from tests.worker.job import crashing
-from tests.worker.job.test_steps import accept, clip, result_frames, run
 from tests.worker.media.clips import make_clip
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.media.sandbox.keeper import KEEPER
 from worker.offline.local import LocalQueue
@@ -38,9 +38,9 @@ def test_a_reader_that_crashes_in_mid_job_fails_that_job_and_no_other(
     queue = context.queue
     assert isinstance(queue, LocalQueue)
     for job_id in ids:
-        steps.run(context, job_id, "plan")
+        runner.run(context, job_id, "plan")
     with ThreadPoolExecutor(len(ids)) as pool:  # all their segments at once
-        list(pool.map(lambda job_id: steps.run(context, job_id, "segment/0"), ids))
+        list(pool.map(lambda job_id: runner.run(context, job_id, "segment/0"), ids))
     first, broken, last = (run(context, job_id) for job_id in ids)
 
     assert broken.state is JobState.FAILED

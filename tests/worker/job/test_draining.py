@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.worker.job.test_runner import accept, clip
 
 from service.jobs.model import Options
-from tests.worker.job.test_steps import accept, clip
 from worker.engine.backends.base import Stepped, Turn
-from worker.job import plan, steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.job.held import Held
+from worker.job.steps import plan
 from worker.job.streams import Streams
 
 __all__ = ["clip"]
@@ -60,7 +61,7 @@ def test_what_waits_for_an_engine_in_a_long_tick_is_handed_back(
         monkeypatch.setattr(model.engine.backend, "step", long)
         try:
             for job_id, name in jobs:
-                pool.submit(steps.run, context, job_id, name)
+                pool.submit(runner.run, context, job_id, name)
             assert within_s(30, lambda: model.engine.stream_count == len(jobs))
             context.draining.set()
             are_free = [within_s(HANDED_BACK_S_MAX, partial(is_free, context, *job)) for job in jobs]
@@ -93,7 +94,7 @@ def test_a_lost_device_costs_no_job_an_attempt_and_empties_the_worker(
         monkeypatch.setattr(model.engine.backend, "answers", lambda: False)
         with ThreadPoolExecutor(len(jobs)) as pool:
             for job_id, name in jobs:
-                pool.submit(steps.run, context, job_id, name)
+                pool.submit(runner.run, context, job_id, name)
     assert context.device_gone.is_set()
     assert context.draining.is_set()
     for job_id, name in jobs:

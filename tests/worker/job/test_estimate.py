@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.worker.job.test_runner import result_frames, run
 
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job, Options
 from service.jobs.pace import Measured, pace_name
 from service.jobs.states import JobState
-from tests.worker.job.test_steps import result_frames, run
 from tests.worker.media.clips import make_clip
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.job.meter import Meter
 from worker.offline import local
@@ -83,7 +83,7 @@ def test_jobs_that_are_there_are_waited_for(context: WorkerContext, clip: Path) 
     manifest.save(context.storage, Manifest(job=job))
     context.store.create(job)
     context.draining.clear()
-    steps._run_next(context, (job.id, "plan"), context.runtimes)  # the first turn, and no other
+    runner._run_next(context, (job.id, "plan"), context.runtimes)  # the first turn, and no other
     found = estimate_of(context.store.get(job.id))
     assert found["wait_s"] == pytest.approx(found["seconds"], rel=0.01)
 
@@ -110,7 +110,7 @@ def test_a_sample_is_three_seconds_done_at_once_by_who_planned_it(
     path = make_clip(tmp_path / "long.mp4", 150, width=40, height=32)  # six seconds
     options = Options(model="bicubic", codec="ffv1", format="mkv", sample=True)
     job_id = local.accept(context, path, options).id
-    steps._run_next(context, (job_id, "plan"), None)  # as the stream that is kept for pictures
+    runner._run_next(context, (job_id, "plan"), None)  # as the stream that is kept for pictures
     job = context.store.get(job_id)
     assert len(result_frames(context, job, tmp_path)) == 75
     assert job.report is not None

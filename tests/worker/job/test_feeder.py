@@ -15,7 +15,7 @@ from tests.worker.engine.judge import make_model
 from tests.worker.media.clips import numbered
 from worker.engine.backends.torch import TorchBackend
 from worker.engine.engine import Engine
-from worker.job.feeder import LEAD_IN, Feeder, lead_in
+from worker.job.steps.feeder import LEAD_IN, Feeder, lead_in
 
 SIZE = (32, 48)
 

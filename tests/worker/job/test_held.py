@@ -8,10 +8,10 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.jobs.manifest import Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, new_job_id
 from service.jobs.states import JobEvent
-from service.jobs.store import Lease
+from service.jobs.steps import Lease
 from worker.job import held as held_module
 from worker.job.held import GivenBack, Held, LeaseLost, within
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.worker.job.test_runner import accept, drain_queue, run
 
 from model_core.checkpoint import save
 from model_core.config import ModelConfig
@@ -21,15 +22,15 @@ from model_core.model import build
 from service.housekeeping.rebuilding import rebuild
 from service.jobs import keys, manifest
 from service.jobs.manifest import Segment
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
 from service.objects import published
-from tests.worker.job.test_steps import accept, drain_queue, run
 from worker.engine.backends.base import Stepped, Turn
 from worker.job import held as held_module
-from worker.job import picture, steps
+from worker.job import runner
 from worker.job.context import WorkerContext
+from worker.job.steps import picture
 
 SMALL = Options(model="small")
 ONE_FRAME = (Segment(index=0, frame_start=0, frame_stop=1),)
@@ -97,7 +98,7 @@ def begin_and_kill(point: str, monkeypatch: pytest.MonkeyPatch, context: WorkerC
     with monkeypatch.context() as patch:
         patch.setattr(*place[point], killing)
         with pytest.raises(Killed):
-            steps.run(context, job_id, "plan")
+            runner.run(context, job_id, "plan")
     assert isinstance(context.store, MemoryStore)
     assert isinstance(context.store.now, Clock)
     context.store.now.ahead_s += LEASE_S + 1
@@ -117,7 +118,7 @@ def test_a_picture_passes_through_every_state_in_one_step(
 
     monkeypatch.setattr(context.store, "transition", noting)
     job_id = accept(context, path, SMALL)
-    steps.run(context, job_id, "plan")
+    runner.run(context, job_id, "plan")
     assert seen == [
         (JobState.PLANNING, 0),
         (JobState.RUNNING, 0),
@@ -143,7 +144,7 @@ def test_a_picture_whose_worker_is_killed_anywhere_is_done_by_the_next(
     job_id = accept(fragile, path, SMALL)
     begin_and_kill(point, monkeypatch, fragile, job_id)
     assert list(fragile.store.waiting(job_id)) == ["plan"]
-    steps.run(fragile, job_id, "plan")
+    runner.run(fragile, job_id, "plan")
     job = fragile.store.get(job_id)
     assert result_of(fragile, job) == undisturbed
     assert (job.frames_done, job.frames_total) == (1, 1)
@@ -176,7 +177,7 @@ def test_the_next_attempt_keeps_the_version_that_the_first_one_pinned(
     published.publish(fragile.storage, "small", second, tmp_path / "second")
     fragile.models._follow("small")
     assert fragile.models.resolve("small") == second != first
-    steps.run(fragile, job_id, "plan")
+    runner.run(fragile, job_id, "plan")
     job = fragile.store.get(job_id)
     assert job.report is not None
     assert (job.version, job.report["version"]) == (first, first)
@@ -199,12 +200,12 @@ def test_a_second_message_for_a_picture_in_work_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = accept(context, path, SMALL)
-    in_mid_work(monkeypatch, lambda: steps.run(context, job_id, "plan"))
+    in_mid_work(monkeypatch, lambda: runner.run(context, job_id, "plan"))
     job = run(context, job_id)
     result_of(context, job)
     assert job.report is not None
     assert job.report["attempts"] == 1
-    steps.run(context, job_id, "plan")
+    runner.run(context, job_id, "plan")
     assert context.store.get(job_id) == job
 
 
@@ -231,7 +232,7 @@ def test_a_picture_given_back_by_a_worker_that_ends_is_done_by_another(
     assert context.store.waiting(job_id) == ["plan"]
     other = replace(context, draining=threading.Event())
     monkeypatch.undo()
-    steps.run(other, job_id, "plan")
+    runner.run(other, job_id, "plan")
     job = context.store.get(job_id)
     result_of(context, job)
     assert job.report is not None
@@ -256,7 +257,7 @@ def test_a_picture_that_the_former_version_left_in_the_store_is_done(
         assert lease is not None
         assert context.store.finish(lease, part_key=keys.part_key(job_id, 0, lease.fence))
     assert list(context.store.waiting(job_id)) == [step]
-    steps.run(context, job_id, step)
+    runner.run(context, job_id, step)
     job = drain_queue(context, job_id)
     result_of(context, job)
     assert job.frames_done == 1
@@ -272,7 +273,7 @@ def test_pictures_of_one_size_that_wait_together_share_the_batch(
     with context.models.acquire("small") as model, ThreadPoolExecutor(len(jobs)) as pool:
         monkeypatch.setattr(model.engine, "_on_batch", batches.append)
         with model.engine._device:  # held, so that whoever comes waits
-            running = [pool.submit(steps.run, context, job_id, "plan") for job_id in jobs]
+            running = [pool.submit(runner.run, context, job_id, "plan") for job_id in jobs]
             deadline = time.monotonic() + 20
             while model.engine.waiting_count < len(jobs) and time.monotonic() < deadline:
                 time.sleep(0.01)

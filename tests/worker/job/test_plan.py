@@ -9,9 +9,9 @@ from service.jobs import manifest
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.media.clips import make_clip
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
-from worker.job.plan import cut_segments
+from worker.job.steps.plan import cut_segments
 from worker.media.reading.probe import probe
 from worker.media.types import Limits
 from worker.media.writing.encoding import QUALITIES, h264_allows, quality_of
@@ -57,7 +57,7 @@ def test_h264_ends_where_its_last_level_does() -> None:
 def run(context: WorkerContext, path: Path, options: Options) -> Job:
     """To its end, as it is one segment."""
     job_id = local.accept(context, path, options).id
-    steps.run(context, job_id, "plan")
+    runner.run(context, job_id, "plan")
     return context.store.get(job_id)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.errors import StorageUnavailable
 from service.jobs import keys
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from tests.service.api.samples import begin, stored_job
 from worker.job import preview

@@ -10,11 +10,11 @@ from PIL import Image
 
 from service.jobs.model import Options
 from service.jobs.states import JobState
-from service.jobs.store import PLAN, segment_step
+from service.jobs.steps import PLAN, segment_step
 from tests.worker.media.clips import make_clip
 from worker.engine.room import BYTES_A_PIXEL, Room
 from worker.job import context as context_module
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.offline import local
 from worker.offline.local import LocalQueue
@@ -43,13 +43,13 @@ def test_a_step_without_room_is_given_back_and_costs_no_attempt(
     image = local.accept(narrow, picture(tmp_path / "picture.png"), OPTIONS).id
     with narrow.room.taken(WIDTH * HEIGHT, wait_s=0, on_wait=lambda: None):
         for _ in range(narrow.settings.attempts_max + 3):
-            steps.run(narrow, video, PLAN)
-            steps.run(narrow, video, segment_step(0))
-            steps.run(narrow, image, PLAN)
+            runner.run(narrow, video, PLAN)
+            runner.run(narrow, video, segment_step(0))
+            runner.run(narrow, image, PLAN)
         assert narrow.store.waiting(video) == [segment_step(0)]
         assert narrow.store.waiting(image) == [PLAN]
-    steps.run(narrow, video, segment_step(0))
-    steps.run(narrow, image, PLAN)
+    runner.run(narrow, video, segment_step(0))
+    runner.run(narrow, image, PLAN)
     for job_id in (video, image):
         job = narrow.store.get(job_id)
         assert job.state is JobState.SUCCEEDED, job.error
@@ -59,6 +59,6 @@ def test_steps_that_begin_at_once_take_turns(narrow: WorkerContext, tmp_path: Pa
     assert isinstance(narrow.queue, LocalQueue)
     jobs = [local.accept(narrow, picture(tmp_path / f"{n}.png", n), OPTIONS).id for n in range(6)]
     with ThreadPoolExecutor(len(jobs)) as threads:
-        list(threads.map(lambda job_id: steps.run(narrow, job_id, PLAN), jobs))
+        list(threads.map(lambda job_id: runner.run(narrow, job_id, PLAN), jobs))
     assert {narrow.store.get(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
     assert narrow.room.taken_bytes == 0

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.worker.job.test_runner import accept, result_frames, run
 
 from service.jobs import keys
 from service.jobs.model import Job, Options
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.job.test_reuse import nobody
-from tests.worker.job.test_steps import accept, result_frames, run
 from tests.worker.media.clips import make_clip, numbered
 from worker.engine.backends import making
 from worker.engine.backends.torch import TorchBackend
-from worker.job import segment
 from worker.job.context import WorkerContext
+from worker.job.steps import segment
 from worker.media.writing.encode import PartEncoder
 
 SHOWN = [*range(9), *[8] * 6, *range(9, 20)]  # held over the end of the second of four segments

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from service.settings import Settings
-from worker.job import steps
+from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.offline import local
 from worker.offline.local import LocalQueue
@@ -27,7 +27,7 @@ def test_a_step_that_is_queued_while_another_runs_begins_beside_it(monkeypatch: 
             beside.set()
         ended.append(step)
 
-    monkeypatch.setattr(steps, "run", run)
+    monkeypatch.setattr(runner, "run", run)
     local._run_all(cast("WorkerContext", _Context), queue, "job")
     assert sorted(ended) == ["plan", "segment/0"]
     assert queue.depth() == 0

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from service.errors import StoreUnavailable
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.servers import free_ports

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.objects.files import FileStorage
 from service.settings import Settings
 from worker.job.context import WorkerContext, open_context

@@ -1,4 +1,4 @@
-"""One job of the store in memory: its steps, which of them may run, and what moves them on. See memory.py."""
+"""One job of the store in memory: its steps, which of them may run, and what moves them on. See store.py."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from service.jobs.manifest import Segment
 from service.jobs.model import Job
 from service.jobs.quotas import UNLIMITED, Quota
 from service.jobs.states import JobState
-from service.jobs.store import (
+from service.jobs.steps import (
     ASSEMBLE,
     PLAN,
     Runtime,

@@ -1,4 +1,4 @@
-"""The Lua behind redis.py, lua/*.lua: each script is one atomic move of the store, on the server's clock.
+"""The Lua behind store.py, lua/*.lua: each script is one atomic move of the store, on the server's clock.
 
     job:<id>     hash   every field of Job as JSON, and fields of ours that begin with `_`; `_by|<event>`
                         is the token of the call that moved the job so: by it a repetition is known;
@@ -56,7 +56,7 @@ from redis.commands.core import Script
 
 from service.jobs.model import ENTERED_AT
 from service.jobs.states import TERMINAL, JobState
-from service.jobs.store import ABSENT_S, ANY, FIRST, RUNNABLE_IN, SMALL, UNFINISHED
+from service.jobs.steps import ABSENT_S, ANY, FIRST, RUNNABLE_IN, SMALL, UNFINISHED
 
 PREFIX: Final = "upscaled:"
 FOLDER: Final = Path(__file__).with_name("lua")

@@ -27,12 +27,12 @@ from service.errors import (
 from service.jobs import ending, manifest
 from service.jobs.model import Job, JobError
 from service.jobs.states import JobEvent
-from service.jobs.store import PLAN, Lease, Step, kind_of, too_many_attempts
+from service.jobs.steps import PLAN, Lease, Step, kind_of, too_many_attempts
 from service.log import bind
 from worker.engine.room import NoRoom
-from worker.job import assemble, estimate, picture, plan, segment
 from worker.job.context import WorkerContext
 from worker.job.held import GivenBack, Held, LeaseLost, patiently
+from worker.job.steps import assemble, estimate, picture, plan, segment
 
 log = logging.getLogger(__name__)
 

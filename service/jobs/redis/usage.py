@@ -1,16 +1,12 @@
-"""What owners used, in Valkey: the part of redis.py that quotas.py tells the rules of."""
+"""What owners used, in Valkey: service/jobs/quotas.py tells what each method does."""
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 from service.jobs.quotas import Amounts, Drawn, Quota, refused
+from service.jobs.redis.client import RedisClient
 
 
-class RedisUsage(ABC):
-    @abstractmethod
-    def _run(self, script: str, /, **given: Any) -> Any:
-        """Run one of lua/ by its name; the store's."""
-
+class RedisUsage(RedisClient):
     def admit(self, owner: str, quota: Quota, asked: Amounts, *, unless_key: str | None = None) -> None:
         given = {"owner": owner, "quota": quota.model_dump(), "asked": dict(asked), "unless_key": unless_key}
         raise_if_refused(self._run("admit", **given))

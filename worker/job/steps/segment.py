@@ -22,7 +22,7 @@ from service.errors import OutputInvalid
 from service.formats import CONTAINERS
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
-from service.jobs.store import segment_index, segment_step
+from service.jobs.steps import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
 from worker.engine.blending import WHOLE, blended
 from worker.engine.engine import Engine
@@ -30,12 +30,12 @@ from worker.engine.reducing import reduced
 from worker.engine.stream import Stream, StreamClosed
 from worker.frames import HighFrame, LowFrame, YuvFrame, is_yuv
 from worker.job.context import WorkerContext, room_for
-from worker.job.feeder import Feeder, lead_in
-from worker.job.handover import delete_state_before, load_state, store_state
 from worker.job.held import Held, LeaseLost, patiently
-from worker.job.pinned import pinned_model
-from worker.job.plan import encoding_of
-from worker.job.reuse import last_computed, reused
+from worker.job.steps.feeder import Feeder, lead_in
+from worker.job.steps.handover import delete_state_before, load_state, store_state
+from worker.job.steps.pinned import pinned_model
+from worker.job.steps.plan import encoding_of
+from worker.job.steps.reuse import last_computed, reused
 from worker.media.colour import rgb_of
 from worker.media.sandbox.reading import decode, decode_animation
 from worker.media.types import Source, Timeline

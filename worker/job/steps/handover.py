@@ -10,7 +10,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from service.jobs.manifest import Segment
-from service.jobs.store import segment_step
+from service.jobs.steps import segment_step
 from worker.engine.backends.base import Snapshot
 from worker.job.context import WorkerContext
 from worker.job.held import patiently

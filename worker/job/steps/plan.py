@@ -18,8 +18,8 @@ from service.jobs.model import Options
 from service.jobs.states import JobEvent, JobState
 from service.settings import Settings
 from worker.job.context import WorkerContext
-from worker.job.feeder import LEAD_IN
 from worker.job.held import Held
+from worker.job.steps.feeder import LEAD_IN
 from worker.media.animation.writing import check_output
 from worker.media.colour import encodable, hdr_of
 from worker.media.reading.container import sniff

@@ -1,4 +1,4 @@
-"""Jobs and steps as the text that Redis holds, and back. Calls: redis.py; keys: redis_scripts.py."""
+"""Jobs and steps as the text that Redis holds, and back. Calls: store.py; keys: scripts.py."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import cast
 from service.formats import MediaKind
 from service.jobs.manifest import Segment
 from service.jobs.model import Job
-from service.jobs.store import Line, Step, StepRecord, in_order
+from service.jobs.steps import Line, Step, StepRecord, in_order
 
 
 def job_fields(job: Job, names: Iterable[str] | None = None) -> list[str]:

@@ -23,19 +23,21 @@ from model_core.recurrence import State, step
 from service.errors import StorageUnavailable
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
-from service.jobs.memory import MemoryStore
+from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import ABSENT_S, FinishedPart
+from service.jobs.steps import ABSENT_S
+from service.jobs.store import FinishedPart
 from service.objects.base import NotFound, OnChunk
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.media.clips import make_clip
 from worker.frames import HighFrame
-from worker.job import assemble, plan, preview, segment, steps
 from worker.job import held as held_module
+from worker.job import preview, runner
 from worker.job.context import WorkerContext, add_notices, read_notices
-from worker.job.feeder import lead_in
 from worker.job.held import Held, LeaseLost
+from worker.job.steps import assemble, plan, segment
+from worker.job.steps.feeder import lead_in
 from worker.media.reading.decode import decode
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
@@ -61,7 +63,7 @@ def accept(context: WorkerContext, path: Path, options: Options = LOSSLESS) -> s
 
 def run(context: WorkerContext, job_id: str) -> Job:
     """Until nothing is queued any more."""
-    steps.run(context, job_id, "plan")
+    runner.run(context, job_id, "plan")
     return drain_queue(context, job_id)
 
 
@@ -69,7 +71,7 @@ def drain_queue(context: WorkerContext, job_id: str) -> Job:
     queue = context.queue
     assert isinstance(queue, LocalQueue)
     while queue.steps:
-        steps.run(context, *queue.steps.popleft())
+        runner.run(context, *queue.steps.popleft())
     return context.store.get(job_id)
 
 
@@ -167,7 +169,7 @@ def test_work_given_back_in_mid_segment_goes_on_with_the_same_frames(
     assert context.store.steps(job_id)["segment/0"].done
     assert not context.store.steps(job_id)["segment/1"].done
     successor = replace(context, draining=threading.Event())
-    steps.run(successor, job_id, "segment/1")
+    runner.run(successor, job_id, "segment/1")
     job = drain_queue(successor, job_id)
     assert np.array_equal(result_frames(context, job, tmp_path), undisturbed)
     assert job.report is not None
@@ -217,7 +219,7 @@ def test_a_success_that_the_store_lost_is_no_failure_for_want_of_its_parts(
         assert recorded.plan is not None
         running = recorded.job.model_copy(update={"state": JobState.RUNNING})
         context.store.restore(running, segments=recorded.plan.segments, fence_floor=9)
-    steps.run(context, done.id, step)
+    runner.run(context, done.id, step)
     job = context.store.get(done.id)
     assert (job.state, job.result_key, job.report) == (JobState.SUCCEEDED, done.result_key, done.report)
     assert job.result_key is not None
@@ -229,13 +231,13 @@ def test_a_plan_that_the_store_lost_stands(
 ) -> None:
     """Another version may be the latest by now, or another worker may have planned meanwhile."""
     job_id = accept(context, clip)
-    steps.run(replace(context, queue=LocalQueue()), job_id, "plan")
+    runner.run(replace(context, queue=LocalQueue()), job_id, "plan")
     planned = manifest.load(context.storage, job_id).plan
     store = MemoryStore(lease_s=15, attempts_max=2)
     store.create(context.store.get(job_id).model_copy(update={"state": JobState.QUEUED, "frames_done": 0}))
     monkeypatch.setattr(plan, "_make", lambda *_: pytest.fail("planned again"))
     again = replace(context, store=store)
-    steps.run(again, job_id, "plan")
+    runner.run(again, job_id, "plan")
     assert drain_queue(again, job_id).state is JobState.SUCCEEDED
     assert manifest.load(context.storage, job_id).plan == planned
 
@@ -276,8 +278,8 @@ def test_a_worker_that_lost_its_lease_fails_no_job(
         raise NotFound("the state is gone")
 
     monkeypatch.setattr(held_module, "RENEW_S", 10)
-    monkeypatch.setitem(steps._WORK, "plan", late)  # type: ignore[arg-type]
-    steps.run(context, job_id, "plan")
+    monkeypatch.setitem(runner._WORK, "plan", late)  # type: ignore[arg-type]
+    runner.run(context, job_id, "plan")
     assert taken[0] is not None
     assert store.get(job_id).state is JobState.QUEUED
     assert not context.storage.exists(keys.ended_key(job_id))
@@ -321,7 +323,7 @@ def test_each_attempt_at_a_result_has_a_name_of_its_own_and_the_last_stays(
     assert context.storage.exists(keys.result_key(job_id, 1, "mkv"))
     lease = context.store.steps(job_id)["assemble"]
     context.store._entries[job_id].steps["assemble"] = replace(lease, expires_at=0.0)  # type: ignore[attr-defined]
-    steps.run(context, job_id, "assemble")
+    runner.run(context, job_id, "assemble")
     job = context.store.get(job_id)
     assert (job.state, job.result_key) == (JobState.SUCCEEDED, keys.result_key(job_id, 2, "mkv"))
     assert not context.storage.exists(keys.result_key(job_id, 1, "mkv"))
@@ -407,7 +409,7 @@ def test_a_storage_that_is_away_for_long_costs_no_attempts(
         outage.setattr(context.storage, "get", away)
         outage.setattr(context.storage, "ping", away)
         for _ in range(context.settings.attempts_max + 3):
-            steps.run(context, job_id, "plan")
+            runner.run(context, job_id, "plan")
         assert context.store.waiting(job_id) == ["plan"]
     assert run(context, job_id).state is JobState.SUCCEEDED
 
@@ -420,9 +422,9 @@ def test_a_full_disk_costs_no_attempts(
 
     job_id = accept(context, clip)
     with monkeypatch.context() as outage:
-        outage.setitem(steps._WORK, "plan", full)  # type: ignore[arg-type]
+        outage.setitem(runner._WORK, "plan", full)  # type: ignore[arg-type]
         for _ in range(context.settings.attempts_max + 3):
-            steps.run(context, job_id, "plan")
+            runner.run(context, job_id, "plan")
     assert run(context, job_id).state is JobState.SUCCEEDED
 
 
@@ -431,7 +433,7 @@ def test_an_object_that_cannot_be_read_while_others_can_is_an_attempt(
 ) -> None:
     job_id = accept(context, clip)
     monkeypatch.setattr(context.storage, "get", away)
-    steps.run(context, job_id, "plan")
+    runner.run(context, job_id, "plan")
     assert context.store.steps(job_id)["plan"].attempts == 1
 
 
@@ -451,14 +453,14 @@ def test_a_step_that_breaks_again_and_again_fails_its_job_by_name(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setitem(steps._WORK, "segment", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(runner._WORK, "segment", broken)  # type: ignore[arg-type]
     store = MemoryStore(lease_s=0.5, attempts_max=2)
     context = replace(context, store=store)
     job_id = accept(context, clip)
     run(context, job_id)
     for _ in range(2):
         time.sleep(0.6)
-        steps.run(context, job_id, "segment/0")
+        runner.run(context, job_id, "segment/0")
     job = store.get(job_id)
     assert job.state is JobState.FAILED
     assert job.error is not None
@@ -473,7 +475,7 @@ def test_a_step_pinned_to_what_this_worker_lacks_is_left_then_switched_with_a_no
     job_id = accept(context, clip)
     assert run(others, job_id).state is JobState.RUNNING
     context.store.announce(["openvino-cpu float32"])
-    steps.run(others, job_id, "segment/0")
+    runner.run(others, job_id, "segment/0")
     assert context.store.steps(job_id)["segment/0"].fence == 0
     heard = context.store._turns.heard  # type: ignore[attr-defined]
     heard["openvino-cpu float32"] -= ABSENT_S + 1
@@ -496,7 +498,7 @@ def test_a_job_whose_runtime_the_store_was_not_told_goes_back_once_and_waits_for
         run(replace(context, runtimes=frozenset()), job_id)
     record = context.store.steps(job_id)["segment/0"]
     assert (record.fence, record.attempts) == (1, 0)
-    steps.run(replace(context, runtimes=frozenset()), job_id, "segment/0")
+    runner.run(replace(context, runtimes=frozenset()), job_id, "segment/0")
     assert context.store.steps(job_id)["segment/0"] == record
     assert run(context, job_id).state is JobState.SUCCEEDED
 
@@ -539,6 +541,6 @@ def test_a_chain_keeps_its_stream_for_a_while_though_others_wait(
         opened.append(held.lease.job_id)
         upscale(context, held)
 
-    monkeypatch.setitem(steps._WORK, "segment", noting)  # type: ignore[arg-type]
+    monkeypatch.setitem(runner._WORK, "segment", noting)  # type: ignore[arg-type]
     run(context, films[0])
     assert opened == films

@@ -1,4 +1,4 @@
-"""What owners used, in memory: quotas.py tells the rules, lua/quotas.lua does the same in Valkey."""
+"""What owners used: service/jobs/quotas.py tells the rules, redis/lua/quotas.lua does the same in Valkey."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -20,7 +20,7 @@ from service.jobs.states import JobEvent
 from service.jobs.store import JobStore
 from worker.job.context import WorkerContext
 from worker.job.held import Held
-from worker.job.plan import coded_as, container_of_animation, encoding_notices, encoding_to, limits_of
+from worker.job.steps.plan import coded_as, container_of_animation, encoding_notices, encoding_to, limits_of
 from worker.media.animation.writing import check_output
 from worker.media.reading.container import sniff
 from worker.media.reading.survey import SAMPLE_S

@@ -18,14 +18,14 @@ from service.jobs.ending import end
 from service.jobs.manifest import Manifest, Plan
 from service.jobs.model import Job
 from service.jobs.states import JobEvent, JobState
-from service.jobs.store import segment_step
+from service.jobs.steps import segment_step
 from worker.engine.reducing import enlarged_alpha
 from worker.job.context import WorkerContext, read_notices
 from worker.job.held import Held, LeaseLost, patiently
 from worker.job.measuring import measure
-from worker.job.plan import coded_as, encoding_of
 from worker.job.report import describe
-from worker.job.reuse import reused
+from worker.job.steps.plan import coded_as, encoding_of
+from worker.job.steps.reuse import reused
 from worker.media.animation.writing import assemble as animate
 from worker.media.colour import hdr_of
 from worker.media.types import Source, Timeline

@@ -1,4 +1,4 @@
--- Before every script: what a job and its steps are. The names in capitals come from redis_scripts.py.
+-- Before every script: what a job and its steps are. The names in capitals come from scripts.py.
 
 local function text(time_s) return string.format('%.6f', time_s) end
 

@@ -1,0 +1,1 @@
+"""The job store in Valkey: every change one Lua script."""
