@@ -7,6 +7,7 @@ Not here: constants with one right value (they stand beside their use). docs/set
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
@@ -194,6 +195,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "human"] = Field(
         default="auto", description="Form of log lines; auto is human on a terminal and JSON elsewhere."
     )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="With otlp, spans of requests and all steps go by OTLP over HTTP to where the standard "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` says, by default port 4318 of this machine.",
+    )
 
     @property
     def host_name_list(self) -> tuple[str, ...]:
@@ -241,3 +247,16 @@ class Settings(BaseSettings):
         networks(self.outgoing_allowed)
         self.webhook_keys  # noqa: B018 - raises ValueError
         return self
+
+    @model_validator(mode="after")
+    def _require_what_traces_need(self) -> Self:
+        if self.traces != "off" and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+            raise ValueError(f"traces={self.traces} needs more packages: pip install 'upscaled[traces]'")
+        return self
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False

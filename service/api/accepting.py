@@ -161,6 +161,8 @@ def _record(
             _require_complete(services.store)
             _recall(services, key, job_id)
         now = services.store.now()
+        request = services.traces.current()
+        request.note(job=job_id)
         job = Job(
             id=job_id,
             options=received.options,
@@ -171,6 +173,7 @@ def _record(
             sha256=received.sha256,
             owner=caller.owner,
             is_estimate=is_estimate,
+            traceparent=request.traceparent,
             created_at=now,
             updated_at=now,
         )

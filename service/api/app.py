@@ -4,17 +4,21 @@
 how they are started (__main__.py).
 """
 
+import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import Headers
 
 from service import log
 from service.access.keys import Keyring
@@ -53,9 +57,11 @@ from service.objects.open import open_storage
 from service.outgoing import Outgoing
 from service.queue import Queue, open_queue
 from service.settings import Settings
+from service.traces import OFF, Traces, open_traces
 from service.webhooks.delivering import Deliverer
 
 _PAGE = Path(__file__).with_name("static")
+_LOOKS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SWEEPER_STOP_S_MAX = 5.0  # one that waits for the storage must not hold up the shutdown
 
 _DESCRIPTION = """\
@@ -64,7 +70,9 @@ Every error is `application/problem+json` with a stable `type`.
 """
 
 
-def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Queue) -> FastAPI:
+def create_app(
+    settings: Settings, store: JobStore, storage: Storage, queue: Queue, traces: Traces = OFF
+) -> FastAPI:
     catalogue = Catalogue(storage, {settings.default_video_model, settings.default_image_model})
     services = Services(
         settings=settings,
@@ -76,6 +84,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         allowances=Allowances(store),
         default_quota=default_quota(settings),
         outgoing=Outgoing(settings.outgoing_allowed),
+        traces=traces,
     )
 
     @asynccontextmanager
@@ -93,8 +102,8 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         with _set_by_signal(services.stopping):
             yield
         services.stopping.set()
-        for thread in threads:
-            await in_thread(thread.join, _SWEEPER_STOP_S_MAX)
+        joins = (in_thread(thread.join, _SWEEPER_STOP_S_MAX) for thread in threads)
+        await asyncio.gather(*joins, in_thread(traces.close))
 
     # FastAPI's own /docs loads its script from a CDN and stays blank where there is no internet.
     app = FastAPIOffline(
@@ -107,6 +116,7 @@ def create_app(settings: Settings, store: JobStore, storage: Storage, queue: Que
         generate_unique_id_function=operation_id,
         servers=[{"url": PREFIX}],
         root_path_in_servers=False,
+        telemetry=_telemetry(traces),
     )
     app.state.services = services
     app.add_middleware(Stopping)
@@ -133,6 +143,24 @@ def _deliverer(services: Services) -> Deliverer:
         secrets=services.settings.webhook_keys,
         show=lambda job: viewer.show(job).model_dump(mode="json"),
     )
+
+
+def _telemetry(traces: Traces) -> TelemetryConfig:
+    """What FastAPI traces by itself: requests as a whole. Its metrics would say what ours do."""
+    return {
+        "tracing": traces.provider is not None,
+        "tracer_provider": traces.provider,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+        "exclude": _is_look,
+    }
+
+
+def _is_look(scope: MutableMapping[str, Any]) -> bool:
+    """Requests that change nothing are many, and make no job: traced where their caller traces them."""
+    return scope.get("method") in _LOOKS and "traceparent" not in Headers(scope=scope)
 
 
 def _add_page(app: FastAPI, settings: Settings) -> None:
@@ -178,4 +206,5 @@ def create_app_from_env() -> FastAPI:
     """Of this process: everything is built from the environment."""
     settings = Settings()
     log.setup(settings)
-    return create_app(settings, open_store(settings), open_storage(settings), open_queue(settings))
+    traces = open_traces(settings, "api")
+    return create_app(settings, open_store(settings), open_storage(settings), open_queue(settings), traces)

@@ -19,6 +19,7 @@ from service.objects.base import Storage
 from service.outgoing import Outgoing
 from service.queue import Queue
 from service.settings import Settings
+from service.traces import OFF, Traces
 
 # Of each process. An upload holds a file or a part of 8 MiB in memory; a follower asks the store four times a
 # second, which is some hundredths of a core for all.
@@ -41,6 +42,7 @@ class Services:
     allowances: Allowances
     default_quota: Quota
     outgoing: Outgoing
+    traces: Traces = OFF
     uploads: Places = field(default_factory=lambda: Places("uploads are being received", UPLOADS_MAX))
     fetches: Places = field(default_factory=lambda: Places("files are being fetched", FETCHES_MAX))
     followers: Places = field(default_factory=lambda: Places("jobs are being followed", FOLLOWERS_MAX))

@@ -237,6 +237,7 @@ class Job(Record):
     owner: str | None = None  # id of the key that made it; None where the service asks for no keys
     handling: Handling = Handling()
     is_estimate: bool = False  # only looked into: it has a report and no result
+    traceparent: str | None = None  # of the request that made it, where that was traced (W3C Trace Context)
     created_at: float
     updated_at: float
     started_at: float | None = None  # when a worker first looked into it

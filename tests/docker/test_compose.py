@@ -141,7 +141,7 @@ def test_the_requirements_of_an_image_are_those_of_its_extras() -> None:
         return set(subprocess.check_output(command, cwd=ROOT, text=True).split("\n")) - {""}
 
     extras = PROJECT["optional-dependencies"]
-    assert asked("api") == {*PROJECT["dependencies"], *extras["api"]}
+    assert asked("api", "traces") == {*PROJECT["dependencies"], *extras["api"], *extras["traces"]}
     assert asked("training") >= {*PROJECT["dependencies"], *extras["worker"]}
     assert not any("upscaled" in requirement for requirement in asked("training"))
 

@@ -12,6 +12,7 @@ from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.queue import Queue
 from service.settings import Settings
+from service.traces import OFF, Traces
 from worker.engine.room import Room
 from worker.job.held import Held
 from worker.job.inputs import InputCache
@@ -38,6 +39,7 @@ class WorkerContext:
     scratch: Path  # parts and results being written; this process's own
     runtimes: frozenset[str]  # in which this worker can go on with what others began; as in Plan.runtime
     streams: Streams
+    traces: Traces = OFF
     meter: Meter = field(default_factory=Meter)
     draining: threading.Event = field(default_factory=threading.Event)  # set when the process is to end
     device_gone: threading.Event = field(default_factory=threading.Event)  # set with it, to end at once
@@ -45,7 +47,14 @@ class WorkerContext:
 
 @contextmanager
 def open_context(
-    name: str, settings: Settings, folder: Path, *, store: JobStore, storage: Storage, queue: Queue
+    name: str,
+    settings: Settings,
+    folder: Path,
+    *,
+    store: JobStore,
+    storage: Storage,
+    queue: Queue,
+    traces: Traces = OFF,
 ) -> Iterator[WorkerContext]:
     """Bring up the models and the folders below `folder`, which is this process's own; ends the engines."""
     for part in ("inputs", "scratch"):
@@ -72,6 +81,7 @@ def open_context(
             scratch=folder / "scratch",
             runtimes=frozenset(str(runtime) for runtime in registry.runtimes()),
             streams=Streams(settings.worker_streams),
+            traces=traces,
         )
 
 

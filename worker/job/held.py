@@ -18,6 +18,7 @@ from service.jobs.model import Job
 from service.jobs.states import JobEvent
 from service.jobs.steps import Lease, Runtime, Superseded
 from service.jobs.store import JobStore
+from service.traces import Span
 from worker.job.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Held:
         self.lease = lease
         self.frames_done = 0
         self.stages = Stages()
+        self.span = Span()  # of whoever traces the step
         self._fields = {"job": lease.job_id, "step": lease.step}  # contexts do not follow threads
         self._store = store
         self._draining = draining
@@ -152,6 +154,7 @@ class Held:
             done = self._store.finish(self.lease, part_key=part_key, state_key=state_key, seconds=seconds)
             if done:
                 self._ended.set()
+                self._end_span()
             return done
 
     def __enter__(self) -> Self:
@@ -163,12 +166,20 @@ class Held:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._end_span(error)
         if isinstance(error, GivenBack):
             # Or the attempt would count; but a process that is to end has no time to wait for the store.
             if self._draining.is_set():
                 self._store.release(self.lease, only_for=error.only_for)
             else:
                 patiently(self._store.release, self.lease, only_for=error.only_for)
+
+    def _end_span(self, error: BaseException | None = None) -> None:
+        self.span.note(frames=self.frames_done or None)
+        if isinstance(error, LeaseLost | GivenBack):  # nothing went wrong: another goes on
+            self.span.note(left=str(error))
+            error = None
+        self.span.end(error)
 
     def _renew(self) -> None:
         drains_until: float | None = None

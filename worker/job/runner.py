@@ -33,6 +33,7 @@ from worker.engine.room import NoRoom
 from worker.job.context import WorkerContext
 from worker.job.held import GivenBack, Held, LeaseLost, patiently
 from worker.job.steps import assemble, estimate, picture, plan, segment
+from worker.job.tracing import trace
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def _work(context: WorkerContext, held: Held) -> None:
     try:
         _leave_what_is_over(context, held)
         job = context.store.get(held.lease.job_id)
+        trace(context, held, job)
         if job.is_estimate:
             estimate.estimate(context, held, job)
         elif job.kind == "image":

@@ -8,6 +8,7 @@ import logging
 import secrets
 import socket
 import threading
+from contextlib import closing
 
 from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
@@ -17,6 +18,7 @@ from service.log import setup
 from service.objects.open import open_storage
 from service.queue import CeleryQueue, celery_app
 from service.settings import Settings
+from service.traces import open_traces
 from worker.job.context import open_context
 from worker.process import health, observe, pool, tasks
 from worker.process.scratch import own_folder
@@ -32,6 +34,7 @@ def run() -> int:
     app = celery_app(settings)
     name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
     with (
+        closing(open_traces(settings, "worker")) as traces,
         own_folder(settings.cache_dir) as folder,
         open_context(
             name,
@@ -40,6 +43,7 @@ def run() -> int:
             store=open_store(settings),
             storage=open_storage(settings),
             queue=CeleryQueue(app),
+            traces=traces,
         ) as context,
     ):
         # Held for the process's life: Celery keeps only weak references to receivers.

@@ -17,6 +17,7 @@ from service.jobs.steps import Step
 from service.jobs.store import JobStore
 from service.objects.base import Storage
 from service.settings import Settings
+from service.traces import OFF, Traces
 
 LIMIT_BYTES = 200_000
 
@@ -45,7 +46,10 @@ class Service:
 
     @property
     def app(self) -> FastAPI:
-        return create_app(self.settings, self.store, self.storage, self.queue)
+        return self.traced(OFF)
+
+    def traced(self, traces: Traces) -> FastAPI:
+        return create_app(self.settings, self.store, self.storage, self.queue, traces)
 
     def objects(self) -> list[str]:
         return list(self.storage.list("jobs/"))

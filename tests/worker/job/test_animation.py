@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from tests.worker.job.test_runner import accept, after_frames, drain_queue, run
 
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.job.conftest import SEGMENT
+from tests.worker.job.test_runner import accept, after_frames, drain_queue, run
 from worker.job import runner
 from worker.job.context import WorkerContext
 from worker.media.checking.compare import read_times

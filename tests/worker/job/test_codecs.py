@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.worker.job.test_runner import accept, after_frames, drain_queue, frames_of, run
 
 from service.formats import Codec, Container
 from service.jobs.model import Options
 from service.jobs.states import JobState
 from tests.worker.job.conftest import SEGMENT
+from tests.worker.job.test_runner import accept, after_frames, drain_queue, frames_of, run
 from tests.worker.media.clips import make_clip
 from worker.job import runner
 from worker.job.context import WorkerContext

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.worker.job.test_runner import accept, clip, result_frames, run
 
 from service.jobs import manifest
 from service.jobs.states import JobState
 from tests.worker.job import crashing
+from tests.worker.job.test_runner import accept, clip, result_frames, run
 from tests.worker.media.clips import make_clip
 from worker.job import runner
 from worker.job.context import WorkerContext

@@ -7,11 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.worker.job.test_runner import accept, after_frames, drain_queue, run
 
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.job.conftest import SEGMENT
+from tests.worker.job.test_runner import accept, after_frames, drain_queue, run
 from tests.worker.media.clips import make_clip
 from worker.job import runner
 from worker.job.context import WorkerContext

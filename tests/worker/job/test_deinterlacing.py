@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.worker.job.test_runner import LIMITS, accept, frames_of, result_frames, run
 
 from service.jobs.model import Options
 from service.jobs.states import JobState
+from tests.worker.job.test_runner import LIMITS, accept, frames_of, result_frames, run
 from tests.worker.media.clips import make_clip
 from tests.worker.media.reading.test_fields import HEIGHT, WIDTH, interlaced
 from worker.job.context import WorkerContext

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.worker.job.test_runner import accept, clip
 
 from service.jobs.model import Options
+from tests.worker.job.test_runner import accept, clip
 from worker.engine.backends.base import Stepped, Turn
 from worker.job import runner
 from worker.job.context import WorkerContext

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.worker.job.test_runner import result_frames, run
 
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.model import Job, Options
 from service.jobs.pace import Measured, pace_name
 from service.jobs.states import JobState
+from tests.worker.job.test_runner import result_frames, run
 from tests.worker.media.clips import make_clip
 from worker.job import runner
 from worker.job.context import WorkerContext

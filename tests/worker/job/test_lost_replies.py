@@ -12,7 +12,6 @@ import pytest
 import redis
 import torch
 from PIL import Image
-from tests.worker.job.test_runner import accept, run
 
 from service.jobs import manifest
 from service.jobs.model import Options
@@ -21,6 +20,7 @@ from service.jobs.states import JobState
 from service.objects.files import FileStorage
 from service.settings import Settings
 from tests.proxies import DroppingProxy, dropping
+from tests.worker.job.test_runner import accept, run
 from tests.worker.media.clips import make_clip
 from worker.job import held as held_module
 from worker.job.context import WorkerContext, open_context

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.worker.job.test_runner import accept, drain_queue, run
 
 from model_core.checkpoint import save
 from model_core.config import ModelConfig
@@ -26,6 +25,7 @@ from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent, JobState
 from service.objects import published
+from tests.worker.job.test_runner import accept, drain_queue, run
 from worker.engine.backends.base import Stepped, Turn
 from worker.job import held as held_module
 from worker.job import runner

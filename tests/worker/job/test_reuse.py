@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.worker.job.test_runner import accept, frames_of, result_frames, run
 
 from model_core.checkpoint import load
 from model_core.dis import DisFlow
 from model_core.pixels import to_float, to_uint8
 from model_core.recurrence import State, step
 from tests.worker.job.conftest import SEGMENT
+from tests.worker.job.test_runner import accept, frames_of, result_frames, run
 from tests.worker.media.clips import make_clip, numbered
 from worker.engine.backends.openvino import OpenVinoBackend
 from worker.job.context import WorkerContext

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.worker.job.test_runner import accept, frames_of, result_frames, run
 
 from service.jobs.model import Options
 from tests.worker.job.test_reuse import SHOWN, nobody
+from tests.worker.job.test_runner import accept, frames_of, result_frames, run
 from tests.worker.media.clips import make_clip, numbered
 from worker.job.context import WorkerContext
 from worker.job.steps import segment

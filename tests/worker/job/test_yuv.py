@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.worker.job.test_runner import accept, result_frames, run
 
 from service.jobs import keys
 from service.jobs.model import Job, Options
 from tests.worker.job.conftest import SEGMENT
 from tests.worker.job.test_reuse import nobody
+from tests.worker.job.test_runner import accept, result_frames, run
 from tests.worker.media.clips import make_clip, numbered
 from worker.engine.backends import making
 from worker.engine.backends.torch import TorchBackend

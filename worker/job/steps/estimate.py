@@ -59,6 +59,7 @@ def estimate(context: WorkerContext, held: Held, job: Job) -> None:
     name = job.options.model or defaults[job.kind != "image"]
     with context.models.acquire(name) as model:
         version, precision = model.version, model.precision
+    held.span.note(frames=look.frame_count, model=name, version=version)
     report = {
         "model": name,
         "version": version,

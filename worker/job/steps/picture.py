@@ -52,6 +52,7 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
     with context.models.acquire(*_pinned(context, job, found)) as model:
         plan = _plan(low, job, model)
+        held.span.note(model=model.name, version=model.version)
         megapixels = low.rgb.size / 3 / 1e6
         context.store.charge(job.id, megapixels)
         job = _enter(

@@ -51,6 +51,7 @@ def plan(context: WorkerContext, held: Held) -> None:
         model=planned.model,
         version=planned.version,
     )
+    held.span.note(frames=planned.frame_count, model=planned.model, version=planned.version)
     held.finish()
 
 

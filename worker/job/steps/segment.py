@@ -22,6 +22,7 @@ from service.errors import OutputInvalid
 from service.formats import CONTAINERS
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest, Plan, Segment
+from service.jobs.model import Job
 from service.jobs.steps import segment_index, segment_step
 from worker.engine.backends.base import Snapshot
 from worker.engine.blending import WHOLE, blended
@@ -36,6 +37,7 @@ from worker.job.steps.handover import delete_state_before, load_state, store_sta
 from worker.job.steps.pinned import pinned_model
 from worker.job.steps.plan import encoding_of
 from worker.job.steps.reuse import last_computed, reused
+from worker.job.tracing import trace
 from worker.media.colour import rgb_of
 from worker.media.sandbox.reading import decode, decode_animation
 from worker.media.types import Source, Timeline
@@ -100,7 +102,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
             work.run(held, chain[0], has_successor=len(chain) > 1)
             for segment in chain[1:]:
                 unless_next = context.runtimes if time.monotonic() - began > KEPT_S else None
-                with _next_held(context, held, segment, stream, unless_next) as successor:
+                with _next_held(context, found.standing(), segment, stream, unless_next) as successor:
                     if successor is None:
                         return
                     work.run(successor, segment, has_successor=segment is not chain[-1])
@@ -235,18 +237,17 @@ def _frames_of(chain: Sequence[Segment]) -> int:
 @contextmanager
 def _next_held(
     context: WorkerContext,
-    held: Held,
+    job: Job,
     segment: Segment,
     stream: Stream,
     unless_next: Collection[str] | None,
 ) -> Iterator[Held | None]:
     """The successor's lease, or None where another worker took it, the job has ended, or another is next."""
     owner = f"{context.name}-{secrets.token_hex(4)}"
-    lease = context.store.acquire(
-        held.lease.job_id, segment_step(segment.index), owner, unless_next=unless_next
-    )
+    lease = context.store.acquire(job.id, segment_step(segment.index), owner, unless_next=unless_next)
     if lease is None:
         yield None
         return
     with Held(context.store, lease, draining=context.draining, on_stop=stream.close) as successor:
+        trace(context, successor, job)
         yield successor
