@@ -1024,6 +1024,11 @@ export interface components {
              */
             timestamp_difference_s?: number;
             /**
+             * Start S
+             * @description Of a piece of a video: second of the source it begins at.
+             */
+            start_s?: number;
+            /**
              * Copied
              * @description Of a video: streams kept as they were.
              */
@@ -2748,7 +2753,10 @@ export interface operations {
     };
     get_preview: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With what it was made of on its left, equally large: twice as wide. */
+                before?: boolean;
+            };
             header?: never;
             path: {
                 job_id: string;
@@ -2757,7 +2765,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The frame finished last, at most 1280 pixels a side. */
+            /** @description The frame finished last, at most 1280 pixels a side, or two such. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -17,6 +17,7 @@ from service.jobs.report import Report
 from service.jobs.states import JobState
 
 EXAMPLE_ID = "06b4n2p8fgr5q3v7m1k0t9s4e2d6c8a0hjgu"
+_WITHOUT_FILES = (JobState.CANCELLED, JobState.EXPIRED)
 RATE_S_MIN = 1.0  # a rate over less of a job that goes on says nothing
 
 
@@ -188,8 +189,8 @@ class Viewer:
         return Links(
             self=here,
             events=f"{here}/events",
-            input=None if job.state in (JobState.CANCELLED, JobState.EXPIRED) else f"{here}/input",
-            preview=f"{here}/preview" if has_frames and job.state is not JobState.EXPIRED else None,
+            input=None if job.state in _WITHOUT_FILES else f"{here}/input",
+            preview=f"{here}/preview" if has_frames and job.state not in _WITHOUT_FILES else None,
             result=f"{here}/result" if has_result else None,
             webhooks=None if job.handling.webhook is None else f"{here}/webhooks",
         )

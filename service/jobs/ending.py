@@ -63,5 +63,6 @@ def keeps(job: Job, key: str) -> bool:
     """Whether a job that has ended needs this object of its own; a late worker may have left others."""
     if key in (keys.manifest_key(job.id), keys.ended_key(job.id), keys.webhooks_key(job.id)):
         return True
-    files = (keys.input_key(job.id), keys.preview_key(job.id), job.result_key)
+    previews = keys.preview_key(job.id), keys.pair_key(job.id)
+    files = (keys.input_key(job.id), *previews, job.result_key)
     return job.state not in _WITHOUT_FILES and key in files

@@ -7,6 +7,7 @@ jobs/<id>/ended.json                the manifest with the job's end
 jobs/<id>/parts/<segment>-<fence>   upscaled frames of one segment
 jobs/<id>/states/<segment>-<fence>  where its successor starts from
 jobs/<id>/preview.jpg               the frame finished last, reduced
+jobs/<id>/preview-pair.jpg          the same on the right of what it was made of
 jobs/<id>/result-<fence>.<extension>
 jobs/<id>/webhooks.json             what its sender was told of its end
 """
@@ -52,6 +53,10 @@ def state_key(job_id: str, segment: int, fence: int) -> str:
 
 def preview_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}preview.jpg"
+
+
+def pair_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}preview-pair.jpg"
 
 
 def webhooks_key(job_id: str) -> str:

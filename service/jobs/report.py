@@ -85,6 +85,7 @@ class Report(TypedDict, total=False):
     rotation: Annotated[int, Field(description="Of a video: degrees.")]
     colour: Annotated[dict[str, int], Field(description="Of a video: the tags written, by FFmpeg's numbers.")]
     timestamp_difference_s: Annotated[float, Field(description="Of a video: the largest of all frames.")]
+    start_s: Annotated[float, Field(description="Of a piece of a video: second of the source it begins at.")]
     copied: Annotated[list[CopiedReport], Field(description="Of a video: streams kept as they were.")]
     dropped: Annotated[list[DroppedReport], Field(description="Of a video: streams and tags.")]
     estimate: Annotated[EstimateReport, Field(description="Of a job that is only looked into.")]

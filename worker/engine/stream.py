@@ -66,6 +66,7 @@ class Stream:
         self._ready = Condition(lock)  # tells `get`
         self._waiting: deque[Waiting] = deque()
         self._outputs: deque[tuple[HighFrame | YuvFrame, LowFrame]] = deque()  # with what each is of
+        self.shown: LowFrame | None = None  # what the output that `get` gave last is of
         self._snapshots: deque[Snapshot] = deque()
         self._ended = False
         self._error: UpscaleError | StreamClosed | None = None
@@ -133,8 +134,8 @@ class Stream:
             if not self._outputs:
                 return None
             self._work.notify()
-            high, low = self._outputs.popleft()
-        return blended(high, low, self._strength)
+            high, self.shown = self._outputs.popleft()
+        return blended(high, self.shown, self._strength)
 
     def take_snapshot(self) -> Snapshot:
         """The state after the first frame put with `keep_state` of which none was taken yet; `get` must have

@@ -1,5 +1,6 @@
 """Previews: now and then the frame finished last as a small JPEG in storage, to see how a job comes out.
 
+A second JPEG has it on the right of what came in: one object, so that the two never are of different frames.
 A courtesy to whoever waits. It takes at most a fiftieth of a worker's time for a job, however slow the
 storage is, and whatever breaks it is logged and costs the job nothing.
 Who reads it: service/api/routes/previews.py.
@@ -45,6 +46,7 @@ class Previews:
         self,
         held: Held,
         high: Callable[[], Picture],
+        low: Picture,
         *,
         sar: Fraction = Fraction(1),
         rotation: int = 0,
@@ -54,6 +56,7 @@ class Previews:
         """Store the frame as the job's preview if it is time for one, or if no frame follows.
 
         high                    gives it
+        low                     what it was made of
         sar, rotation, colour   what a player would do to the frame, as in `Source`
         """
         job_id = held.lease.job_id
@@ -62,7 +65,9 @@ class Previews:
         began_at = self._clock()
         try:
             with held.timed("preview"):
-                self._write(job_id, small(high(), sar=sar, rotation=rotation, colour=colour))
+                after = small(high(), sar=sar, rotation=rotation, colour=colour)
+                self._write(keys.preview_key(job_id), after)
+                self._write(keys.pair_key(job_id), beside(low, after, rotation=rotation, colour=colour))
         except Exception:  # whatever it is, the frames are well, and they are what was asked for
             log.warning("preview_skipped", exc_info=True, extra={"job": job_id})
         now = self._clock()
@@ -79,10 +84,10 @@ class Previews:
             self._due_at[job_id] = now + EVERY_S
             return True
 
-    def _write(self, job_id: str, picture: Picture) -> None:
+    def _write(self, key: str, picture: Picture) -> None:
         content = io.BytesIO()
         save_image(picture, content, kind="jpeg", quality=QUALITY)
-        self._storage.put(keys.preview_key(job_id), content.getvalue())
+        self._storage.put(key, content.getvalue())
 
 
 def small(
@@ -93,10 +98,28 @@ def small(
     shown_width = width * sar
     fit = min(Fraction(1), SIDE_MAX / max(shown_width, Fraction(height)))
     size = max(1, round(shown_width * fit)), max(1, round(height * fit))
+    return _shown(high, size, rotation=rotation, colour=colour)
+
+
+def beside(low: Picture, after: Picture, *, rotation: int = 0, colour: Colour | None = None) -> Picture:
+    """What came in, as large as what `small` made of its output and on the left of that."""
+    height, width = after.rgb.shape[:2]
+    size = (width, height) if rotation % 180 == 0 else (height, width)
+    before = _shown(low, size, rotation=rotation, colour=colour)
+    alpha = None
+    if before.alpha is not None and after.alpha is not None:
+        alpha = np.hstack([before.alpha, after.alpha])
+    return replace(after, rgb=np.hstack([before.rgb, after.rgb]), alpha=alpha)
+
+
+def _shown(picture: Picture, size: tuple[int, int], *, rotation: int, colour: Colour | None) -> Picture:
+    """At that width and height, then turned, for eyes, without EXIF."""
 
     def turned(pixels: Planes) -> Planes:
-        fitted = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        is_larger = size[0] > pixels.shape[1]
+        how = cv2.INTER_CUBIC if is_larger else cv2.INTER_AREA
+        fitted = cv2.resize(pixels, size, interpolation=how)
         return np.ascontiguousarray(np.rot90(fitted, rotation // 90), dtype=pixels.dtype)
 
-    alpha = None if high.alpha is None else in_bytes(turned(high.alpha))
-    return replace(high, rgb=for_eyes(turned(high.rgb), colour), alpha=alpha, exif=None)
+    alpha = None if picture.alpha is None else in_bytes(turned(picture.alpha))
+    return replace(picture, rgb=for_eyes(turned(picture.rgb), colour), alpha=alpha, exif=None)

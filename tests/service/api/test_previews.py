@@ -39,6 +39,18 @@ def test_a_preview_is_sent_again_only_when_it_changed(shown: Service) -> None:
     assert (changed.status_code, changed.content) == (200, JPEG[::-1])
 
 
+def test_what_the_frame_was_made_of_is_shown_beside_it(shown: Service) -> None:
+    shown.storage.put(keys.pair_key("a"), JPEG * 2)
+    answer = shown.ask("GET", "/jobs/a/preview?before=true")
+    assert (answer.status_code, answer.content) == (200, JPEG * 2)
+    assert answer.headers["etag"] != shown.ask("GET", "/jobs/a/preview").headers["etag"]
+
+
+def test_a_frame_of_a_worker_that_made_no_pair_is_shown_alone(shown: Service) -> None:
+    answer = shown.ask("GET", "/jobs/a/preview?before=true")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/no_preview")
+
+
 def test_head_tells_the_same_without_the_bytes(shown: Service) -> None:
     head, whole = shown.ask("HEAD", "/jobs/a/preview"), shown.ask("GET", "/jobs/a/preview")
     assert (head.status_code, head.content) == (200, b"")
@@ -83,3 +95,13 @@ def test_the_link_appears_with_the_first_frame_and_goes_with_the_result(service:
     assert link(service.store.get("a")) == "/jobs/a/preview"
     service.store.transition("a", JobEvent.EXPIRE)
     assert link(service.store.get("a")) is None
+
+
+def test_a_job_that_was_cancelled_half_way_has_no_link_to_what_went_with_it(service: Service) -> None:
+    stored_job(service.store, service.storage, "a")
+    begin(service.store, "a", frames_total=10)
+    lease = service.store.acquire("a", segment_step(0), "worker")
+    assert lease is not None
+    service.store.renew(lease, frames_done=1)
+    service.store.transition("a", JobEvent.CANCEL)
+    assert Viewer("", 60.0).show(service.store.get("a")).links.preview is None

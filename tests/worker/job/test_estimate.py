@@ -114,7 +114,8 @@ def test_a_sample_is_three_seconds_done_at_once_by_who_planned_it(
     job = context.store.get(job_id)
     assert len(result_frames(context, job, tmp_path)) == 75
     assert job.report is not None
-    assert any(notice.startswith("a sample: 3 seconds") for notice in job.report["notices"])
+    [notice] = (each for each in job.report["notices"] if each.startswith("a sample: 3 seconds"))
+    assert f"from {job.report['start_s']:g} s on" in notice
 
 
 def test_a_meter_tells_what_was_done_since() -> None:

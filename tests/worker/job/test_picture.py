@@ -132,7 +132,7 @@ def test_a_picture_passes_through_every_state_in_one_step(
     assert recorded.job.state is JobState.SUCCEEDED
     assert recorded.job.report == job.report
     left = {key.removeprefix(keys.job_prefix(job_id)) for key in context.storage.list(keys.JOBS_PREFIX)}
-    assert left == {"input", "job.json", "ended.json", "preview.jpg", "result-1.png"}
+    assert left == {"input", "job.json", "ended.json", "preview.jpg", "preview-pair.jpg", "result-1.png"}
     assert list(context.scratch.iterdir()) == []
 
 

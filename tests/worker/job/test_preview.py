@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -58,8 +58,18 @@ def flat(level: int, width: int = 64, height: int = 48) -> Picture:
     return Picture(rgb=np.full((height, width, 3), level, np.uint8))
 
 
-def shown(storage: FileStorage) -> Image.Image:
-    return Image.open(io.BytesIO(storage.get(keys.preview_key("a"))))
+LOW = flat(200, 16, 12)
+
+
+def shown(storage: FileStorage, key: Callable[[str], str] = keys.preview_key) -> Image.Image:
+    return Image.open(io.BytesIO(storage.get(key("a"))))
+
+
+def halves(storage: FileStorage) -> tuple[np.ndarray, np.ndarray]:
+    """What came in, and what it became, as shown beside each other."""
+    both = np.asarray(shown(storage, keys.pair_key)).astype(int)
+    width = both.shape[1] // 2
+    return both[:, :width], both[:, width:]
 
 
 def level(storage: FileStorage) -> int:
@@ -69,21 +79,46 @@ def level(storage: FileStorage) -> int:
 def test_the_first_frame_is_shown_and_then_one_every_few_seconds(
     previews: Previews, held: Held, storage: FileStorage, clock: Clock
 ) -> None:
-    previews.show(held, lambda: flat(10))
+    previews.show(held, lambda: flat(10), LOW)
     clock.now += preview.EVERY_S / 2
-    previews.show(held, lambda: flat(20))
+    previews.show(held, lambda: flat(20), LOW)
     assert level(storage) == 10
     clock.now += preview.EVERY_S / 2
-    previews.show(held, lambda: flat(30))
+    previews.show(held, lambda: flat(30), LOW)
     assert level(storage) == 30
 
 
 def test_the_last_frame_is_shown_whenever_it_comes(
     previews: Previews, held: Held, storage: FileStorage
 ) -> None:
-    previews.show(held, lambda: flat(10))
-    previews.show(held, lambda: flat(20), is_last=True)
+    previews.show(held, lambda: flat(10), LOW)
+    previews.show(held, lambda: flat(20), LOW, is_last=True)
     assert level(storage) == 20
+
+
+def test_the_pair_has_what_came_in_on_the_left_and_what_it_became_on_the_right(
+    previews: Previews, held: Held, storage: FileStorage
+) -> None:
+    previews.show(held, lambda: flat(10), LOW)
+    before, after = halves(storage)
+    assert before.shape == after.shape == (48, 64, 3)
+    assert (before.mean().round(), after.mean().round()) == (200, 10)
+
+
+def test_both_of_a_pair_are_turned_and_stretched_as_a_player_does(
+    previews: Previews, held: Held, storage: FileStorage
+) -> None:
+    def bright_on_the_right(width: int, height: int) -> Picture:
+        rgb = np.zeros((height, width, 3), np.uint8)
+        rgb[:, width // 2 :] = 255
+        return Picture(rgb=rgb)
+
+    low, high = bright_on_the_right(20, 20), bright_on_the_right(80, 80)
+    previews.show(held, lambda: high, low, sar=Fraction(2), rotation=90)
+    for half in halves(storage):
+        assert half.shape == (160, 80, 3)
+        assert half[:72].min() > 200
+        assert half[88:].max() < 50
 
 
 def test_a_slow_storage_is_asked_so_seldom_that_the_job_hardly_feels_it(
@@ -100,7 +135,7 @@ def test_a_slow_storage_is_asked_so_seldom_that_the_job_hardly_feels_it(
     monkeypatch.setattr(storage, "put", slow)
     ends_at = clock.now + wall_s
     while clock.now < ends_at:
-        previews.show(held, lambda: flat(10))
+        previews.show(held, lambda: flat(10), LOW)
         clock.now += 1.0
     assert 0 < spent_s <= 1.5 * preview.TIME_SHARE_MAX * wall_s
 
@@ -114,9 +149,9 @@ def test_whatever_breaks_a_preview_leaves_the_job_alone(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "put", broken)
-        previews.show(held, lambda: flat(10))
+        previews.show(held, lambda: flat(10), LOW)
     clock.now += preview.EVERY_S
-    previews.show(held, lambda: flat(20))
+    previews.show(held, lambda: flat(20), LOW)
     assert level(storage) == 20
 
 
@@ -124,9 +159,10 @@ def test_a_preview_is_of_bounded_size_whatever_the_frame(
     previews: Previews, held: Held, storage: FileStorage
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), dtype=np.uint8)
-    previews.show(held, lambda: Picture(rgb=noise))
+    previews.show(held, lambda: Picture(rgb=noise), flat(9, 960, 540))
     assert shown(storage).size == (1280, 720)
     assert storage.stat(keys.preview_key("a")) < 1_500_000  # of noise, the worst there is
+    assert shown(storage, keys.pair_key).size == (2560, 720)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +198,7 @@ def test_transparency_lies_on_white_and_exif_stays_behind(
     see_through = Picture(
         rgb=np.zeros((48, 64, 3), np.uint8), alpha=np.zeros((48, 64), np.uint8), exif=exif.tobytes()
     )
-    previews.show(held, lambda: see_through)
+    previews.show(held, lambda: see_through, see_through)
     assert level(storage) == 255
+    assert min(half.min() for half in halves(storage)) == 255
     assert not shown(storage).getexif()

@@ -30,7 +30,7 @@ from service.jobs.steps import ABSENT_S
 from service.jobs.store import FinishedPart
 from service.objects.base import NotFound, OnChunk
 from tests.worker.job.conftest import SEGMENT
-from tests.worker.media.clips import make_clip
+from tests.worker.media.clips import make_clip, number_of
 from worker.frames import HighFrame
 from worker.job import held as held_module
 from worker.job import preview, runner
@@ -132,7 +132,7 @@ def test_nothing_but_input_manifest_result_and_preview_is_left(context: WorkerCo
     left = {
         key.removeprefix(keys.job_prefix(job.id)) for key in context.storage.list(keys.job_prefix(job.id))
     }
-    assert left == {"input", "job.json", "ended.json", "preview.jpg", "result-1.mkv"}
+    assert left == {"input", "job.json", "ended.json", "preview.jpg", "preview-pair.jpg", "result-1.mkv"}
     assert list(context.scratch.iterdir()) == []
     assert manifest.load(context.storage, job.id).job.state is JobState.SUCCEEDED
 
@@ -145,6 +145,38 @@ def test_the_preview_of_a_finished_video_is_its_last_frame(
     with Image.open(io.BytesIO(context.storage.get(keys.preview_key(job.id)))) as image:
         apart = np.abs(frames - np.asarray(image).astype(int)).mean((1, 2, 3))
     assert apart.argmin() == FRAMES - 1
+
+
+def test_the_pair_of_a_finished_video_is_its_last_frame_as_it_came_and_as_it_became(
+    context: WorkerContext, clip: Path
+) -> None:
+    job = run(context, accept(context, clip))
+    with Image.open(io.BytesIO(context.storage.get(keys.pair_key(job.id)))) as image:
+        before, after = np.split(np.asarray(image).astype(int), 2, axis=1)
+    assert number_of(before) == number_of(after) == FRAMES - 1
+    assert np.abs(before - after).mean() > 1, "one is the other"
+
+
+def test_there_is_a_preview_before_progress_says_so(
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against a link to a preview that is not there."""
+    happened: list[str] = []
+    advance, show = Held.advance, context.previews.show
+
+    def noting_advance(held: Held, frame_count: int = 1) -> None:
+        if frame_count:
+            happened.append("advance")
+        advance(held, frame_count)
+
+    def noting_show(*args: Any, **options: Any) -> None:
+        happened.append("show")
+        show(*args, **options)
+
+    monkeypatch.setattr(Held, "advance", noting_advance)
+    monkeypatch.setattr(context.previews, "show", noting_show)
+    run(context, accept(context, clip))
+    assert happened == ["show", "advance"] * FRAMES
 
 
 def test_a_job_without_previews_is_as_good_as_any(

@@ -107,6 +107,7 @@ def _join(
     container = next(each for each in CONTAINERS if each == plan.container)
     options, source, encoding = found.job.options, Source.from_json(plan.source), encoding_of(found)
     timeline = Timeline.from_json(plan.timeline)
+    is_trimmed = (options.start, options.duration) != (None, None) or bool(options.sample)
     with context.inputs.open(found.job.id, on_chunk=held.proceed) as path:
         joined = join.assemble(
             parts,
@@ -117,7 +118,7 @@ def _join(
             encoding=encoding,
             container=container,
             out=target,
-            is_trimmed=(options.start, options.duration) != (None, None) or bool(options.sample),
+            is_trimmed=is_trimmed,
             on_packet=held.proceed,
         )
     return {
@@ -131,8 +132,13 @@ def _join(
         "rotation": source.rotation,
         "colour": encoding.written_colour.to_json(),
         "timestamp_difference_s": float(joined.difference_s_max),
+        **({"start_s": _start_s(source, timeline)} if is_trimmed else {}),
         **_JSON.dump_python(joined, mode="json", include={"copied", "dropped", "notices"}),
     }
+
+
+def _start_s(source: Source, timeline: Timeline) -> float:
+    return round(float(timeline.times[0] * timeline.time_base - source.start_s), 6)
 
 
 def _animate(

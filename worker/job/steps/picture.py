@@ -73,7 +73,7 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
     try:
         with held.timed("encode"), held.trusting(within(high.rgb.size / ENCODED_BYTES_S)):
             notices = images.save_image(high, path, kind=plan.container, quality=job.options.quality)
-        context.previews.show(held, lambda: high, is_last=True)
+        context.previews.show(held, lambda: high, low, is_last=True)
         bits = images.bits_of(high, plan.container)
         _conclude(
             context,

@@ -128,8 +128,10 @@ class _ChainWork:
         self._engine, self._stream, self._feeder = engine, stream, feeder
         self._repeats = repeats
         self._state = resume  # of the latest segment's end
-        self._high: HighFrame | YuvFrame | None = None  # of the latest, as it is written
+        self._low: LowFrame | None = None  # the latest that was computed
+        self._high: HighFrame | YuvFrame | None = None  # of that, as it is written
         if resume is not None:
+            self._low = resume.frame
             self._high = blended(resume.output, resume.frame, found.job.options.share)
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
@@ -162,6 +164,7 @@ class _ChainWork:
         for index in range(segment.frame_start, segment.frame_stop):
             if self._high is None or index not in self._repeats:
                 self._high = self._next_output(held)
+                self._low = self._stream.shown
             with held.timed("convert"):
                 written = self._high
                 if not is_yuv(written):
@@ -171,15 +174,17 @@ class _ChainWork:
                 encoder.encode(frame)
             metrics.FRAMES.inc()
             self._context.meter.add(self._source.width * self._source.height / 1e6)
+            self._show(held, index, written, frame)  # first: progress tells that there is a preview
             held.advance()
-            self._show(held, index, written, frame)
 
     def _show(self, held: Held, index: int, written: HighFrame | YuvFrame, frame: av.VideoFrame) -> None:
         plan, source = self._found.plan, self._source
         assert plan is not None
+        assert self._low is not None
         self._context.previews.show(
             held,
             lambda: Picture(rgb=rgb_of(frame, self._encoding.colour) if is_yuv(written) else written),
+            Picture(rgb=self._low),
             sar=source.sar,
             rotation=source.rotation,
             colour=source.colour,
