@@ -39,7 +39,8 @@ def publish_small_model(data: Path, *, seed: int = 1) -> str:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("service")
     publish_small_model(data)
-    with Running(data, free_ports(1)[0]) as running:
+    # What is fetched from an address lies on this machine.
+    with Running(data, free_ports(1)[0], outgoing_allowed="127.0.0.0/8") as running:
         yield running
 
 

@@ -6,13 +6,14 @@ export class Problem extends Error {
   constructor(status, body) {
     super(body?.detail ?? (status ? `HTTP ${status}` : "The service does not answer. It will be asked again."));
     this.status = status;
+    this.code = body?.type?.split("/").pop() ?? "";
   }
 }
 
 async function ask(address, init) {
   let answer;
   try {
-    answer = await fetch(address, {...init, headers: headers()});
+    answer = await fetch(address, {...init, headers: {...init?.headers, ...headers()}});
   } catch {
     throw new Problem(0);
   }
@@ -21,24 +22,30 @@ async function ask(address, init) {
   return body;
 }
 
+const LISTED = "/jobs?limit=20&purpose=upscale&purpose=sample&purpose=estimate";
+
 export const listModels = async () => (await ask("/models")).models;
-export const listJobs = (cursor = null) => ask(`/jobs?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+export const listJobs = (cursor = null) => ask(LISTED + (cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""));
 export const readJob = job => ask(job.links.self);
 export const cancel = job => ask(`${job.links.self}/cancel`, {method: "POST"});
 export const erase = job => ask(job.links.self, {method: "DELETE"});
+export const rerun = (job, changes) =>
+  ask(`${job.links.self}/rerun`,
+    {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(changes)});
 
-/** Post a file; `onSent` hears the part that is sent, from 0 to 1. Resolves to the job. */
-export function post(file, options, {onSent, signal}) {
+/** Post a form; `onSent` hears the part of it that is sent, from 0 to 1. Resolves to the job. */
+export function post(address, fields, {onSent, signal}) {
   const body = new FormData(), request = new XMLHttpRequest();  // fetch does not tell how far an upload is
-  for (const [name, value] of Object.entries(options)) if (value !== "") body.append(name, value);
-  body.append("file", file, file.name);
+  for (const [name, value] of Object.entries(fields)) if (name !== "file") body.append(name, value);
+  if (fields.file) body.append("file", fields.file, fields.file.name);
+  const given = {Prefer: "wait=0", ...headers()};  // all jobs are looked at anyway
   return new Promise((resolve, reject) => {
-    request.open("POST", "/upscale");
-    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    request.open("POST", address);
+    for (const [name, value] of Object.entries(given)) request.setRequestHeader(name, value);
     request.responseType = "json";
-    request.upload.onprogress = event => event.lengthComputable && onSent(event.loaded / event.total);
+    request.upload.onprogress = event => fields.file && event.lengthComputable && onSent(event.loaded / event.total);
     request.onload = () =>
-      request.status === 202 ? resolve(request.response) : reject(new Problem(request.status, request.response));
+      request.status < 300 ? resolve(request.response) : reject(new Problem(request.status, request.response));
     request.onerror = () => reject(new Problem(0));
     request.onabort = () => reject(new DOMException("given up", "AbortError"));
     signal.addEventListener("abort", () => request.abort());

@@ -1,8 +1,10 @@
 /**
- * <before-after>: two pictures or videos of one size behind a movable edge, or beside each other.
+ * <before-after>: two pictures, canvases or videos of one size behind a movable edge, or beside each other.
  *
- * Both are zoomed and moved together; videos play together, the second following the first's clock.
+ * Both are zoomed and moved together; videos play together (in-step.js).
  */
+
+import {keepInStep} from "./in-step.js";
 
 const MOVE = 16;  // pixels an arrow key moves a zoomed picture
 
@@ -11,15 +13,15 @@ export class BeforeAfter extends HTMLElement {
   #at = {x: 0, y: 0};  // what of the layers lies in the view's corner, in pixels of the view
   #held = null;
 
-  /** Elements <img> or <video> that show the same; `shape` is width by height. */
-  static of(before, after, shape) {
+  /** Elements that show the same; `shape` is width by height, and `start` the second of `before` where `after` begins. */
+  static of(before, after, shape, start = 0) {
     const made = document.createElement("before-after");
     made.append(document.getElementById("before-after").content.cloneNode(true));
     made.style.setProperty("--shape", shape);
     made.#one(".before").append(before);
     made.#one(".after").append(after);
     made.#listen();
-    if (after instanceof HTMLVideoElement) made.#play(before, after);
+    if (after instanceof HTMLVideoElement) made.#play(before, after, start);
     return made;
   }
 
@@ -96,8 +98,7 @@ export class BeforeAfter extends HTMLElement {
     this.#at = {x, y};
     const shift = `translate(${-x}px, ${-y}px) scale(${zoom})`;
     layers.style.transform = beside ? "" : shift;
-    for (const shown of layers.querySelectorAll("img, video")) {
-      shown.style.transformOrigin = "0 0";
+    for (const shown of layers.querySelectorAll("img, video, canvas")) {
       shown.style.transform = beside ? shift : "";
     }
     const split = Number(this.#one(".split").value);
@@ -105,28 +106,18 @@ export class BeforeAfter extends HTMLElement {
     this.style.setProperty("--edge", `${width ? 100 * (x + width * split / 100) / (width * zoom) : split}%`);
   }
 
-  #play(before, after) {
+  #play(before, after, start) {
     const button = this.#one(".play"), seek = this.#one(".seek");
     button.hidden = this.#one(".time").hidden = false;
     for (const video of [before, after]) Object.assign(video, {muted: true, playsInline: true, preload: "auto"});
-    const follow = () => {
-      if (after.paused || Math.abs(before.currentTime - after.currentTime) > 0.05) before.currentTime = after.currentTime;
-    };
+    keepInStep(before, after, start);
+    const show = () => { button.textContent = after.paused ? "Play" : "Pause"; };
     seek.max = after.duration;
-    after.ontimeupdate = () => { seek.value = after.currentTime; follow(); };
-    after.onseeked = follow;
-    after.onended = () => { before.pause(); after.currentTime = 0; show(false); };
     seek.oninput = () => { after.currentTime = Number(seek.value); };
-    const show = playing => {
-      button.textContent = playing ? "Pause" : "Play";
-      button.setAttribute("aria-pressed", String(playing));
-    };
-    button.onclick = () => {
-      const starts = after.paused;
-      for (const video of [after, before]) starts ? video.play().catch(() => {}) : video.pause();
-      show(starts);
-      if (!starts) follow();
-    };
+    after.addEventListener("timeupdate", () => { seek.value = after.currentTime; });
+    after.addEventListener("ended", () => { after.currentTime = 0; });
+    for (const change of ["play", "pause", "ended"]) after.addEventListener(change, show);
+    button.onclick = () => (after.paused ? after.play().catch(() => {}) : after.pause());
   }
 }
 

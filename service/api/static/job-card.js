@@ -1,148 +1,159 @@
-/** <job-card>: one file on its way, from its upload to its result, and what can be done with it. */
+/** <job-card>: one file on its way, from its upload to its result, and what can be done with it.
+ *
+ *  What makes another job of it, or none, is for the list to do: the card sends it "again", with what changes, or "delete".
+ */
 
-import {cancel, erase} from "./api.js";
-import {BeforeAfter} from "./before-after.js";
-import {bytes, isOver, pace, told} from "./words.js";
-
-const PREVIEW_MS = 3000;  // a worker makes no more
-const RATE_MS = 20_000;  // frames a second are counted over so long
+import {withAdvice} from "./advice.js";
+import {cancel} from "./api.js";
+import {AS_SAMPLE, AS_WHOLE, changesFor} from "./options.js";
+import {Shown} from "./shown.js";
+import {bytes, expected, isOver, pace, state, told} from "./words.js";
 
 export class JobCard extends HTMLElement {
   #job = null;
-  #seen = [];  // [when, frames done]
-  #previewAt = -Infinity;
+  #shown = null;
+  #isBusy = false;
+  #isCompared = false;
 
-  /** A card for a file, before there is a job; `onGiveUp` is called if the upload is not wanted any more. */
-  static ofFile(file, onGiveUp) {
-    const card = JobCard.#made(file.name);
-    card.#one(".pace").textContent = bytes(file.size);
+  /** A card before there is a job; `onGiveUp` is called if it is not wanted any more. */
+  static ofUpload({name, size}, onGiveUp = () => {}) {
+    const card = document.createElement("job-card");
+    card.append(document.getElementById("job-card").content.cloneNode(true));
+    card.#one(".name").textContent = name;
+    card.#one(".pace").textContent = size === undefined ? "" : bytes(size);
     card.#one(".cancel").onclick = onGiveUp;
+    card.#listen();
     return card;
   }
 
   static ofJob(job) {
-    const card = JobCard.#made(job.filename);
+    const card = JobCard.ofUpload({name: job.filename});
     card.follow(job);
-    return card;
-  }
-
-  static #made(name) {
-    const card = document.createElement("job-card");
-    card.append(document.getElementById("job-card").content.cloneNode(true));
-    card.#one(".name").textContent = name;
     return card;
   }
 
   get job() { return this.#job; }
 
+  /** Whether it is an estimate that waits for what its reader will say. */
+  get isEstimated() { return this.#job?.purpose === "estimate" && this.#job.state === "succeeded"; }
+
+  say(text) { if (this.#one(".state").textContent !== text) this.#one(".state").textContent = text; }
+
   sent(part) {
-    this.#say(part < 1 ? "uploading" : "arriving");
+    this.say(part < 1 ? "uploading" : "arriving");
     this.#one("progress").value = part;
   }
 
-  waiting() { this.#say("waiting for its turn"); }
-
   /** Show what went wrong, with the file kept in sight. */
   fail(problem) {
-    this.#say("failed");
-    this.#one("progress").hidden = this.#one(".cancel").hidden = true;
-    Object.assign(this.#one(".error"), {textContent: problem, hidden: false});
+    this.say("failed");
+    this.#hide("progress", true);
+    this.#hide(".cancel", true);
+    this.#complain(withAdvice(problem));
+  }
+
+  /** Make all of what was estimated or sampled. */
+  upscale() { this.#send("again", AS_WHOLE); }
+
+  /** Do it, one thing at a time, and say here what goes wrong. */
+  async trying(work) {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    this.#complain("");
+    try {
+      await work();
+    } catch (problem) {
+      this.#complain(withAdvice(problem));
+    }
+    this.#isBusy = false;
+    this.#offer();
   }
 
   /** Show the job as it stands. */
   follow(job) {
     if (this.#job && job.updated_at < this.#job.updated_at) return;  // answers may overtake each other
-    const isNew = this.#job === null, over = isOver(job.state), done = job.state === "succeeded";
     this.#job = job;
-    this.#say(job.state);
-    const bar = this.#one("progress");
-    bar.hidden = over;
-    if (job.progress.ratio === null) bar.removeAttribute("value");
-    else bar.value = job.progress.ratio;
-    this.#one(".pace").textContent = over ? this.#size() : pace(job.progress, this.#rate());
-    if (job.error) this.fail(job.error.message);
-    this.#one(".cancel").hidden = over;
-    this.#one(".delete").hidden = !over || job.state === "expired";
-    this.#one(".result").hidden = !done;
-    this.#one(".compare").hidden = !done || this.#one("before-after") !== null;
-    if (done) this.#one(".result").href = job.links.result;
-    this.#report();
-    this.#preview(over);
-    if (!isNew) return;
-    this.#one(".cancel").onclick = () => this.#try(async () => this.follow(await cancel(this.#job)));
-    this.#one(".delete").onclick = () => this.#try(async () => { await erase(this.#job); this.closest("li").remove(); });
-    this.#one(".compare").onclick = () => this.#compare();
+    const over = isOver(job.state);
+    this.#one(".name").textContent = job.filename;
+    this.say(state(job));
+    this.#progress(over);
+    this.#list(".expected ul", this.isEstimated ? expected(job) : []);
+    this.#list(".told ul", told(job));
+    if (job.error) this.fail(job.error);
+    this.#offer();
+    this.#shown.follow(job, over);
   }
 
   #one(selector) { return this.querySelector(selector); }
 
-  #say(text) { if (this.#one(".state").textContent !== text) this.#one(".state").textContent = text; }
+  /** Before the button that has the focus goes, and the focus with it. */
+  #leave() { this.#one(".name").focus(); }
 
-  #size() {
-    const {frames_total: frames} = this.#job.progress;
-    return [bytes(this.#job.size_bytes), ...(this.#job.kind !== "image" && frames ? [`${frames} frames`] : [])].join(", ");
+  #hide(selector, isHidden) { this.#one(selector).hidden = isHidden; }
+
+  #complain(text) { Object.assign(this.#one(".error"), {textContent: text, hidden: !text}); }
+
+  #send(name, detail) { this.dispatchEvent(new CustomEvent(name, {bubbles: true, detail})); }
+
+  #listen() {
+    this.#shown = new Shown(this.#one(".shown"));
+    const form = document.getElementById("form");
+    this.#one(".upscale").onclick = () => { this.#leave(); this.upscale(); };
+    this.#one(".sample").onclick = () => this.#send("again", AS_SAMPLE);
+    this.#one(".again").onclick = () => this.#send("again", changesFor(form, this.#job.kind !== "video"));
+    this.#one(".delete").onclick = () => this.#send("delete");
+    this.#one(".compare").onclick = () => this.trying(() => this.#compare());
   }
 
-  #rate() {
-    const now = performance.now(), done = this.#job.progress.frames_done;
-    this.#seen = [...this.#seen.filter(([when]) => now - when < RATE_MS), [now, done]];
-    const [[since, before]] = this.#seen;
-    return done > before ? 1000 * (done - before) / (now - since) : null;
+  #progress(over) {
+    const {progress, kind, size_bytes: size} = this.#job, bar = this.#one("progress");
+    bar.hidden = over;
+    if (progress.ratio === null) bar.removeAttribute("value");
+    else bar.value = progress.ratio;
+    const frames = kind !== "image" && progress.frames_total ? `, ${progress.frames_total} frames` : "";
+    this.#one(".pace").textContent = over ? bytes(size) + frames : pace(this.#job);
   }
 
-  #report() {
-    const lines = told(this.#job), list = this.#one(".told ul");
-    if (list.children.length === lines.length) return;
-    this.#one(".told").hidden = false;
-    list.replaceChildren(...lines.map(text => Object.assign(document.createElement("li"), {textContent: text})));
+  /** The sentences, where they are others than those that stand there. */
+  #list(selector, sentences) {
+    const list = this.#one(selector);
+    if (list.textContent === sentences.join("")) return;
+    list.closest("details")?.toggleAttribute("hidden", !sentences.length);
+    list.replaceChildren(...sentences.map(text => Object.assign(document.createElement("li"), {textContent: text})));
   }
 
-  /** Look at most every PREVIEW_MS, and go on showing the old frame where there is no new one. */
-  #preview(isLast) {
-    const {kind, links} = this.#job, now = performance.now(), shown = this.#one(".shown");
-    const isDue = isLast ? this.#previewAt < Infinity : kind !== "image" && now - this.#previewAt >= PREVIEW_MS;
-    if (!links.preview || !isDue || this.#one("before-after")) return;
-    this.#previewAt = isLast ? Infinity : now;
-    const next = Object.assign(new Image(), {className: "preview", alt: "The frame finished last"});
-    next.onload = () => this.#one("before-after") || shown.replaceChildren(next);
-    next.src = `${links.preview}?${Math.round(now)}`;  // a page keeps what it has for an address it knows
+  /** What can be done now. */
+  #offer() {
+    const {state, purpose, kind, links} = this.#job, over = isOver(state), isDone = links.result !== null;
+    const isSample = purpose === "sample";
+    this.#hide(".cancel", over);
+    this.#hide(".upscale", !this.isEstimated && !(isSample && isDone));
+    this.#hide(".sample", !this.isEstimated || kind !== "video");
+    this.#hide(".result", !isDone);
+    this.#hide(".compare", !isDone || this.#isCompared);
+    this.#hide(".again", !over || purpose !== "upscale" || !links.input);
+    this.#hide(".delete", !over);
+    if (isDone) this.#one(".result").href = links.result;
+    this.#one(".upscale").textContent = isSample ? "Upscale all of it" : "Upscale";
+    this.#one(".cancel").onclick = () => {
+      this.#leave();
+      this.trying(async () => this.follow(await cancel(this.#job)));
+    };
   }
 
-  async #try(work) {
-    try {
-      await work();
-    } catch (problem) {
-      Object.assign(this.#one(".error"), {textContent: problem.message, hidden: false});
-    }
-  }
-
-  /** The upload and the result as this browser shows them; where it can't show one, it says so. */
   async #compare() {
-    const {kind, links} = this.#job, button = this.#one(".compare");
+    const button = this.#one(".compare");
     button.disabled = true;
     try {
-      const [before, after] = await Promise.all([links.input, links.result].map(address => shownBy(kind, address)));
-      const shape = kind === "video" ? after.videoWidth / after.videoHeight : after.naturalWidth / after.naturalHeight;
-      this.#one(".shown").replaceChildren(BeforeAfter.of(before, after, shape));
-      button.hidden = true;
+      this.#isCompared = true;
+      const couldAll = await this.#shown.compare(this.#job);
+      if (!couldAll) this.#complain("This browser can't show one of the two files: here is the last frame. Download the result to see it all.");
       this.#one(".split").focus();
     } catch {
-      const text = "This browser can't show one of the two files: download the result to see it.";
-      Object.assign(this.#one(".error"), {textContent: text, hidden: false});
+      this.#complain("This browser can't show one of the two files: download the result to see it.");
     }
     button.disabled = false;
   }
-}
-
-/** An <img> or <video> of the file, once it has its size. */
-function shownBy(kind, address) {
-  return new Promise((resolve, reject) => {
-    const element = kind === "video" ? document.createElement("video") : new Image();
-    element.onloadedmetadata = element.onload = () => resolve(element);
-    element.onerror = () => reject(element.error);
-    if (kind !== "video") element.alt = "";
-    element.src = address;
-  });
 }
 
 customElements.define("job-card", JobCard);
