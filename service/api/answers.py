@@ -6,13 +6,14 @@ Not here: what is shown of a job (views.py).
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request, Response
 
 from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.showing import show_one
+from service.api.showing import positions_of, show_one
 from service.api.views import JobView, UsedViewer, Viewer
 from service.errors import StoreUnavailable, UnknownJob
 from service.jobs.model import Job
@@ -59,8 +60,18 @@ class Answers:
         self._response.status_code = 200 if shown.is_terminal and was_waited_for else 202
         return shown
 
-    async def job(self, job: Job) -> JobView:
-        return await show_one(self._services, self._viewer, await self._until_over(job))
+    async def found(self, find: Callable[[], Job]) -> JobView:
+        """To a look at the job that `find` finds; it blocks."""
+        job, positions = await in_thread(self._look, find)
+        awaited = await self._until_over(job)
+        if awaited is job:
+            return self._viewer.show(job, position=positions.get(job.id))
+        return await show_one(self._services, self._viewer, awaited)
+
+    def _look(self, find: Callable[[], Job]) -> tuple[Job, dict[str, int]]:
+        """All that the store is asked, in one thread: to come there costs as much as an answer of Redis."""
+        job = find()
+        return job, positions_of(self._services, [job])
 
     async def _until_over(self, job: Job, wait_s: int | None = None) -> Job:
         preferred_s = self._wanted_s()
@@ -94,7 +105,7 @@ class Answers:
         return job
 
 
-def _answers(
+async def _answers(
     request: Request,
     response: Response,
     services: UsedServices,

@@ -5,6 +5,7 @@ how they are started (__main__.py).
 """
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, MutableMapping
@@ -207,4 +208,7 @@ def create_app_from_env() -> FastAPI:
     settings = Settings()
     log.setup(settings)
     traces = open_traces(settings, "api")
-    return create_app(settings, open_store(settings), open_storage(settings), open_queue(settings), traces)
+    app = create_app(settings, open_store(settings), open_storage(settings), open_queue(settings), traces)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process is not looked through again while requests wait
+    return app

@@ -49,7 +49,10 @@ class Services:
     stopping: Event = field(default_factory=Event)  # set when the server is told to end
 
 
-def services_of(request: Request) -> Services:
+# These are `async` so that they run where they are called: FastAPI gives plain functions to a thread each.
+
+
+async def services_of(request: Request) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
@@ -58,7 +61,7 @@ def services_of(request: Request) -> Services:
 UsedServices = Annotated[Services, Depends(services_of)]
 
 
-def _root_of(request: Request) -> str:
+async def _root_of(request: Request) -> str:
     root = request.scope.get("root_path", "")
     assert isinstance(root, str)
     return root

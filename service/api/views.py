@@ -196,7 +196,7 @@ class Viewer:
         )
 
 
-def _viewer(root: UsedRoot, services: UsedServices) -> Viewer:
+async def _viewer(root: UsedRoot, services: UsedServices) -> Viewer:
     return Viewer(root, services.settings.result_ttl_s)
 
 

@@ -4,6 +4,7 @@ Not here: what is shown of a job (views.py), which are listed (listing.py), prog
 the bytes of a result (results.py) or of a preview (previews.py).
 """
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -45,7 +46,7 @@ async def list_jobs(
 )
 async def get_job(job_id: str, services: UsedServices, caller: UsedCaller, answers: UsedAnswers) -> JobView:
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
-    return await answers.job(await in_thread(find, services, caller, job_id))
+    return await answers.found(partial(find, services, caller, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=problem_responses(404, 503))

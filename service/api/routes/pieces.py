@@ -50,7 +50,7 @@ class _Tus(APIRoute):
         return tus
 
 
-def _require_version(request: Request) -> None:
+async def _require_version(request: Request) -> None:
     spoken = request.headers.get("tus-resumable")
     if spoken != VERSION and request.method != "OPTIONS":
         raise OtherProtocol(
