@@ -19,7 +19,7 @@ from benchmarks.markdown import table
 from benchmarks.service import Measured, running
 from benchmarks.texture import clip, read_size
 from model_core.config import SCALE
-from service.settings import Settings
+from service.auto import PERCEPTUAL
 from worker.engine.engine import queue_frames
 from worker.media.types import Colour
 from worker.media.writing.encoding import Encoding, h264_allows
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(plan: Plan) -> Memory:
     """By a service of its own, since a peak never falls."""
-    model = Settings().default_video_model
+    model = PERCEPTUAL
     jobs = [(count, *plan.long_size) for count in sorted(plan.lengths)]
     jobs += [(plan.few or frames_to_fill(*size), *size) for size in sorted(plan.sizes)]
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder, running() as service:

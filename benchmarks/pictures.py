@@ -3,7 +3,7 @@
     python -m benchmarks.pictures [--rounds 3] [--json]
 
 Small ones, all at once, by `bicubic`, where everything but the network is measured; larger ones at once
-against one after the other, by `bicubic` and by the model that pictures get by default.
+against one after the other, by `bicubic` and by the model that clean pictures get.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.markdown import number, table
 from benchmarks.rounds import in_rounds, median_ratio
 from benchmarks.service import Measured, running
 from benchmarks.texture import moving
-from service.settings import Settings
+from service.auto import PERCEPTUAL
 
 AT_ONCE: Final = 16  # uploads in flight
 SELDOM_S: Final = 0.1
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(plan: Plan, service: Measured) -> Pictures:
-    default = Settings().default_image_model
+    default = PERCEPTUAL
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:
         small = _files(Path(folder), plan.small, 90, 70)
         large = _files(Path(folder), plan.large, 200, 200)

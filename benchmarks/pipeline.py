@@ -26,7 +26,7 @@ from benchmarks.markdown import number, table
 from benchmarks.rounds import in_rounds, median_ratio
 from benchmarks.service import Measured, running
 from benchmarks.texture import RATE, clip, read_size
-from service.settings import Settings
+from service.auto import PERCEPTUAL
 
 HERE: Final = Path(__file__).parents[1]
 LOOK_S: Final = 0.25  # a hundred looks a second take a fifth of a core from the worker
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(plan: Plan, service: Measured) -> Pipeline:
-    model = plan.model or Settings().default_video_model
+    model = plan.model or PERCEPTUAL
     with tempfile.TemporaryDirectory(prefix="upscaled-") as name:
         folder = Path(name)
         source = clip(folder / "clip.mp4", plan.frame_count, *plan.size)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_core.checkpoint import shipped
-from service.settings import Settings
 
 PAGE: Final = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- models: written by scripts/models_docs.py -->\n", "<!-- /models -->\n"
@@ -43,7 +42,7 @@ def _what_each_is() -> Iterator[str]:
         card = _card(folder)
         scores = card.get("scores", {}).get("vid4_bd", {})
         cells = [_cell(scores.get(key), form) for key, (_, form) in SCORES.items()]
-        summary = f"{card.get('summary', '')} {_default_note(name)}".strip()
+        summary = str(card.get("summary", ""))
         size_bytes = (folder / "model.safetensors").stat().st_size
         size = f"{size_bytes / 1e6:.1f} MB" if size_bytes > 1e5 else "none"
         row = (f"`{name}`", summary, size, *cells, str(card.get("licence", "see its card")))
@@ -73,13 +72,6 @@ def _card(folder: Path) -> dict[str, Any]:
 
 def _cell(score: float | None, form: str) -> str:
     return "" if score is None else format(score, form)
-
-
-def _default_note(name: str) -> str:
-    fields = Settings.model_fields
-    kinds = {"video": "default_video_model", "pictures": "default_image_model"}
-    defaults = [kind for kind, field in kinds.items() if fields[field].default == name]
-    return f"Default for {' and '.join(defaults)}." if defaults else ""
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.auto import AUTO
 from service.outgoing import networks
 from service.webhooks.signing import read_secrets
 
@@ -131,10 +132,11 @@ class Settings(BaseSettings):
         "suits the device.",
     )
     default_video_model: str = Field(
-        default="teco-lite", description="Model of a video whose sender named none."
+        default=AUTO,
+        description="Model of a video whose sender named none; auto takes what suits the video.",
     )
     default_image_model: str = Field(
-        default="teco-lite", description="Model of a picture whose sender named none."
+        default=AUTO, description="Model of a picture whose sender named none, as for a video."
     )
     models_poll_s: float = Field(
         default=5.0, gt=0, description="Seconds between two looks at which version of a model is the latest."

@@ -780,7 +780,7 @@ export interface components {
             name: string;
             /**
              * Version
-             * @description That new jobs get; null for what the workers carry themselves.
+             * @description That new jobs get; null for what the workers carry themselves, and for auto.
              */
             version: string | null;
             /**
@@ -832,7 +832,7 @@ export interface components {
             height?: number | null;
             /**
              * Model
-             * @description A name from GET /models; without one the service picks by the kind of file.
+             * @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another.
              */
             model?: string | null;
             /**
@@ -927,6 +927,11 @@ export interface components {
              * @description Of the model.
              */
             version?: string;
+            /**
+             * Model Reason
+             * @description Why `auto` took this model, with what it measured.
+             */
+            model_reason?: string;
             /**
              * Backend
              * @description What ran the networks, such as openvino-cpu.
@@ -1212,7 +1217,7 @@ export interface operations {
                     width?: number;
                     /** @description In pixels, instead of a scale; the width follows. With both, as large as fits both. */
                     height?: number;
-                    /** @description A name from GET /models; without one the service picks by the kind of file. */
+                    /** @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another. */
                     model?: string;
                     /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100. */
                     strength?: number;
@@ -1431,7 +1436,7 @@ export interface operations {
                     width?: number;
                     /** @description In pixels, instead of a scale; the width follows. With both, as large as fits both. */
                     height?: number;
-                    /** @description A name from GET /models; without one the service picks by the kind of file. */
+                    /** @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another. */
                     model?: string;
                     /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100. */
                     strength?: number;
@@ -2501,7 +2506,7 @@ export interface operations {
                     height?: number | null;
                     /**
                      * Model
-                     * @description A name from GET /models; without one the service picks by the kind of file.
+                     * @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another.
                      */
                     model?: string | null;
                     /**

@@ -50,6 +50,7 @@ from service.api.routes import (
     webhooks,
 )
 from service.api.views import Viewer
+from service.auto import models_behind
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
 from service.jobs.store import JobStore
@@ -74,13 +75,13 @@ Every error is `application/problem+json` with a stable `type`.
 def create_app(
     settings: Settings, store: JobStore, storage: Storage, queue: Queue, traces: Traces = OFF
 ) -> FastAPI:
-    catalogue = Catalogue(storage, {settings.default_video_model, settings.default_image_model})
+    expected = models_behind({settings.default_video_model, settings.default_image_model})
     services = Services(
         settings=settings,
         store=store,
         storage=storage,
         queue=queue,
-        catalogue=catalogue,
+        catalogue=Catalogue(storage, expected),
         keyring=Keyring(storage),
         allowances=Allowances(store),
         default_quota=default_quota(settings),

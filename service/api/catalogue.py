@@ -1,6 +1,7 @@
 """Catalogue: which models storage offers, read from the `latest.json` of each; no checkpoint is opened here.
 
-`bicubic` is always there: it has no weights, so the service works before anything was published.
+`bicubic` is always there: it has no weights, so the service works before anything was published. `auto` is
+there with the models that it chooses among.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.auto import AUTO, CANDIDATES, CARD
 from service.errors import ModelsNotPublished, UnknownModel
 from service.objects import published as models
 from service.objects.base import NotFound, Storage
@@ -22,7 +24,7 @@ class Entry:
     """A model by name, the version that new jobs get, and its card."""
 
     name: str
-    version: str | None  # None: nothing is published, the workers carry it
+    version: str | None  # None: nothing is published, the workers carry it, or choose
     card: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,6 +73,8 @@ class Catalogue:
             entry = self._read_one(name)
             if entry is not None:
                 found[name] = entry
+        if found.keys() >= set(CANDIDATES):
+            found[AUTO] = Entry(name=AUTO, version=None, card=CARD)
         return dict(sorted(found.items()))
 
     def _read_one(self, name: str) -> Entry | None:

@@ -132,6 +132,6 @@ def shown_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def show_notices(report: dict[str, object]) -> None:
-    notices = report.get("notices")
-    for notice in notices if isinstance(notices, list) else []:
+    notices, reason = report.get("notices"), report.get("model_reason")
+    for notice in [*([reason] if reason else []), *(notices if isinstance(notices, list) else [])]:
         print(f"upscaled: note: {notice}", file=sys.stderr)

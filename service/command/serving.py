@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from service.access import commands as keys
+from service.auto import AUTO
 from service.command import submitting
 from service.command.arguments import CommandFailed, Commands, UsageError
 from service.settings import Settings
@@ -51,6 +52,6 @@ def _list(_parsed: argparse.Namespace) -> int:
     from service.objects.open import open_storage  # noqa: PLC0415
 
     for entry in Catalogue(open_storage(Settings())).entries().values():
-        version = entry.version or "with the workers"
+        version = entry.version or ("chosen by workers" if entry.name == AUTO else "with the workers")
         print(f"{entry.name:24} {version:17} {entry.card.get('summary', '')}".rstrip())
     return 0

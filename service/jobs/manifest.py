@@ -45,6 +45,7 @@ class Plan(Record):
     segments: tuple[Segment, ...]
     model: str
     version: str
+    model_reason: str | None = None  # why the service took it; None where the sender or the operator did
     backend: str  # pinned with the precision: another one rounds differently
     precision: Literal["float32", "bfloat16", "float16", "int8"]
     codec: str | None = None  # None for a picture

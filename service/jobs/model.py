@@ -81,7 +81,8 @@ class Options(Record):
         default=None,
         min_length=1,
         max_length=64,
-        description="A name from GET /models; without one the service picks by the kind of file.",
+        description="A name from GET /models. auto takes the one that suits what the input turns out to be,"
+        " and is the default unless the service has another.",
     )
     strength: int | None = Field(
         default=None,

@@ -34,6 +34,7 @@ def describe(
     return {
         "model": plan.model,
         "version": plan.version,
+        **({} if plan.model_reason is None else {"model_reason": plan.model_reason}),
         "backend": plan.backend,
         "precision": plan.precision,
         "frames_in": plan.frame_count,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
+from service.auto import Traits
 from service.formats import MediaKind
 
 _ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {}  # building one takes longer than using it
@@ -173,6 +174,7 @@ class Timeline(_Json):
     repeats: tuple[int, ...] = ()  # frames that equal the one before, sample by sample
     prints: tuple[int, ...] = ()  # of counted frames, to check the count by; none where damage changes pixels
     deinterlacing: Deinterlacing | None = None  # None: pictures are frames
+    traits: Traits | None = None  # of the frames; None where they show too little
     notices: tuple[str, ...] = ()
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from model_core import checkpoint, foreign, known_answer
 from model_core.checkpoint import CheckpointError
 from model_core.foreign import ForeignError
+from service.auto import AUTO
 from service.errors import CheckpointInvalid, InvalidOption
 from service.objects import published
 from service.objects.base import Storage
@@ -23,7 +24,7 @@ def import_model(storage: Storage, source: Path, name: str, *, replace: bool = F
     replace   the name may be taken already: then `latest` moves from what is there
     Raises    CheckpointInvalid for a file that holds no network we read, InvalidOption for a taken name
     """
-    if name in checkpoint.shipped():
+    if name in checkpoint.shipped() or name == AUTO:
         raise InvalidOption(
             f"the name {name!r} belongs to a model that comes with us", field="as", value=name
         )

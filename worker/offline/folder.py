@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from service.auto import decide
 from service.errors import UnsupportedMedia
 from service.jobs.model import Options
 from service.objects.files import FileStorage
@@ -20,6 +21,7 @@ from worker.frames import HighFrame, LowFrame, is_deep
 from worker.job.steps.feeder import Feeder, lead_in
 from worker.media.numbered import Folder, FrameWriter, list_frames, read_frames
 from worker.media.sizes import target_size
+from worker.media.traits import traits_of
 from worker.models.lending import lend
 from worker.models.registry import Registry
 
@@ -37,13 +39,14 @@ def upscale_folder(
     writer = FrameWriter(target, found, kind=options.format, quality=options.quality)
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:
         settings = Settings(data_dir=Path(folder))
-        storage, name = FileStorage(settings.objects_dir), options.model or settings.default_video_model
-        lend(name, storage)
+        storage = FileStorage(settings.objects_dir)
         first = next(read_frames(found, 0, 1, pixels_max=settings.pixels_max))
+        chosen = decide(options.model or settings.default_video_model, traits_of(first.rgb))
+        lend(chosen.model, storage)
         size = target_size((first.rgb.shape[1], first.rgb.shape[0]), options.size_wanted)
         with (
             Registry(storage, settings) as models,
-            models.acquire(name) as model,
+            models.acquire(chosen.model) as model,
             model.engine.open(
                 *first.rgb.shape[:2], is_deep=is_deep(first.rgb), strength=options.share
             ) as stream,
@@ -61,6 +64,7 @@ def upscale_folder(
             return {
                 "model": model.name,
                 "version": model.version,
+                **({} if chosen.reason is None else {"model_reason": chosen.reason}),
                 "precision": model.precision,
                 "frames": found.frame_count,
                 "notices": list(found.notices),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.auto import models_behind
 from service.jobs import keys, manifest
 from service.jobs.manifest import Manifest
 from service.jobs.memory.store import MemoryStore
@@ -64,7 +65,7 @@ def upscale(
         settings = Settings(data_dir=folder)
         storage = FileStorage(settings.objects_dir)
         defaults = (settings.default_video_model, settings.default_image_model)
-        for model in {options.model} if options.model else set(defaults):
+        for model in models_behind({options.model} if options.model else defaults):
             lend(model, storage)
         with open_context(
             "local",

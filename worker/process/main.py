@@ -13,6 +13,7 @@ from contextlib import closing
 from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
 
+from service.auto import models_behind
 from service.jobs.open import open_store
 from service.log import setup
 from service.objects.open import open_storage
@@ -51,7 +52,7 @@ def run() -> int:
             context.draining.set()
 
         worker_shutting_down.connect(drain)
-        for model in {settings.default_video_model, settings.default_image_model}:
+        for model in models_behind({settings.default_video_model, settings.default_image_model}):
             context.models.resolve(model)  # loaded, gated and timed before the first job, not during it
         condition = health.Health(context)
         tasks.register(app, context, condition)

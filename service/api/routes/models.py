@@ -18,7 +18,9 @@ router = APIRouter(tags=["models"])
 
 class ModelView(BaseModel):
     name: str = Field(examples=["bicubic"])
-    version: str | None = Field(description="That new jobs get; null for what the workers carry themselves.")
+    version: str | None = Field(
+        description="That new jobs get; null for what the workers carry themselves, and for auto."
+    )
     summary: str | None = Field(description="One line from the card.")
     default_for: list[MediaKind] = Field(description="Kinds of upload that take it by default.")
     card: dict[str, Any] = Field(description="What it was trained on and how it measured.")

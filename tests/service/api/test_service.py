@@ -12,6 +12,7 @@ import pytest
 from service.api.catalogue import Catalogue
 from service.api.problems import known_errors
 from service.api.routes import health
+from service.auto import AUTO, CANDIDATES, PERCEPTUAL, REAL
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel
 from service.formats import CODECS, SCALES, SIZES
 from service.jobs.model import Options
@@ -96,6 +97,32 @@ def test_a_published_model_is_offered_with_its_card(service: Service, tmp_path: 
     }
     answer = service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": "tecogan"})
     assert answer.status_code == 202
+
+
+def test_auto_is_offered_with_what_it_chooses_by_once_its_models_are_there(
+    service: Service, tmp_path: Path
+) -> None:
+    service.settings = service.settings.model_copy(update={"default_image_model": AUTO})
+
+    def post_with(name: str) -> httpx.Response:
+        return service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": name})
+
+    early = post_with(AUTO)
+    assert (early.status_code, early.json()["type"]) == (503, "/problems/models_not_published")
+    assert REAL in early.json()["detail"]
+    for name in CANDIDATES:
+        assert AUTO not in {model["name"] for model in service.ask("GET", "/models").json()["models"]}
+        publish(service, name, "1", {}, tmp_path / name)
+    by_name = {model["name"]: model for model in service.ask("GET", "/models").json()["models"]}
+    auto = by_name[AUTO]
+    assert (auto["version"], auto["default_for"]) == (None, ["image"])
+    assert [each["model"] for each in auto["card"]["chooses"]] == [REAL, PERCEPTUAL]
+    assert post_with(AUTO).json()["options"]["model"] == AUTO
+
+
+def test_where_its_models_are_not_and_will_not_be_auto_is_unknown(service: Service) -> None:
+    answer = service.ask("POST", "/upscale", files={"file": ("a.mp4", CLIP)}, data={"model": AUTO})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown_model")
 
 
 def test_a_bad_publish_does_not_take_the_list_down(service: Service) -> None:

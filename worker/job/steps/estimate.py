@@ -1,7 +1,8 @@
 """Estimate: what a job would come to, without doing it. One step under one lease, as for a picture.
 
-Frames are counted by packets, and nothing is decoded but the first: a plan may find more or fewer, and that
-the video is interlaced. Seconds are told by what other jobs took. Start reading at `estimate`.
+Frames are counted by packets, and only the first few are decoded: a plan may find more or fewer, that the
+video is interlaced, and, for `model=auto`, that the rest is of another kind. Seconds are told by what other
+jobs took. Start reading at `estimate`.
 """
 
 import logging
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from service import metrics
+from service.auto import Traits, decide
 from service.errors import UnknownJob
 from service.formats import CONTAINERS
 from service.jobs.ending import end
@@ -27,6 +29,7 @@ from worker.media.reading.survey import SAMPLE_S
 from worker.media.reading.tracks import choose_container
 from worker.media.sandbox.reading import look_through, probe, read_image, survey
 from worker.media.sizes import target_size
+from worker.media.traits import traits_of
 from worker.media.writing import images
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class Look:
     codec: str | None
     coded_as: str
     notices: tuple[str, ...]
+    traits: Traits | None
 
 
 def estimate(context: WorkerContext, held: Held, job: Job) -> None:
@@ -56,15 +60,16 @@ def estimate(context: WorkerContext, held: Held, job: Job) -> None:
     with context.inputs.open(job.id, on_chunk=held.proceed) as path:
         look = looks[job.kind](context, held, path, job)
     defaults = context.settings.default_image_model, context.settings.default_video_model
-    name = job.options.model or defaults[job.kind != "image"]
-    with context.models.acquire(name) as model:
+    chosen = decide(job.options.model or defaults[job.kind != "image"], look.traits)
+    with context.models.acquire(chosen.model) as model:
         version, precision = model.version, model.precision
-    held.span.note(frames=look.frame_count, model=name, version=version)
+    held.span.note(frames=look.frame_count, model=chosen.model, version=version)
     report = {
-        "model": name,
+        "model": chosen.model,
         "version": version,
+        **({} if chosen.reason is None else {"model_reason": chosen.reason}),
         "precision": precision,
-        "estimate": _expected(context.store, job, look, name),
+        "estimate": _expected(context.store, job, look, chosen.model),
         "notices": list(look.notices),
     }
     held.confirm()
@@ -144,6 +149,7 @@ def _look_at_video(context: WorkerContext, held: Held, path: Path, job: Job) -> 
         codec=encoding.codec,
         coded_as=coded_as(encoding),
         notices=(*source.notices, *reasons, *encoding_notices(source, options, encoding)),
+        traits=found.traits,
     )
 
 
@@ -169,6 +175,7 @@ def _look_at_animation(context: WorkerContext, held: Held, path: Path, job: Job)
         codec=encoding.codec if container in CONTAINERS else None,
         coded_as=coded_as(encoding) if container in CONTAINERS else container,
         notices=(*source.notices, *timeline.notices, *notices),
+        traits=timeline.traits,
     )
 
 
@@ -188,4 +195,5 @@ def _look_at_picture(context: WorkerContext, held: Held, path: Path, job: Job) -
         codec=None,
         coded_as=f"{container} {job.options.quality}",
         notices=low.notices,
+        traits=traits_of(low.rgb),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from service import metrics
+from service.auto import decide
 from service.formats import suffix_of
 from service.jobs import keys, manifest
 from service.jobs.ending import end
@@ -26,6 +27,7 @@ from worker.job.measuring import measure
 from worker.job.report import describe
 from worker.media.sandbox.reading import read_image
 from worker.media.sizes import target_size
+from worker.media.traits import traits_of
 from worker.media.writing import images
 from worker.media.writing.images import Picture
 from worker.models.registry import Served
@@ -50,8 +52,9 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 
 
 def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
-    with context.models.acquire(*_pinned(context, job, found)) as model:
-        plan = _plan(low, job, model)
+    name, version, reason = _pinned(context, job, found, low)
+    with context.models.acquire(name, version) as model:
+        plan = _plan(low, job, model, reason)
         held.span.note(model=model.name, version=model.version)
         megapixels = low.rgb.size / 3 / 1e6
         context.store.charge(job.id, megapixels)
@@ -93,13 +96,17 @@ def _enter(held: Held, job: Job, event: JobEvent, **changes: object) -> Job:
     return held.move(event, **changes) if event in TRANSITIONS[job.state] else job
 
 
-def _pinned(context: WorkerContext, job: Job, found: Manifest) -> tuple[str, str | None]:
-    """Name and version of the model, as an earlier attempt or the former version's plan has it."""
+def _pinned(
+    context: WorkerContext, job: Job, found: Manifest, low: Picture
+) -> tuple[str, str | None, str | None]:
+    """Name and version of the model, as an earlier attempt or the former version's plan has it; and why."""
+    chosen = decide(job.options.model or context.settings.default_image_model, traits_of(low.rgb))
+    name, version = chosen.model, None
     if job.model is not None:
-        return job.model, job.version
-    if found.plan is not None:
-        return found.plan.model, found.plan.version
-    return job.options.model or context.settings.default_image_model, None
+        name, version = job.model, job.version
+    elif found.plan is not None:
+        name, version = found.plan.model, found.plan.version
+    return name, version, chosen.reason if name == chosen.model else None
 
 
 def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
@@ -116,7 +123,7 @@ def _target_size(low: Picture, job: Job) -> tuple[int, int]:
     return target_size((width, height), job.options.size_wanted)
 
 
-def _plan(low: Picture, job: Job, model: Served) -> Plan:
+def _plan(low: Picture, job: Job, model: Served, reason: str | None) -> Plan:
     height, width = low.rgb.shape[:2]
     return Plan(
         kind="image",
@@ -124,6 +131,7 @@ def _plan(low: Picture, job: Job, model: Served) -> Plan:
         segments=ONE_FRAME,
         model=model.name,
         version=model.version,
+        model_reason=reason,
         backend=model.backend,
         precision=model.precision,
         container=job.options.format or low.format,

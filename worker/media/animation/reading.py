@@ -25,6 +25,7 @@ from worker.media.colour import settle
 from worker.media.reading.repeats import RepeatFinder
 from worker.media.reading.scenes import CutFinder
 from worker.media.reading.thumbnails import Thumbnails
+from worker.media.traits import Meter, traits
 from worker.media.types import Colour, Key, Limits, Source, Timeline
 from worker.media.writing.images import colour_invisible, damage_is_broken_media
 
@@ -60,7 +61,7 @@ def look_through(
     source, is_transparent = _describe(path, kind, limits), False
     times, time_ms, undelayed = array("q"), 0.0, 0
     repeated: list[int] = []
-    finder, thumbnails, repeats = CutFinder(), Thumbnails(), RepeatFinder()
+    finder, thumbnails, repeats, meter = CutFinder(), Thumbnails(), RepeatFinder(), Meter()
     with closing(shown(path, source)) as frames:
         for index, frame in enumerate(frames):
             times.append(max(round(time_ms), times[-1] + 1 if times else 0))
@@ -74,6 +75,7 @@ def look_through(
             picture = av.VideoFrame.from_ndarray(low, format="rgb24")
             thumbnail = thumbnails.of(picture)
             finder.add(thumbnail)
+            meter.add(picture)
             if repeats.is_repeat(picture, thumbnail):
                 repeated.append(index)
             on_frame(index + 1)
@@ -87,6 +89,7 @@ def look_through(
         keys=(Key(0, Key.FILE_START),),
         cuts=finder.finish(),
         repeats=tuple(repeated),
+        traits=traits(meter.finish()),
         notices=(notice,) if undelayed else (),
     )
     return replace(source, pix_fmt="rgba" if is_transparent else "rgb24"), timeline

@@ -1,4 +1,4 @@
-"""Survey: how many frames a video has and where its detail is, by its packets, without decoding one.
+"""Survey: how many frames a video has and where its detail is, by its packets; only a few are decoded.
 
 Packets tell in a second what decoding takes minutes for, and may be wrong: a plan counts (timeline.py). Where
 more bytes went, there was more to be coded: detail, and motion.
@@ -6,17 +6,23 @@ more bytes went, there was more to be coded: detail, and motion.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import av
 
+from service.auto import Traits
 from service.errors import BrokenMedia
+from worker.media.reading.coding import CodingMeter
 from worker.media.reading.container import open_media
+from worker.media.reading.decode import Packet, open_stream
+from worker.media.traits import Meter, traits
 from worker.media.types import Source
 
 SAMPLE_S: Final = 3.0
+DECODED: Final = 48  # packets, from the first key on
 _BIN_S: Final = 0.5  # a sample begins at a multiple
 
 
@@ -24,6 +30,7 @@ _BIN_S: Final = 0.5  # a sample begins at a multiple
 class Survey:
     frame_count: int  # in what was asked for
     richest_s: float  # where the SAMPLE_S with the most bytes begin, counted as `start` of a job is
+    traits: Traits | None = None  # of its first frames
 
 
 def survey(
@@ -38,9 +45,12 @@ def survey(
     first = start_s or 0.0
     last = float("inf") if duration_s is None else first + duration_s
     frame_count, bytes_by_bin = 0, Counter[int]()
+    meter, decoded = Meter(), 0
     try:
         with open_media(path) as container:
-            for packet in container.demux(container.streams[source.stream_index]):
+            stream = open_stream(container, source)
+            coding = CodingMeter(stream, source)
+            for packet in container.demux(stream):
                 on_packet()
                 stamp = packet.dts if packet.pts is None else packet.pts
                 if not packet.size or stamp is None or packet.time_base is None:
@@ -49,12 +59,28 @@ def survey(
                 if (start_s is None or time_s >= first) and time_s < last:
                     frame_count += 1
                     bytes_by_bin[max(0, int(time_s / _BIN_S))] += packet.size
+                    coding.add(packet)
+                    if decoded < DECODED and (decoded or packet.is_keyframe):
+                        _look(stream, packet, meter)
+                        decoded += 1
+            _look(stream, None, meter)
     except av.FFmpegError as error:
         if not frame_count:
             raise BrokenMedia(f"the file cannot be read: {error.strerror}", field="file") from error
     if not frame_count:
         raise BrokenMedia("the video stream holds no frames", field="frames", value=0)
-    return Survey(frame_count=frame_count, richest_s=_richest(bytes_by_bin) * _BIN_S)
+    return Survey(
+        frame_count=frame_count,
+        richest_s=_richest(bytes_by_bin) * _BIN_S,
+        traits=traits(meter.finish(), *coding.finish()),
+    )
+
+
+def _look(stream: av.VideoStream, packet: "Packet | None", meter: Meter) -> None:
+    """Measure what the decoder shows; None drains it. What is broken the plan will tell."""
+    with suppress(av.FFmpegError):
+        for picture in stream.decode(packet):
+            meter.add(picture)
 
 
 def _richest(bytes_by_bin: Counter[int]) -> int:

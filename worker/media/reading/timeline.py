@@ -18,6 +18,7 @@ import av.container
 
 from service.errors import BrokenMedia, InvalidOption, TooLong
 from service.formats import Deinterlace
+from worker.media.reading.coding import CodingMeter
 from worker.media.reading.container import open_media
 from worker.media.reading.decode import (
     Clock,
@@ -30,9 +31,8 @@ from worker.media.reading.decode import (
     read_packets,
 )
 from worker.media.reading.fields import FieldFinder, in_frames
-from worker.media.reading.repeats import RepeatFinder
-from worker.media.reading.scenes import CutFinder
-from worker.media.reading.thumbnails import Thumbnails, fingerprint
+from worker.media.reading.shots import Shots
+from worker.media.traits import Meter, traits
 from worker.media.types import Deinterlacing, Key, Limits, Source, Timeline
 
 _SEEK_BACK_S = (0, 5, 30)  # tried in turn for a start in mid file; then the whole file is read
@@ -61,10 +61,11 @@ def scan(
     span = _span(source, start_s, duration_s)
     length_max = Fraction(limits.duration_s_max) / source.time_base
     seen = _Seen(clock="dts" if source.container == "avi" else "pts")
-    shots, fields = _Shots(), FieldFinder()
+    shots, fields, meter = Shots(), FieldFinder(), Meter()
     with open_media(path) as container:
         stream = open_stream(container, source)
-        packets = seen.watch(_packets_to_scan(container, stream, source, span, seen))
+        coding = CodingMeter(stream, source)
+        packets = seen.watch(coding.watch(_packets_to_scan(container, stream, source, span, seen)))
         for picture in pictures(stream, source, packets, seen.damage):
             seen.add(picture)
             if seen.time >= span.stop:
@@ -77,10 +78,16 @@ def scan(
                 )
             seen.prints.append(shots.add(picture))
             fields.add(picture)
+            if seen.time >= span.start:
+                meter.add(picture)
             on_frame(len(seen.pts))
     timeline = _timeline(source, span, seen, shots)
     found = fields.finish()
-    timeline = replace(timeline, notices=(*timeline.notices, *found.notices(deinterlace)))
+    timeline = replace(
+        timeline,
+        notices=(*timeline.notices, *found.notices(deinterlace)),
+        traits=traits(meter.finish(), *coding.finish()),
+    )
     if not found.is_woven or deinterlace == "off":
         return timeline
     how = Deinterlacing(parity=found.parity, frames_per_picture=2 if deinterlace == "fields" else 1)
@@ -88,33 +95,16 @@ def scan(
 
 
 def _look_again(path: Path, source: Source, timeline: Timeline, on_frame: Callable[[int], None]) -> Timeline:
-    """The timeline with the cuts and repeats of the frames that are made of the pictures."""
-    shots = _Shots()
+    """The timeline with the cuts, repeats and traits of the frames that are made of the pictures."""
+    shots, meter = Shots(), Meter()
     for frame in frames(path, source, timeline, 0, timeline.frame_count):
         shots.add(frame)
+        meter.add(frame)
         on_frame(shots.count)
-    return replace(timeline, cuts=shots.cuts(), repeats=tuple(shots.repeats))
-
-
-class _Shots:
-    """Takes all frames in display order and finds cuts and repeats."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.repeats = array("q")  # indexes
-        self._cuts, self._thumbnails, self._repeats = CutFinder(), Thumbnails(), RepeatFinder()
-
-    def add(self, frame: av.VideoFrame) -> int:
-        """Take the next frame; gives its fingerprint."""
-        thumbnail = self._thumbnails.of(frame)
-        self._cuts.add(thumbnail)
-        if self._repeats.is_repeat(frame, thumbnail):
-            self.repeats.append(self.count)
-        self.count += 1
-        return fingerprint(thumbnail)
-
-    def cuts(self) -> tuple[int, ...]:
-        return self._cuts.finish()
+    seen, found = timeline.traits, meter.finish()
+    if seen is not None and found is not None:
+        seen = replace(seen, pixels=found)
+    return replace(timeline, cuts=shots.cuts(), repeats=tuple(shots.repeats), traits=seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +193,7 @@ def _packets_to_scan(
     return read_packets(container, stream, seen.damage)
 
 
-def _timeline(source: Source, span: _Span, seen: _Seen, shots: _Shots) -> Timeline:
+def _timeline(source: Source, span: _Span, seen: _Seen, shots: Shots) -> Timeline:
     if not seen.pts:
         raise BrokenMedia("no frame can be decoded", field="frames", value=0)
     times, is_counted, notices = _times(seen)

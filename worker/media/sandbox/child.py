@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,7 +145,7 @@ def _survey(child: Child, path: Path, given: Mapping[str, Any]) -> Message:
     source = Source.from_json(given["source"])
     span = {name: given[name] for name in ("start_s", "duration_s")}
     found = survey(path, source, on_packet=child.proceed, **span)
-    return {"frame_count": found.frame_count, "richest_s": found.richest_s}
+    return asdict(found)
 
 
 def _decode(child: Child, path: Path, given: Mapping[str, Any]) -> Message:

@@ -1,0 +1,96 @@
+"""Auto: which model an input gets when its sender leaves that to us, by what its first decode showed.
+
+Pure, and the one place that knows the rule: workers choose by it, and `GET /models` tells it. Not here: how
+an input is measured (worker/media/traits.py). Start at `decide`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+AUTO: Final = "auto"
+FAITHFUL, PERCEPTUAL, REAL = "frvsr-lite", "teco-lite", "real-lite"
+CANDIDATES: Final = (FAITHFUL, PERCEPTUAL, REAL)
+
+# Chosen by some of the held-out clips, spoilt in known ways: docs/models.md has what that came to on all.
+NOISE_MIN: Final = 2.0  # levels; noise of 5 levels in each of R, G and B measures as 3 in luma, none as .2
+SHARPNESS_MIN: Final = 0.55  # what was made small by a blur has .31 to .54, without one mostly .56 and more
+BLOCKINESS_MIN: Final = 0.1  # of a picture: JPEG of quality 50 has .12 to .28, none at most .04
+
+CARD: Final[dict[str, Any]] = {
+    "summary": "Takes what suits each input, by what its first decode shows; the report says which and why.",
+    "chooses": [
+        {
+            "model": REAL,
+            "for": f"noise of {NOISE_MIN:g} levels or more in luma; jagged edges, where the squares of steps"
+            f" to the next pixel are {SHARPNESS_MIN:g} or more of those to the one after; pictures with steps"
+            f" between blocks of 8x8 are larger than others by {BLOCKINESS_MIN:.0%} or more",
+        },
+        {"model": PERCEPTUAL, "for": "all other input, compressed video too"},
+    ],
+}
+
+_Measure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """What was measured of an input's luma."""
+
+    noise: _Measure  # deviation, in levels of 255
+    blockiness: _Measure  # how much larger steps are where blocks of 8x8 meet than within them
+    sharpness: _Measure  # squared steps to the next pixel by those to the one after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What was measured of an input."""
+
+    pixels: Pixels
+    quantiser: _Measure | None = None  # mean, on H.264's scale of 0 to 51; None where a stream does not tell
+    bits_per_pixel: _Measure | None = None  # of the stream; None of pictures and animations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    model: str
+    reason: str | None = None  # of auto, in words, with what was measured
+
+
+def decide(name: str, traits: Traits | None) -> Choice:
+    """The model that works under this name for an input; traits are None where too little was seen."""
+    if name != AUTO:
+        return Choice(model=name)
+    if traits is None:
+        return Choice(model=PERCEPTUAL, reason=f"auto took {PERCEPTUAL}: there was too little to measure")
+    model, why = choose(traits)
+    return Choice(model=model, reason=f"auto took {model}: {why} ({', '.join(_measured(traits))})")
+
+
+def choose(traits: Traits) -> tuple[str, str]:
+    """Model, and why in words."""
+    pixels = traits.pixels
+    if pixels.noise >= NOISE_MIN:
+        return REAL, "the input is noisy"
+    if pixels.sharpness >= SHARPNESS_MIN:
+        return REAL, "the input has jagged edges"
+    if traits.bits_per_pixel is None and pixels.blockiness >= BLOCKINESS_MIN:
+        return REAL, "the picture shows the blocks of its compression"
+    return PERCEPTUAL, "the input is neither noisy nor jagged"
+
+
+def _measured(traits: Traits) -> Iterator[str]:
+    yield f"noise {traits.pixels.noise:.1f} levels"
+    yield f"blockiness {traits.pixels.blockiness:.2f}"
+    yield f"sharpness {traits.pixels.sharpness:.2f}"
+    if traits.quantiser is not None:
+        yield f"H.264 quantiser {traits.quantiser:.0f}"
+    if traits.bits_per_pixel is not None:
+        yield f"{traits.bits_per_pixel:.3f} bits a pixel"
+
+
+def models_behind(names: Iterable[str]) -> frozenset[str]:
+    """The models that work under these names may need."""
+    return frozenset(model for name in names for model in (CANDIDATES if name == AUTO else (name,)))
