@@ -34,7 +34,7 @@ MEDIA_TYPE = "image/jpeg"
             "content": {MEDIA_TYPE: BINARY},
         },
         304: {"description": "Unchanged since the ETag in If-None-Match."},
-        **problem_responses(404, 410, 503),
+        **problem_responses(404, 410, 422, 503),
     },
 )
 @router.head("/jobs/{job_id}/preview", include_in_schema=False)

@@ -180,15 +180,19 @@ def test_the_page_offers_what_the_options_take(service: Service) -> None:
 
     def offered(name: str) -> set[str]:
         (choices,) = re.findall(rf'<select name="{name}">(.*?)</select>', page, re.DOTALL)
-        found = re.findall(r'<option(?: value="(\w*)")?>([^<]*)<', choices)
+        found = re.findall(r'<option(?: value="([\w=]*)")?>([^<]*)<', choices)
         return {value or text for value, text in found}
 
-    assert offered("scale") == set(map(str, SCALES))
-    assert offered("size") == {"by scale", *SIZES}
+    assert offered("large") == {f"scale={scale}" for scale in SCALES} | {f"size={size}" for size in SIZES}
     assert offered("codec") == {"default", *CODECS}
+    assert offered("deinterlace") == {
+        "one frame of two fields",
+        *options["deinterlace"]["anyOf"][0]["enum"],
+    } - {"auto"}
     bounds = options["quality"]["anyOf"][0]
     assert f'min="{bounds["minimum"]}" max="{bounds["maximum"]}"' in page
-    assert set(re.findall(r'name="(\w+)"', page)) - {"viewport", "file"} <= set(options)
+    own = {"viewport", "file", "url", "large", "ask", "video-format", "picture-format"}
+    assert set(re.findall(r'name="([\w-]+)"', page)) - own <= set(options)
 
 
 def test_the_page_knows_which_states_are_not_over(service: Service) -> None:

@@ -72,11 +72,11 @@ def every_k(context: WorkerContext, proxy: DroppingProxy, path: Path, steps: int
 def test_a_video_of_three_segments_ends_well_whichever_reply_is_lost(
     context: WorkerContext, proxy: DroppingProxy, tmp_path: Path
 ) -> None:
-    every_k(context, proxy, make_clip(tmp_path / "clip.mp4", 12, width=32, height=16), steps=5, kept=5)
+    every_k(context, proxy, make_clip(tmp_path / "clip.mp4", 12, width=32, height=16), steps=5, kept=6)
 
 
 def test_a_picture_ends_well_whichever_reply_is_lost(
     context: WorkerContext, proxy: DroppingProxy, tmp_path: Path
 ) -> None:
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "picture.png")
-    every_k(context, proxy, tmp_path / "picture.png", steps=1, kept=5)
+    every_k(context, proxy, tmp_path / "picture.png", steps=1, kept=6)
