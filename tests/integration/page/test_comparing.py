@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,8 +48,12 @@ def test_a_video_is_compared_while_it_runs(page: Page, service: Running, tmp_pat
     clip = make_clip(tmp_path / "watched.mp4", FRAMES)
     choose(page, clip)
     mine = card(page, clip)
-    expect(mine).to_be_visible()
-    [job] = [each for each in service.http.get("/jobs").json()["jobs"] if each["filename"] == clip.name]
+
+    def jobs() -> list[dict[str, Any]]:
+        return [each for each in service.http.get("/jobs").json()["jobs"] if each["filename"] == clip.name]
+
+    eventually(jobs, 60)  # the card is there before the upload is
+    [job] = jobs()
     eventually(lambda: service.job(job["id"])["links"]["preview"], 60)
     view = mine.locator("before-after")
     with service.worker_stopped():
