@@ -41,6 +41,7 @@ class Previews:
         self._storage, self._clock = storage, clock
         self._lock = threading.Lock()
         self._due_at: dict[str, float] = {}  # by job; shots of one job run side by side and share its time
+        self._in_hand: dict[str, threading.Event] = {}  # by job: set when the one being stored is there
 
     def show(
         self,
@@ -61,6 +62,8 @@ class Previews:
         """
         job_id = held.lease.job_id
         if not self._claim(job_id) and not is_last:
+            if not held.frames_done:  # progress promises a preview, so the first of a shot's waits for one
+                self._wait(job_id)
             return
         began_at = self._clock()
         try:
@@ -73,6 +76,8 @@ class Previews:
         now = self._clock()
         with self._lock:
             self._due_at[job_id] = now + max(EVERY_S, (now - began_at) / TIME_SHARE_MAX)
+            if (stored := self._in_hand.pop(job_id, None)) is not None:
+                stored.set()
 
     def _claim(self, job_id: str) -> bool:
         """Whether it is time; if so, for nobody else."""
@@ -82,7 +87,14 @@ class Previews:
                 return False
             self._due_at = {other: due_at for other, due_at in self._due_at.items() if now < due_at}
             self._due_at[job_id] = now + EVERY_S
+            self._in_hand.setdefault(job_id, threading.Event())
             return True
+
+    def _wait(self, job_id: str) -> None:
+        with self._lock:
+            stored = self._in_hand.get(job_id)
+        if stored is not None:
+            stored.wait()
 
     def _write(self, key: str, picture: Picture) -> None:
         content = io.BytesIO()

@@ -202,3 +202,32 @@ def test_transparency_lies_on_white_and_exif_stays_behind(
     assert level(storage) == 255
     assert min(half.min() for half in halves(storage)) == 255
     assert not shown(storage).getexif()
+
+
+def test_a_shot_whose_first_frame_is_done_waits_for_the_preview_that_another_stores(
+    previews: Previews, held: Held, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would tell progress, which promises a preview, before there is one."""
+    is_storing, may_store, put = threading.Event(), threading.Event(), storage.put
+
+    def slowly(key: str, content: bytes) -> None:
+        is_storing.set()
+        assert may_store.wait(10)
+        put(key, content)
+
+    monkeypatch.setattr(storage, "put", slowly)
+    first, second = (
+        threading.Thread(target=previews.show, args=(held, lambda: flat(50), LOW)) for _ in range(2)
+    )
+    first.start()
+    assert is_storing.wait(10)
+    second.start()
+    second.join(0.2)
+    assert second.is_alive()
+    held.advance()
+    previews.show(held, lambda: flat(60), LOW)  # nor does a frame after the first wait
+    may_store.set()
+    second.join(10)
+    assert not second.is_alive()
+    assert halves(storage)
+    first.join(10)
