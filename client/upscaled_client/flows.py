@@ -5,26 +5,25 @@ download from the byte where it stopped; a stream of events from the job as it i
 and how (client.py, aio.py), when to give up (patience.py), what is kept between two runs (submitting.py).
 """
 
-import hashlib
-import io
 import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
-from pydantic import ValidationError
 
 from upscaled_client import pieces
+from upscaled_client.answers import Events, checked, parsed, refusal_of
 from upscaled_client.effects import Aside, Flow, Give, Next, Open, Pause, Send
-from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable, UpscaledError
+from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable
 from upscaled_client.patience import Patience, retry_after_s
 from upscaled_client.pieces import OnBytes, Pieces
-from upscaled_client.records import Job, JobPage, Model, ModelList, Record, Wanted
+from upscaled_client.records import Job, JobPage, Model, ModelList, Wanted
+from upscaled_client.transfers import Receiving, Told
 
 VERSION: Final = "/v1"  # of the protocol; without it a server answers in the newest that it knows
 # For silence: how long a transfer lasts as a whole is the network's matter.
@@ -40,7 +39,6 @@ _COME_BACK: Final = frozenset({429, 502, 503, 504})
 _PLAIN: Final = {"Accept-Encoding": "identity"}  # what is written down need not come again
 
 OnJob = Callable[[Job], None]
-R = TypeVar("R", bound=Record)
 
 
 def ignore(*_: object) -> None:
@@ -108,7 +106,7 @@ class Flows:
             headers={"Idempotency-Key": key},
             timeout=NAMED_TIMEOUT,
         )
-        return _parsed(Job, (yield from self._until_answered(lambda: (yield Send(request)))))
+        return parsed(Job, (yield from self._until_answered(lambda: (yield Send(request)))))
 
     def _post_file(
         self, source: Path, options: Mapping[str, object], key: str, on_sent: OnBytes, to: str
@@ -116,7 +114,7 @@ class Flows:
         fields = _fields(options)
 
         def attempt() -> Flow[httpx.Response]:
-            with _Told(source, on_sent) as file:  # opened anew: what was read is gone
+            with Told(source, on_sent) as file:  # opened anew: what was read is gone
                 request = self._http.build_request(
                     "POST",
                     to,
@@ -128,17 +126,17 @@ class Flows:
                 answer: httpx.Response = yield Send(request)
                 return answer
 
-        return _parsed(Job, (yield from self._until_answered(attempt)))
+        return parsed(Job, (yield from self._until_answered(attempt)))
 
     def job(self, job_id: str) -> Flow[Job]:
-        return _parsed(Job, (yield from self._ask("GET", _path(job_id))))
+        return parsed(Job, (yield from self._ask("GET", _path(job_id))))
 
     def cancel(self, job_id: str) -> Flow[Job]:
-        return _parsed(Job, (yield from self._ask("POST", f"{_path(job_id)}/cancel")))
+        return parsed(Job, (yield from self._ask("POST", f"{_path(job_id)}/cancel")))
 
     def rerun(self, job_id: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
         headers = {"Idempotency-Key": key}
-        return _parsed(
+        return parsed(
             Job, (yield from self._ask("POST", f"{_path(job_id)}/rerun", json=options, headers=headers))
         )
 
@@ -152,17 +150,17 @@ class Flows:
     def jobs(self, wanted: Wanted, *, limit: int, cursor: str | None) -> Flow[JobPage]:
         asked = {"limit": limit, "cursor": cursor, **wanted.query}
         given = {name: value for name, value in asked.items() if value not in (None, [])}
-        return _parsed(JobPage, (yield from self._ask("GET", "/jobs", params=given)))
+        return parsed(JobPage, (yield from self._ask("GET", "/jobs", params=given)))
 
     def models(self) -> Flow[tuple[Model, ...]]:
-        return _parsed(ModelList, (yield from self._ask("GET", "/models"))).models
+        return parsed(ModelList, (yield from self._ask("GET", "/models"))).models
 
     def wait(self, job_id: str, on_job: OnJob = ignore) -> Flow[Job]:
         """Look at the job until it is over; `on_job` is told what was seen each time."""
         pause_s = LOOK_S_FIRST
         while True:
             answer = yield from self._ask("GET", _path(job_id))
-            job = _parsed(Job, answer)
+            job = parsed(Job, answer)
             on_job(job)
             if job.is_over:
                 return job
@@ -175,7 +173,7 @@ class Flows:
         while True:
             yield from self._until_answered(lambda: (yield Open(request)))
             try:
-                events = _Events()
+                events = Events()
                 while (chunk := (yield Next())) is not None:
                     for job in events.of(chunk):
                         yield Give(job)
@@ -193,7 +191,7 @@ class Flows:
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
             with aside.open("xb") as file:
-                receiving = _Receiving(file, on_received)
+                receiving = Receiving(file, on_received)
                 yield from self._until_answered(lambda: self._receive(path, receiving))
                 file.flush()
                 yield Aside(lambda: os.fsync(file.fileno()))
@@ -203,7 +201,7 @@ class Flows:
         finally:
             aside.unlink(missing_ok=True)
 
-    def _receive(self, path: str, receiving: "_Receiving") -> Flow[httpx.Response]:
+    def _receive(self, path: str, receiving: Receiving) -> Flow[httpx.Response]:
         """What is still missing, from the server or from where it sends us."""
         headers = _PLAIN | receiving.range
         answer: httpx.Response = yield Open(self._http.build_request("GET", path, headers=headers))
@@ -240,8 +238,8 @@ class Flows:
             else:
                 self._patience.heard()
                 if answer.status_code not in _COME_BACK:
-                    return _checked(answer)
-                refusal = _refusal(answer)
+                    return checked(answer)
+                refusal = refusal_of(answer)
                 reason, asked_s = str(refusal), retry_after_s(answer.headers.get("retry-after"))
             wait_s = attempts.failed(began_at=began_at, now=time.monotonic(), asked_s=asked_s)
             if wait_s is None:
@@ -249,64 +247,6 @@ class Flows:
                     raise refusal  # such as what our key may do in a day: the server is there
                 raise Unreachable(f"{self.server}: {reason}")
             yield Pause(wait_s)
-
-
-class _Told(io.FileIO):
-    """A file on its way out, which tells how far it is."""
-
-    def __init__(self, path: Path, on_sent: OnBytes) -> None:
-        super().__init__(path)
-        self._on_sent = on_sent
-        self._size_bytes = path.stat().st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size) or b""
-        self._on_sent(self.tell(), self._size_bytes)
-        return data
-
-
-class _Receiving:
-    """A file on its way in: what is there, its digest, and the range that is missing."""
-
-    def __init__(self, file: io.BufferedWriter, on_received: OnBytes) -> None:
-        self._file, self._on_received = file, on_received
-        self._digest = hashlib.sha256()
-        self._done = self._total = 0
-
-    @property
-    def range(self) -> dict[str, str]:
-        return {"Range": f"bytes={self._done}-"} if self._done else {}
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def begin(self, answer: httpx.Response) -> None:
-        if answer.status_code != httpx.codes.PARTIAL_CONTENT:  # whole, whatever we had asked for
-            self._file.seek(0)
-            self._file.truncate()
-            self._digest, self._done = hashlib.sha256(), 0
-        self._total = self._done + int(answer.headers.get("content-length", 0))
-
-    def take(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        self._digest.update(chunk)
-        self._done += len(chunk)
-        self._on_received(self._done, self._total)
-
-
-class _Events:
-    """Server-sent events out of the pieces that they come in."""
-
-    def __init__(self) -> None:
-        self._left = b""
-
-    def of(self, chunk: bytes) -> Iterator[Job]:
-        *events, self._left = (self._left + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-        for event in events:
-            data = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-            if data:
-                yield _read(Job, b"\n".join(data))
 
 
 def _text(value: object) -> str:
@@ -325,35 +265,3 @@ def _path(job_id: str) -> str:
 def _why_none(job: Job) -> str:
     reason = f": {job.error.message}" if job.error else ""
     return f"the job {'is ' if not job.is_over else ''}{job.state}{reason} ({job.links.self})"
-
-
-def _parsed(kind: type[R], answer: httpx.Response) -> R:
-    return _read(kind, answer.content)
-
-
-def _read(kind: type[R], content: bytes) -> R:
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise UpscaledError(f"this is no upscaled server: {where}: {first['msg']}") from error
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    raise _refusal(answer)
-
-
-def _refusal(answer: httpx.Response) -> Refused:
-    """What the problem+json says, or the status where a proxy answered."""
-    try:
-        problem: Any = answer.json()
-        detail = problem.get("detail") or problem["title"]
-        kind, field, value = problem.get("type"), problem.get("field"), problem.get("value")
-    except (ValueError, AttributeError, KeyError):
-        detail = f"HTTP {answer.status_code} {answer.reason_phrase}"
-        kind = field = value = None
-    message = f"{field}: {detail}" if field and str(field) not in str(detail) else str(detail)
-    return Refused(message, status=answer.status_code, type=kind, field=field, value=value)
