@@ -52,6 +52,11 @@ class Traits:
     quantiser: _Measure | None = None  # mean, on H.264's scale of 0 to 51; None where a stream does not tell
     bits_per_pixel: _Measure | None = None  # of the stream; None of pictures and animations
 
+    @property
+    def is_of_pictures(self) -> bool:
+        """Of one, or of an animation's: each is coded by itself."""
+        return self.bits_per_pixel is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
@@ -76,7 +81,7 @@ def choose(traits: Traits) -> tuple[str, str]:
         return REAL, "the input is noisy"
     if pixels.sharpness >= SHARPNESS_MIN:
         return REAL, "the input has jagged edges"
-    if traits.bits_per_pixel is None and pixels.blockiness >= BLOCKINESS_MIN:
+    if traits.is_of_pictures and pixels.blockiness >= BLOCKINESS_MIN:
         return REAL, "the picture shows the blocks of its compression"
     return PERCEPTUAL, "the input is neither noisy nor jagged"
 

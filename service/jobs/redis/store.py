@@ -35,11 +35,7 @@ class RedisStore(RedisSteps, RedisIndex, RedisUsage):
     ) -> Job:
         answer = self._run(
             "create",
-            id=job.id,
-            key=idempotency_key,
-            digest=job.request_digest(),
-            created_at=job.created_at,
-            fields=forms.job_fields(job),
+            **_recorded(job, idempotency_key),
             owner=job.owner,
             quota=quota.model_dump(),
             asked=asked_of_a_job(job.purpose, bytes_in),
@@ -65,30 +61,22 @@ class RedisStore(RedisSteps, RedisIndex, RedisUsage):
         ]
         restored = self._run(
             "restore",
-            id=job.id,
-            key=idempotency_key,
-            digest=job.request_digest(),
-            created_at=job.created_at,
+            **_recorded(job, idempotency_key),
             updated_at=job.updated_at,
             fence_floor=fence_floor,
             segments=forms.layout(segments),
             parts=done,
             runtime=runtime,
-            fields=forms.job_fields(job),
         )
         return bool(restored)
 
     def conclude(self, job: Job, *, idempotency_key: str | None = None) -> Job:
         fields = self._run(
             "conclude",
-            id=job.id,
-            key=idempotency_key,
-            digest=job.request_digest(),
-            created_at=job.created_at,
+            **_recorded(job, idempotency_key),
             updated_at=job.updated_at,
             state=job.state,
             frames_done=job.frames_done,
-            fields=forms.job_fields(job),
         )
         return forms.job_of_list(fields)
 
@@ -131,3 +119,14 @@ class RedisStore(RedisSteps, RedisIndex, RedisUsage):
     def add_notices(self, job_id: str, notices: Iterable[str]) -> None:
         if not self._run("add_notices", id=job_id, notices=list(notices)):
             raise unknown_job(job_id)
+
+
+def _recorded(job: Job, idempotency_key: str | None) -> dict[str, Any]:
+    """What every script is given that may be the first to record the job."""
+    return {
+        "id": job.id,
+        "key": idempotency_key,
+        "digest": job.request_digest(),
+        "created_at": job.created_at,
+        "fields": forms.job_fields(job),
+    }

@@ -1,7 +1,5 @@
 """`model=auto`: chosen once by the first decode, pinned, and told."""
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from service.jobs.memory.store import MemoryStore
 from service.jobs.model import Job, Options
 from service.jobs.states import JobState
 from tests.worker.job.test_estimate import estimate_of, estimated
-from tests.worker.job.test_picture import LEASE_S, Clock, begin_and_kill
+from tests.worker.job.test_picture import LEASE_S, Clock, batches_of, begin_and_kill
 from tests.worker.job.test_runner import accept, drain_queue, run
 from tests.worker.media.clips import Rgb, make_clip, numbered
 from worker.job import runner
@@ -162,16 +160,7 @@ def test_pictures_of_one_size_that_auto_judges_alike_share_the_batch(
 ) -> None:
     paths = [picture_file(tmp_path / f"{seed}.png", is_noisy=True, seed=seed) for seed in range(4)]
     jobs = [accept(context, path, Options(model=AUTO)) for path in paths]
-    batches: list[int] = []
-    with context.models.acquire(REAL) as model, ThreadPoolExecutor(len(jobs)) as pool:
-        monkeypatch.setattr(model.engine, "_on_batch", batches.append)
-        with model.engine._device:  # held, so that whoever comes waits
-            running = [pool.submit(runner.run, context, job_id, "plan") for job_id in jobs]
-            deadline = time.monotonic() + 20
-            while model.engine.waiting_count < len(jobs) and time.monotonic() < deadline:
-                time.sleep(0.01)
-        for future in running:
-            future.result()
+    batches = batches_of(context, REAL, jobs, monkeypatch)
     assert sum(batches) == len(jobs)
     assert len(batches) <= 2  # the first tick was decided before the others came
     assert {taken(context.store.get(job_id))[0] for job_id in jobs} == {REAL}
