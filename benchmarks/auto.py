@@ -29,12 +29,12 @@ from training.losses.perceptual import Lpips
 from training.scores.evaluate import SKIPPED_FRAMES, centre_crop
 from training.scores.metrics import luma, psnr
 from worker.job.steps.feeder import Feeder, lead_in
+from worker.media.pictures.reading import read_image
 from worker.media.reading.probe import probe
 from worker.media.reading.timeline import scan
 from worker.media.traits import traits_of
 from worker.media.types import Limits
 from worker.media.writing.atomic import written_whole
-from worker.media.writing.images import read_image
 from worker.models.registry import Registry
 
 

@@ -22,9 +22,10 @@ from service.jobs import keys
 from service.objects.base import Storage
 from worker.frames import Planes, in_bytes
 from worker.job.held import Held
+from worker.media.pictures.picture import Picture
+from worker.media.pictures.writing import save_image
 from worker.media.tonemap import for_eyes
 from worker.media.types import Colour
-from worker.media.writing.images import Picture, save_image
 
 log = logging.getLogger(__name__)
 

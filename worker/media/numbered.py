@@ -11,9 +11,10 @@ from pathlib import Path
 
 from service.errors import InputError, InvalidOption, NotMedia, UnsupportedMedia
 from service.formats import PICTURES, suffix_of
+from worker.media.pictures.picture import Picture
+from worker.media.pictures.writing import check_output, write_image
 from worker.media.reading.container import sniff
 from worker.media.sandbox.reading import read_image
-from worker.media.writing.images import Picture, check_output, write_image
 
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]*$)")  # the last digits before the suffix
 

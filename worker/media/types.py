@@ -99,7 +99,7 @@ class Chapter(_Json):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source(_Json):
-    """What an input says of itself. A picture has `kind` and `container` only: images.py reads the rest."""
+    """What an input says of itself. A picture has `kind` and `container` only: pictures/ reads the rest."""
 
     kind: MediaKind
     container: str  # "mp4", "mov", "matroska", "webm", "avi"; for a picture "png", "jpeg", ...

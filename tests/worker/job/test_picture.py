@@ -89,7 +89,7 @@ def begin_and_kill(point: str, monkeypatch: pytest.MonkeyPatch, context: WorkerC
     place: dict[str, tuple[object, str]] = {
         "read": (picture, "_read"),
         "enlarge": (picture, "_enlarged"),
-        "encode": (picture.images, "save_image"),
+        "encode": (picture, "save_image"),
         "preview": (context.previews, "show"),
         "store": (context.storage, "put_file"),
         "succeed": (picture, "end"),
@@ -263,14 +263,12 @@ def test_a_picture_that_the_former_version_left_in_the_store_is_done(
     assert job.frames_done == 1
 
 
-def test_pictures_of_one_size_that_wait_together_share_the_batch(
-    context: WorkerContext,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    jobs = [accept(context, made(tmp_path / f"{seed}.png", seed), SMALL) for seed in range(4)]
+def batches_of(
+    context: WorkerContext, model_name: str, jobs: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
+    """Frames in each call of the model's network where all of these pictures wait for it together."""
     batches: list[int] = []
-    with context.models.acquire("small") as model, ThreadPoolExecutor(len(jobs)) as pool:
+    with context.models.acquire(model_name) as model, ThreadPoolExecutor(len(jobs)) as pool:
         monkeypatch.setattr(model.engine, "_on_batch", batches.append)
         with model.engine._device:  # held, so that whoever comes waits
             running = [pool.submit(runner.run, context, job_id, "plan") for job_id in jobs]
@@ -279,6 +277,16 @@ def test_pictures_of_one_size_that_wait_together_share_the_batch(
                 time.sleep(0.01)
         for future in running:
             future.result()
+    return batches
+
+
+def test_pictures_of_one_size_that_wait_together_share_the_batch(
+    context: WorkerContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = [accept(context, made(tmp_path / f"{seed}.png", seed), SMALL) for seed in range(4)]
+    batches = batches_of(context, "small", jobs, monkeypatch)
     assert sum(batches) == len(jobs)
     assert len(batches) <= 2  # the first tick was decided before the others came
     for job_id in jobs:

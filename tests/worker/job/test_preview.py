@@ -18,7 +18,7 @@ from tests.service.api.samples import begin, stored_job
 from worker.job import preview
 from worker.job.held import Held
 from worker.job.preview import Previews, small
-from worker.media.writing.images import Picture
+from worker.media.pictures.picture import Picture
 
 
 class Clock:

@@ -15,7 +15,7 @@ from service.jobs.model import Options
 from service.objects import published
 from service.objects.files import FileStorage
 from service.settings import Settings
-from worker.media.writing.images import read_image
+from worker.media.pictures.reading import read_image
 from worker.models.registry import Registry
 from worker.offline.folder import upscale_folder
 from worker.offline.local import upscale

@@ -6,7 +6,7 @@ from PIL import Image
 
 from service.errors import InvalidOption, UnsupportedMedia
 from service.jobs.model import Options
-from worker.media.writing.images import read_image
+from worker.media.pictures.reading import read_image
 from worker.offline.folder import upscale_folder
 
 

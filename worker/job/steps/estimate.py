@@ -24,13 +24,13 @@ from worker.job.context import WorkerContext
 from worker.job.held import Held
 from worker.job.steps.plan import coded_as, container_of_animation, encoding_notices, encoding_to, limits_of
 from worker.media.animation.writing import check_output
+from worker.media.pictures import writing as pictures
 from worker.media.reading.container import sniff
 from worker.media.reading.survey import SAMPLE_S
 from worker.media.reading.tracks import choose_container
 from worker.media.sandbox.reading import look_through, probe, read_image, survey
 from worker.media.sizes import target_size
 from worker.media.traits import traits_of
-from worker.media.writing import images
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _look_at_picture(context: WorkerContext, held: Held, path: Path, job: Job) -
     height, width = low.rgb.shape[:2]
     wide, high = target_size((width, height), job.options.size_wanted)
     container = job.options.format or low.format
-    images.check_output(container, wide, high)
+    pictures.check_output(container, wide, high)
     return Look(
         frame_count=1,
         megapixels=width * height / 1e6,

@@ -3,7 +3,7 @@
 What a video's steps leave for others to go on from would cost a small picture more than its network does. So
 nothing lies in storage before the result, and a worker that takes over from a dead one starts anew: with the
 version that its predecessor pinned, and without taking the job's state back. Not here: the files themselves
-(media/writing/images.py). Start reading at `upscale`.
+(media/pictures/). Start reading at `upscale`.
 """
 
 from pathlib import Path
@@ -25,11 +25,11 @@ from worker.job.context import WorkerContext, room_for
 from worker.job.held import Held, LeaseLost, patiently, within
 from worker.job.measuring import measure
 from worker.job.report import describe
+from worker.media.pictures.picture import Picture
+from worker.media.pictures.writing import bits_of, check_output, save_image
 from worker.media.sandbox.reading import read_image
 from worker.media.sizes import target_size
 from worker.media.traits import traits_of
-from worker.media.writing import images
-from worker.media.writing.images import Picture
 from worker.models.registry import Served
 
 ENCODED_BYTES_S: Final = 500_000  # no picture format is written more slowly, even on half a core
@@ -75,9 +75,9 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
     path = context.scratch / f"{job.id}-{held.lease.fence}{suffix_of(plan.container)}"
     try:
         with held.timed("encode"), held.trusting(within(high.rgb.size / ENCODED_BYTES_S)):
-            notices = images.save_image(high, path, kind=plan.container, quality=job.options.quality)
+            notices = save_image(high, path, kind=plan.container, quality=job.options.quality)
         context.previews.show(held, lambda: high, low, is_last=True)
-        bits = images.bits_of(high, plan.container)
+        bits = bits_of(high, plan.container)
         _conclude(
             context,
             held,
@@ -114,7 +114,7 @@ def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
         pixels_max = context.settings.pixels_max
         strip, owner = job.options.strip, job.owner
         low = read_image(path, pixels_max=pixels_max, strip=strip, owner=owner, on_wait=held.proceed)
-    images.check_output(job.options.format or low.format, *_target_size(low, job))
+    check_output(job.options.format or low.format, *_target_size(low, job))
     return low
 
 

@@ -39,10 +39,10 @@ from worker.job.steps.plan import encoding_of
 from worker.job.steps.reuse import last_computed, reused
 from worker.job.tracing import trace
 from worker.media.colour import rgb_of
+from worker.media.pictures.picture import Picture
 from worker.media.sandbox.reading import decode, decode_animation
 from worker.media.types import Source, Timeline
 from worker.media.writing.encode import PartEncoder
-from worker.media.writing.images import Picture
 from worker.models.registry import Served
 from worker.yuv import Yuv420
 

@@ -22,12 +22,12 @@ from service.animated import gif_frames, reader_of
 from service.errors import BrokenMedia, FrameTooLarge, TooLong, UnsupportedMedia
 from worker.frames import LowFrame, Planes
 from worker.media.colour import settle
+from worker.media.pictures.reading import colour_invisible, damage_is_broken_media
 from worker.media.reading.repeats import RepeatFinder
 from worker.media.reading.scenes import CutFinder
 from worker.media.reading.thumbnails import Thumbnails
 from worker.media.traits import Meter, traits
 from worker.media.types import Colour, Key, Limits, Source, Timeline
-from worker.media.writing.images import colour_invisible, damage_is_broken_media
 
 TIME_BASE: Final = Fraction(1, 1000)
 NO_DELAY_MS: Final = 100  # what players make of a frame without a delay, or they would show none of it

@@ -11,7 +11,7 @@ from PIL import Image
 
 from worker.frames import Planes
 from worker.media.animation.boxes import box_of, changed
-from worker.media.writing.images import QUALITY_DEFAULT
+from worker.media.pictures.writing import QUALITY_DEFAULT
 
 _ANIMATION, _ALPHA = 0x02, 0x10
 _NO_BLEND: Final = 0x02

@@ -15,12 +15,12 @@ from worker.frames import is_deep
 from worker.media.animation.writing import step_ms
 from worker.media.checking.compare import CopiedStream, compare_stream
 from worker.media.colour import LIMITED, RGB, encodable, hdr_of
+from worker.media.pictures.writing import bits_of
 from worker.media.reading.container import kind_of, open_media, sniff
 from worker.media.reading.fields import in_frames
 from worker.media.reading.tracks import Window, find_empty
 from worker.media.sandbox.reading import look_through, probe, read_image, scan
 from worker.media.types import Colour, Deinterlacing, Limits, Source, StreamInfo, Timeline
-from worker.media.writing.images import bits_of
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 
 # Bounds against nonsense in a header; a result is 16 times larger than what the service would take.

@@ -1,7 +1,7 @@
 """PNG and TIFF of sixteen bits a sample, which Pillow writes of grey alone: by FFmpeg's encoders.
 
 PyAV has no way to hand those a colour profile or EXIF, so these are put into the finished file: chunks into a
-PNG, an entry into a TIFF's directory. Not here: what a picture is (images.py).
+PNG, an entry into a TIFF's directory. Not here: what a picture is (picture.py).
 """
 
 import struct

@@ -56,7 +56,7 @@ _PACKETS_TO_FIRST_FRAME_MAX = 300  # of all streams; a video that has given no f
 
 
 def probe(path: Path, *, limits: Limits) -> Source:
-    """What `path` holds. A picture is only recognised: images.py reads it and checks its size.
+    """What `path` holds. A picture is only recognised: pictures/ reads it and checks its size.
 
     Raises EmptyUpload, NotMedia, NoVideo, BrokenMedia, FrameTooLarge, TooLong or UnsupportedMedia.
     """

@@ -20,6 +20,7 @@ import av
 from service.errors import InputError, OutputInvalid
 from worker.frames import Planes, is_deep
 from worker.media.animation import reading as animation
+from worker.media.pictures.reading import read_image
 from worker.media.reading import decode as video
 from worker.media.reading.probe import probe
 from worker.media.reading.survey import survey
@@ -28,7 +29,6 @@ from worker.media.sandbox import limits
 from worker.media.sandbox.ring import Ring
 from worker.media.sandbox.wire import Message, Wire, told
 from worker.media.types import Limits, Source, Timeline
-from worker.media.writing.images import read_image
 
 TELL_S: Final = 0.05  # between two words of how far it is
 

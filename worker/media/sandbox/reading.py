@@ -21,6 +21,7 @@ from pydantic import Base64Bytes, PositiveInt, TypeAdapter, ValidationError
 from service.errors import BrokenMedia
 from service.formats import Deinterlace, PictureFormat, Strip
 from worker.frames import LowFrame, Planes
+from worker.media.pictures.picture import Picture
 from worker.media.reading.fields import pictures_for
 from worker.media.reading.survey import Survey
 from worker.media.sandbox.keeper import KEEPER, Keeper
@@ -28,7 +29,6 @@ from worker.media.sandbox.parent import nothing, reading
 from worker.media.sandbox.pool import Pool
 from worker.media.sandbox.ring import Ring
 from worker.media.types import Key, Limits, Source, Timeline
-from worker.media.writing.images import Picture
 
 _CHANNELS: Final = 3
 _FRACTION: Final = re.compile(r"-?\d{1,40}(/\d{1,40})?")
@@ -135,7 +135,7 @@ def read_image(
     owner: str | None = None,
     on_wait: Callable[[], None] = nothing,
 ) -> Picture:
-    """writing/images.py
+    """pictures/reading.py
 
     owner   whose picture it is: no other's is ever in the same process
     """

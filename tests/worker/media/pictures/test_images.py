@@ -13,7 +13,9 @@ from PIL import Image, ImageCms
 from service.errors import BrokenMedia, EmptyUpload, FrameTooLarge, InvalidOption, NotMedia, UnsupportedMedia
 from service.formats import FORMATS, suffix_of
 from worker.frames import Planes
-from worker.media.writing.images import Picture, check_output, read_image, write_image
+from worker.media.pictures.picture import Picture
+from worker.media.pictures.reading import read_image
+from worker.media.pictures.writing import check_output, write_image
 
 PIXELS_MAX = 1_000_000
 LOSSLESS = ("png", "tiff", "bmp")

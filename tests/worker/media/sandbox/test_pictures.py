@@ -9,11 +9,11 @@ import pytest
 from service.errors import BrokenMedia, FrameTooLarge
 from tests.fuzz.samples import PICTURES
 from worker.media.animation import reading as animation_here
+from worker.media.pictures.reading import read_image as read_here
 from worker.media.sandbox import pool, reading
 from worker.media.sandbox.keeper import Keeper
 from worker.media.sandbox.pool import Pool
 from worker.media.sandbox.reading import alphas, decode_animation, look_through, read_image
-from worker.media.writing.images import read_image as read_here
 
 PIXELS_MAX = 100_000
 STILLS = [name for name in PICTURES if not name.startswith("moving")]

@@ -1,0 +1,1 @@
+"""Still pictures: what one is, read by Pillow, written by Pillow, or by FFmpeg where it is deep."""
