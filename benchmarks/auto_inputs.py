@@ -5,10 +5,10 @@ Files, because what a stream says of itself is part of what `model=auto` goes by
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import cv2
@@ -34,13 +34,15 @@ EVEN: Final = 2 * SCALE  # chroma of 4:2:0 needs even sides
 class Input:
     """One way of spoiling a clip.
 
-    codec   FFmpeg's encoder of a video, or OpenCV's suffix of a picture
+    codec    FFmpeg's encoder of a video, or OpenCV's suffix of a picture
+    shrunk   by the frozen protocol's blur ("bd"), by antialiased bicubic as players and editors do ("bi"), or
+             by taking every fourth pixel ("picked")
     """
 
     codec: str = "ffv1"
     options: dict[str, str] = field(default_factory=dict)
     noise: float = 0.0  # levels
-    is_blurred: bool = True  # before every fourth pixel is taken
+    shrunk: Literal["bd", "bi", "picked"] = "bd"
     quality: int = 0  # of a JPEG
 
     @property
@@ -68,8 +70,13 @@ INPUTS: Final = {
     "AV1 CRF 40": Input(codec="libsvtav1", options={"crf": "40", "preset": "8"}),
     "noise of 5 levels": Input(noise=5),
     "noise of 10 levels": Input(noise=10),
-    "not blurred": Input(is_blurred=False),
+    "not blurred": Input(shrunk="picked"),
+    "bicubic": Input(shrunk="bi"),
+    "bicubic, x264 CRF 20": replace(_x264(20), shrunk="bi"),
+    "noise of 5 levels, x264 CRF 18": replace(_x264(18), noise=5),
+    "noise of 10 levels, x264 CRF 23": replace(_x264(23), noise=10),
     "picture, clean": Input(codec=".png"),
+    "picture, bicubic": Input(codec=".png", shrunk="bi"),
     "picture, JPEG 90": _jpeg(90),
     "picture, JPEG 75": _jpeg(75),
     "picture, JPEG 50": _jpeg(50),
@@ -101,12 +108,12 @@ def held_out(data: Path, *, frames: int = FRAMES) -> Iterator[Truth]:
 def write_input(truth: Truth, how: Input, path: Path) -> None:
     """The clip, or its middle frame, as a sender would have it."""
     target = truth.frames[len(truth.frames) // 2][None] if how.is_picture else truth.frames
-    if how.is_blurred:
-        low = np.concatenate(
-            [degrade_frames(torch.from_numpy(frame[None]), "bd").numpy() for frame in target]
-        )
-    else:
+    if how.shrunk == "picked":
         low = pick(target, SCALE)
+    else:
+        low = np.concatenate(
+            [degrade_frames(torch.from_numpy(frame[None]), how.shrunk).numpy() for frame in target]
+        )
     if how.noise:
         rng = np.random.default_rng(zlib.crc32(truth.name.encode()))
         noisy = low + how.noise * rng.standard_normal(low.shape, dtype=np.float32)

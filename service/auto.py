@@ -16,6 +16,8 @@ CANDIDATES: Final = (FAITHFUL, PERCEPTUAL, REAL)
 
 # Chosen by some of the held-out clips, spoilt in known ways: docs/models.md has what that came to on all.
 NOISE_MIN: Final = 2.0  # levels; noise of 5 levels in each of R, G and B measures as 3 in luma, none as .2
+NOISE_LEFT_MIN: Final = 0.5  # in compressed video: coders take most of it away, and leave at most .3 of none
+COMPRESSED_BITS_MAX: Final = 2.0  # a pixel: x264 at CRF 18 takes at most 1, and what loses nothing 8 and more
 SHARPNESS_MIN: Final = 0.55  # what was made small by a blur has .31 to .54, without one mostly .56 and more
 BLOCKINESS_MIN: Final = 0.1  # of a picture: JPEG of quality 50 has .12 to .28, none at most .04
 
@@ -24,8 +26,8 @@ CARD: Final[dict[str, Any]] = {
     "chooses": [
         {
             "model": REAL,
-            "for": f"noise of {NOISE_MIN:g} levels or more in luma; jagged edges, where the squares of steps"
-            f" to the next pixel are {SHARPNESS_MIN:g} or more of those to the one after; pictures with steps"
+            "for": f"noise of {NOISE_MIN:g} levels or more in luma, {NOISE_LEFT_MIN:g} in compressed video; jagged"
+            f" edges, where the squares of steps to the next pixel are {SHARPNESS_MIN:g} or more of those to the one after; pictures with steps"
             f" between blocks of 8x8 are larger than others by {BLOCKINESS_MIN:.0%} or more",
         },
         {"model": PERCEPTUAL, "for": "all other input, compressed video too"},
@@ -53,6 +55,11 @@ class Traits:
     bits_per_pixel: _Measure | None = None  # of the stream; None of pictures and animations
 
     @property
+    def is_compressed(self) -> bool:
+        """Of a video that lost something when it was coded."""
+        return self.bits_per_pixel is not None and self.bits_per_pixel < COMPRESSED_BITS_MAX
+
+    @property
     def is_of_pictures(self) -> bool:
         """Of one, or of an animation's: each is coded by itself."""
         return self.bits_per_pixel is None
@@ -77,7 +84,7 @@ def decide(name: str, traits: Traits | None) -> Choice:
 def choose(traits: Traits) -> tuple[str, str]:
     """Model, and why in words."""
     pixels = traits.pixels
-    if pixels.noise >= NOISE_MIN:
+    if pixels.noise >= (NOISE_LEFT_MIN if traits.is_compressed else NOISE_MIN):
         return REAL, "the input is noisy"
     if pixels.sharpness >= SHARPNESS_MIN:
         return REAL, "the input has jagged edges"

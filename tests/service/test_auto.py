@@ -10,6 +10,8 @@ from service.auto import (
     BLOCKINESS_MIN,
     CANDIDATES,
     CARD,
+    COMPRESSED_BITS_MAX,
+    NOISE_LEFT_MIN,
     NOISE_MIN,
     PERCEPTUAL,
     REAL,
@@ -37,6 +39,14 @@ def test_noise_and_jagged_edges_are_given_to_the_model_that_cleans_up(
     traits: Traits, spoilt: dict[str, float]
 ) -> None:
     assert decide(AUTO, replace(traits, pixels=replace(CLEAN, **spoilt))).model == REAL
+
+
+def test_of_the_noise_that_coding_left_less_is_enough() -> None:
+    left = replace(CLEAN, noise=NOISE_LEFT_MIN)
+    assert decide(AUTO, replace(VIDEO, pixels=left)).model == REAL
+    assert decide(AUTO, replace(PICTURE, pixels=left)).model == PERCEPTUAL
+    whole = replace(VIDEO, pixels=left, bits_per_pixel=COMPRESSED_BITS_MAX)  # nothing was taken from it
+    assert decide(AUTO, whole).model == PERCEPTUAL
 
 
 def test_blocks_count_in_pictures_alone() -> None:
