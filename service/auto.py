@@ -26,9 +26,10 @@ CARD: Final[dict[str, Any]] = {
     "chooses": [
         {
             "model": REAL,
-            "for": f"noise of {NOISE_MIN:g} levels or more in luma, {NOISE_LEFT_MIN:g} in compressed video; jagged"
-            f" edges, where the squares of steps to the next pixel are {SHARPNESS_MIN:g} or more of those to the one after; pictures with steps"
-            f" between blocks of 8x8 are larger than others by {BLOCKINESS_MIN:.0%} or more",
+            "for": f"noise of {NOISE_MIN:g} levels or more in luma, {NOISE_LEFT_MIN:g} in compressed video;"
+            f" jagged edges, where squared steps to the next pixel are {SHARPNESS_MIN:g} or more of those to"
+            f" the one after; pictures whose steps between blocks of 8x8 are larger by {BLOCKINESS_MIN:.0%}"
+            " or more",
         },
         {"model": PERCEPTUAL, "for": "all other input, compressed video too"},
     ],
