@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Literal
 
 from service.errors import InputError
@@ -20,8 +21,9 @@ from service.jobs.quotas import UNLIMITED, Quota
 from service.objects.base import NotFound, Storage
 
 PREFIX = "keys/"
-FRESH_S = 5.0  # how long one look at a key serves: a revoked one works that much longer
+FRESH_S = 1.0  # how long one look at a key serves: a revoked one works that much longer
 _KNOWN_MAX = 4096  # keys looked at that are remembered; ids that somebody makes up are among them
+_LOOKS_MAX = 64  # at a time; more than there are threads that do it
 _FORM = re.compile(r"upk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 Role = Literal["user", "admin"]
@@ -103,6 +105,7 @@ class Keyring:
         self._storage = storage
         self._clock = clock
         self._seen: dict[str, tuple[float, Key | None]] = {}  # by id; entries are replaced whole
+        self._locks = [Lock() for _ in range(_LOOKS_MAX)]  # a key is looked at once, for all who show it
 
     def recognise(self, shown: str) -> Key | None:
         form = _FORM.fullmatch(shown)
@@ -124,15 +127,19 @@ class Keyring:
         seen = self._remembered(key_id)
         if seen is not None:
             return seen[1]
-        now = self._clock()
-        try:
-            key = Key.model_validate_json(self._storage.get(_key_of(key_id)))
-        except NotFound:
-            key = None
-        if len(self._seen) >= _KNOWN_MAX:
-            self._seen = {}
-        self._seen[key_id] = (now, key)
-        return key
+        with self._locks[hash(key_id) % len(self._locks)]:
+            seen = self._remembered(key_id)  # others who show it may have looked meanwhile
+            if seen is not None:
+                return seen[1]
+            now = self._clock()
+            try:
+                key = Key.model_validate_json(self._storage.get(_key_of(key_id)))
+            except NotFound:
+                key = None
+            if len(self._seen) >= _KNOWN_MAX:
+                self._seen = {}
+            self._seen[key_id] = (now, key)
+            return key
 
 
 def _save(storage: Storage, key: Key) -> None:

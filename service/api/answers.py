@@ -6,16 +6,16 @@ Not here: what is shown of a job (views.py).
 
 import asyncio
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request, Response
 
-from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.showing import positions_of, show_one
-from service.api.views import JobView, UsedViewer, Viewer
-from service.errors import StoreUnavailable, UnknownJob
+from service.api.dependencies import Services, services_of
+from service.api.showing import show_one
+from service.api.views import JobView, Viewer, viewer_of
+from service.errors import StoreUnavailable
+from service.jobs.index import Placed
 from service.jobs.model import Job
 
 POLL_S: Final = 0.25  # how late the end may be seen
@@ -54,62 +54,54 @@ class Answers:
 
         wait_s   how long it is kept back where nothing was preferred
         """
-        shown = await show_one(self._services, self._viewer, await self._until_over(job, wait_s))
+        placed = await self._until_over(Placed(job), wait_s)
+        shown = await show_one(self._services, self._viewer, placed.job)
         self._response.headers["Location"] = shown.links.self
         was_waited_for = wait_s is not None or "Preference-Applied" in self._response.headers
         self._response.status_code = 200 if shown.is_terminal and was_waited_for else 202
         return shown
 
-    async def found(self, find: Callable[[], Job]) -> JobView:
-        """To a look at the job that `find` finds; it blocks."""
-        job, positions = await in_thread(self._look, find)
-        awaited = await self._until_over(job)
-        if awaited is job:
-            return self._viewer.show(job, position=positions.get(job.id))
-        return await show_one(self._services, self._viewer, awaited)
+    async def found(self, placed: Placed) -> JobView:
+        """To a look at this job."""
+        placed = await self._until_over(placed)
+        return self._viewer.show(placed.job, position=placed.position)
 
-    def _look(self, find: Callable[[], Job]) -> tuple[Job, dict[str, int]]:
-        """All that the store is asked, in one thread: to come there costs as much as an answer of Redis."""
-        job = find()
-        return job, positions_of(self._services, [job])
-
-    async def _until_over(self, job: Job, wait_s: int | None = None) -> Job:
+    async def _until_over(self, placed: Placed, wait_s: int | None = None) -> Placed:
         preferred_s = self._wanted_s()
         wanted_s = wait_s if preferred_s is None else preferred_s
         if wanted_s is not None and self._services.followers.is_one_free:
             if preferred_s is not None:
                 self._response.headers["Preference-Applied"] = f"wait={wanted_s}"
             with self._services.followers.one():
-                job = await self._wait(job, wanted_s)
-        if not job.state.is_terminal:
+                placed = await self._wait(placed, wanted_s)
+        if not placed.job.state.is_terminal:
             self._response.headers["Retry-After"] = str(POLL_AFTER_S)
-        return job
+        return placed
 
     def _wanted_s(self) -> int | None:
         found = _WAIT.search(",".join(self._request.headers.getlist("prefer")))
         return None if found is None else min(int(found[1]), WAIT_S_MAX)
 
-    async def _wait(self, job: Job, wanted_s: float) -> Job:
+    async def _wait(self, placed: Placed, wanted_s: float) -> Placed:
         now = asyncio.get_running_loop().time
         until = now() + wanted_s
-        while not job.state.is_terminal and now() < until and not self._services.stopping.is_set():
+        while not placed.job.state.is_terminal and now() < until and not self._services.stopping.is_set():
             await asyncio.sleep(min(POLL_S, until - now()))
             if await self._request.is_disconnected():
                 break
             try:
-                job = await in_thread(self._services.store.get, job.id)
-            except UnknownJob:  # deleted, or lost by the store, while we waited
-                break
+                seen = await self._services.looks.at(placed.job.id)
             except StoreUnavailable:  # it may be back in a moment
                 continue
-        return job
+            if seen is None:  # deleted, or lost by the store, while we waited
+                break
+            placed = seen
+        return placed
 
 
 async def _answers(
     request: Request,
     response: Response,
-    services: UsedServices,
-    viewer: UsedViewer,
     prefer: Annotated[  # for the document: several such headers are one
         str | None,
         Header(
@@ -118,7 +110,7 @@ async def _answers(
         ),
     ] = None,
 ) -> Answers:
-    return Answers(request, response, services, viewer)
+    return Answers(request, response, services_of(request), viewer_of(request))
 
 
 UsedAnswers = Annotated[Answers, Depends(_answers)]

@@ -24,10 +24,11 @@ from starlette.datastructures import Headers
 from service import log
 from service.access.keys import Keyring
 from service.api import problems
-from service.api.callers import caller_of
+from service.api.callers import let_in
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.limits import Allowances, default_quota
+from service.api.looking import Looks
 from service.api.middleware.metering import Metering
 from service.api.middleware.overrides import Overrides
 from service.api.middleware.rate_limits import RateLimits
@@ -81,6 +82,7 @@ def create_app(
         store=store,
         storage=storage,
         queue=queue,
+        looks=Looks(store),
         catalogue=Catalogue(storage, expected),
         keyring=Keyring(storage),
         allowances=Allowances(store),
@@ -127,9 +129,9 @@ def create_app(
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
-    for module in (uploads, pieces, jobs, reruns, events, previews, results, webhooks, models):
+    for module in (jobs, uploads, pieces, reruns, events, previews, results, webhooks, models):
         responses = problem_responses(401, 429) if has_keys else None
-        app.include_router(module.router, dependencies=[Depends(caller_of)], responses=responses)
+        app.include_router(module.router, dependencies=[Depends(let_in)], responses=responses)
     app.include_router(health.router)
     _add_page(app, settings)
     describe(app, has_keys=has_keys)

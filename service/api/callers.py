@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from service.access.keys import Key
-from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.limits import quota_of
+from service.api.dependencies import Services, in_thread, services_of
+from service.api.limits import quota_of, requests_of
 from service.api.middleware.rate_limits import TOLD
 from service.errors import InputError
 from service.jobs.model import Job
@@ -22,6 +23,7 @@ from service.jobs.quotas import UNLIMITED, Quota
 from service.jobs.store import unknown_job
 
 COOKIE: Final = "upscaled_key"  # set by static/key.js
+_CALLER: Final = "caller"  # in the scope of a request that was let in
 
 
 class NoKey(InputError):
@@ -34,7 +36,11 @@ class NoKey(InputError):
 @dataclass(frozen=True, slots=True)
 class Caller:
     key: Key | None  # None: the service asks for no keys
-    quota: Quota = UNLIMITED
+    default_quota: Quota = UNLIMITED
+
+    @property
+    def quota(self) -> Quota:
+        return UNLIMITED if self.key is None else quota_of(self.key, self.default_quota)
 
     @property
     def owner(self) -> str | None:
@@ -63,32 +69,44 @@ class Caller:
         return given if given is None or self.key is None else f"{self.key.id}/{given}"
 
 
-_bearer = HTTPBearer(scheme_name="key", description="Made by `upscaled keys create`.", auto_error=False)
+class _Shown(SecurityBase):
+    """What a caller shows as its key, and what the document says of that; empty text for nothing."""
+
+    scheme_name = "key"
+    model = HTTPBearer(description="Made by `upscaled keys create`.")
+
+    async def __call__(self, request: Request) -> str:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return key.strip()
+        return request.cookies.get(COOKIE, "") if request.method in ("GET", "HEAD") else ""
 
 
-async def caller_of(
-    request: Request,
-    services: UsedServices,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-) -> Caller:
+async def let_in(request: Request, shown: Annotated[str, Security(_Shown())]) -> None:
+    """Before every route that is not open to all: app.py sees to that. Raises NoKey, TooManyRequests."""
+    services = services_of(request)
     if services.settings.auth == "off":
-        return Caller(None)
-    key = await _recognised(services, _shown(request, bearer))
+        request.scope[_CALLER] = Caller(None)
+        return
+    key = await _recognised(services, shown)
     if key is None:
         raise NoKey(
             "send a key of this service as `Authorization: Bearer KEY`",
             field="Authorization",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    caller = Caller(key, quota_of(key, services.default_quota))
-    await _let_in(request, services, caller)
+    await _count(request, services, key)
+    request.scope[_CALLER] = Caller(key, services.default_quota)
+
+
+async def _caller_of(request: Request) -> Caller:
+    """Who was let in; a route that lets in nobody knows none."""
+    caller = request.scope[_CALLER]
+    assert isinstance(caller, Caller)
     return caller
 
 
-def _shown(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str:
-    if bearer is not None:
-        return bearer.credentials
-    return request.cookies.get(COOKIE, "") if request.method in ("GET", "HEAD") else ""
+UsedCaller = Annotated[Caller, Depends(_caller_of)]
 
 
 async def _recognised(services: Services, shown: str) -> Key | None:
@@ -97,14 +115,11 @@ async def _recognised(services: Services, shown: str) -> Key | None:
     return await in_thread(services.keyring.recognise, shown)
 
 
-async def _let_in(request: Request, services: Services, caller: Caller) -> None:
+async def _count(request: Request, services: Services, key: Key) -> None:
     """Raises TooManyRequests."""
-    limit = caller.quota.requests_per_minute
-    if limit is None or caller.owner is None:
+    limit = requests_of(key, services.default_quota)
+    if limit is None:
         return
-    while (told := services.allowances.take(caller.owner, limit)) is None:
-        await in_thread(services.allowances.draw, caller.owner, limit)
+    while (told := services.allowances.take(key.id, limit)) is None:
+        await in_thread(services.allowances.draw, key.id, limit)
     request.scope[TOLD] = told
-
-
-UsedCaller = Annotated[Caller, Depends(caller_of)]

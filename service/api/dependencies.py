@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from service.access.keys import Keyring
 from service.api.catalogue import Catalogue
 from service.api.limits import Allowances
+from service.api.looking import Looks
 from service.api.places import Places
 from service.jobs.quotas import Quota
 from service.jobs.store import JobStore
@@ -37,6 +38,7 @@ class Services:
     store: JobStore
     storage: Storage
     queue: Queue
+    looks: Looks
     catalogue: Catalogue
     keyring: Keyring
     allowances: Allowances
@@ -49,26 +51,36 @@ class Services:
     stopping: Event = field(default_factory=Event)  # set when the server is told to end
 
 
-# These are `async` so that they run where they are called: FastAPI gives plain functions to a thread each.
-
-
-async def services_of(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
 
 
-UsedServices = Annotated[Services, Depends(services_of)]
-
-
-async def _root_of(request: Request) -> str:
+def root_of(request: Request) -> str:
+    """The path that all of ours begin with as this client knows them: of its version of the API, behind its
+    proxy."""
     root = request.scope.get("root_path", "")
     assert isinstance(root, str)
     return root
 
 
-# The path that all of ours begin with as this client knows them: of its version of the API, behind its proxy.
-UsedRoot = Annotated[str, Depends(_root_of)]
+# What FastAPI calls is `async`, so that it runs where it is called, as it gives plain functions to a thread.
+# And it takes the request itself, not what others make of it: each link of such a chain is felt in a GET.
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+UsedServices = Annotated[Services, Depends(_services)]
+
+
+async def _root(request: Request) -> str:
+    return root_of(request)
+
+
+UsedRoot = Annotated[str, Depends(_root)]
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

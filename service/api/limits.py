@@ -13,7 +13,7 @@ from typing import Final
 
 from service.access.keys import Key
 from service.errors import TooManyRequests, TransientError
-from service.jobs.quotas import MINUTE_S, Drawn, Quota, limit_headers
+from service.jobs.quotas import MINUTE_S, Drawn, Quota, limit_headers, refusal_headers
 from service.jobs.store import JobStore
 from service.settings import Settings
 
@@ -35,6 +35,12 @@ def default_quota(settings: Settings) -> Quota:
 def quota_of(key: Key, default: Quota) -> Quota:
     """An admin has the limits that its key was given, all others have the default ones beside."""
     return key.quota if key.role == "admin" else key.quota.over(default)
+
+
+def requests_of(key: Key, default: Quota) -> int | None:
+    """Of its quota, what each request is held to."""
+    own = key.quota.requests_per_minute
+    return own if own is not None or key.role == "admin" else default.requests_per_minute
 
 
 @dataclass(slots=True)
@@ -71,12 +77,11 @@ class Allowances:
                 raise TooManyRequests(
                     f"this key may make {limit} requests a minute",
                     field="requests_per_minute",
-                    headers=limit_headers(limit, 0, known.until - now, window_s=MINUTE_S),
+                    headers=refusal_headers(limit, 0, known.until - now, window_s=MINUTE_S),
                 )
             known.left -= 1
-            told = limit_headers(limit, known.left + known.remaining, known.until - now, window_s=MINUTE_S)
-        del told["Retry-After"]
-        return told
+            remaining, reset_s = known.left + known.remaining, known.until - now
+        return limit_headers(limit, remaining, reset_s, window_s=MINUTE_S)
 
     def draw(self, owner: str, limit: int) -> None:
         """Get more from the store. Blocks."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.dependencies import UsedRoot, UsedServices
+from service.api.dependencies import root_of, services_of
 from service.formats import MediaKind
 from service.jobs.model import Job, JobError, Options, Purpose
 from service.jobs.report import Report
@@ -196,8 +196,13 @@ class Viewer:
         )
 
 
-async def _viewer(root: UsedRoot, services: UsedServices) -> Viewer:
-    return Viewer(root, services.settings.result_ttl_s)
+def viewer_of(request: Request) -> Viewer:
+    """For the client that asks."""
+    return Viewer(root_of(request), services_of(request).settings.result_ttl_s)
+
+
+async def _viewer(request: Request) -> Viewer:
+    return viewer_of(request)
 
 
 UsedViewer = Annotated[Viewer, Depends(_viewer)]

@@ -18,6 +18,14 @@ class DueHook:
     lease_end: float
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A job, and how many came before it that are, as it is, only queued; None where it is not."""
+
+    job: Job
+    position: int | None = None
+
+
 class IndexStore(Protocol):
     """The part of a job store that is about all jobs. Every method raises StoreUnavailable."""
 
@@ -39,6 +47,9 @@ class IndexStore(Protocol):
 
     def has_hook(self, job_id: str) -> bool:
         """Whether its receiver is still to be told, now or later."""
+
+    def look(self, job_ids: "list[str]") -> dict[str, Placed]:
+        """Those of these jobs that there are, all as they stand at one moment."""
 
     def positions(self, job_ids: "list[str]") -> dict[str, int]:
         """How many jobs came before each and are, as it is, only queued; without those that are not."""

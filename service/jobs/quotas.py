@@ -93,27 +93,33 @@ def refused(what: str, limit: float, used: float, asked: float, reset_s: float) 
         return TooManyOpenJobs(
             f"{used:.0f} jobs of this key have not ended; it may have {limit:.0f} at a time",
             value=int(used),
-            headers=limit_headers(limit, limit - used, OPEN_JOBS_AGAIN_S),
+            headers=refusal_headers(limit, limit - used, OPEN_JOBS_AGAIN_S),
         )
     unit = what.removesuffix("_per_day")
     return DailyLimit(
         f"this key may use {limit:.0f} {unit} a day, {used:.0f} are used, and this is {asked:.0f} more",
         field=what,
         value=round(asked),
-        headers=limit_headers(limit, limit - used, reset_s, window_s=DAY_S),
+        headers=refusal_headers(limit, limit - used, reset_s, window_s=DAY_S),
     )
+
+
+def refusal_headers(
+    limit: float, remaining: float, reset_s: float, *, window_s: int | None = None
+) -> dict[str, str]:
+    """Of an answer that refuses."""
+    headers = limit_headers(limit, remaining, reset_s, window_s=window_s)
+    return {"Retry-After": headers["RateLimit-Reset"], **headers}
 
 
 def limit_headers(
     limit: float, remaining: float, reset_s: float, *, window_s: int | None = None
 ) -> dict[str, str]:
-    """Of an answer that refuses: as clients know them from draft-ietf-httpapi-ratelimit-headers."""
-    seconds = str(max(1, math.ceil(reset_s)))
+    """What is left, as clients know it from draft-ietf-httpapi-ratelimit-headers."""
     window = "" if window_s is None else f";w={window_s}"
     return {
-        "Retry-After": seconds,
         "RateLimit-Limit": f"{limit:.0f}",
         "RateLimit-Remaining": f"{max(0, remaining):.0f}",
-        "RateLimit-Reset": seconds,
+        "RateLimit-Reset": str(max(1, math.ceil(reset_s))),
         "RateLimit-Policy": f"{limit:.0f}{window}",
     }

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOLD: Final = "rate_limit"  # in the scope: the headers, once the key is known (callers.py)
@@ -17,9 +16,10 @@ class RateLimits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start" and TOLD in scope:
-                headers = MutableHeaders(scope=message)
-                for name, value in scope[TOLD].items():
-                    headers.setdefault(name, value)  # of a limit that refused, it tells more
+                told = [(name.lower().encode(), value.encode()) for name, value in scope[TOLD].items()]
+                there = {name for name, _ in message["headers"]}
+                if there.isdisjoint(name for name, _ in told):  # else a limit refused, which tells more
+                    message["headers"] = [*message["headers"], *told]
             await send(message)
 
         await self._app(scope, receive, pass_on)

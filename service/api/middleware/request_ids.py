@@ -5,7 +5,8 @@ replaced, as it would be written into headers and logs.
 """
 
 import re
-import uuid
+import secrets
+from itertools import count
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,8 @@ from service import log
 
 HEADER = "X-Request-Id"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_PROCESS = secrets.token_hex(12)  # drawn once: every draw asks the kernel, and lets other threads go first
+_NUMBERS = count()
 
 
 class RequestIds:
@@ -27,7 +30,9 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        request_id = scope["request_id"] = given if _PLAIN.fullmatch(given) else uuid.uuid4().hex
+        request_id = scope["request_id"] = (
+            given if _PLAIN.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):08x}"
+        )
 
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start":

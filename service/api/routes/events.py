@@ -11,12 +11,12 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from service.api.callers import UsedCaller
-from service.api.dependencies import Services, UsedServices, in_thread
+from service.api.dependencies import Services, UsedServices
 from service.api.problems import problem_responses
-from service.api.routes.jobs import find
-from service.api.showing import show_one
+from service.api.routes.jobs import look
 from service.api.views import UsedViewer, Viewer
-from service.errors import StoreUnavailable, UnknownJob
+from service.errors import StoreUnavailable
+from service.jobs.index import Placed
 from service.jobs.model import Job
 
 router = APIRouter(tags=["jobs"])
@@ -57,37 +57,41 @@ RETRY_MS = 1000  # what a browser waits before it connects again
 async def follow_job(
     job_id: str, services: UsedServices, caller: UsedCaller, viewer: UsedViewer
 ) -> StreamingResponse:
-    job = await in_thread(find, services, caller, job_id)  # an unknown job is a 404, not an empty stream
+    placed = await look(services, caller, job_id)  # an unknown job is a 404, not an empty stream
     services.followers.require_one()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _placed_events(services, job, viewer), media_type="text/event-stream", headers=headers
+        _counted_events(services, placed, viewer), media_type="text/event-stream", headers=headers
     )
 
 
-async def _placed_events(services: Services, job: Job, viewer: Viewer) -> AsyncIterator[str]:
+async def _counted_events(services: Services, placed: Placed, viewer: Viewer) -> AsyncIterator[str]:
     """The place is taken by what certainly gives it back: a response that is never sent would not."""
     with services.followers.one():
-        async for event in _events(services, job, viewer):
+        async for event in _events(services, placed, viewer):
             yield event
 
 
-async def _events(services: Services, job: Job, viewer: Viewer) -> AsyncIterator[str]:
+async def _events(services: Services, placed: Placed, viewer: Viewer) -> AsyncIterator[str]:
     """Ends at the terminal state, or with the server. A client that leaves cancels it at the next await."""
     loop = asyncio.get_running_loop()
     yield f"retry: {RETRY_MS}\n\n"
     shown: Job | None = None
     shown_at = loop.time()
     while True:
+        job = placed.job
         if job != shown or loop.time() - shown_at >= REPEAT_S:
             shown, shown_at = job, loop.time()
-            yield f"event: job\ndata: {(await show_one(services, viewer, job)).model_dump_json()}\n\n"
+            view = viewer.show(job, position=placed.position)
+            yield f"event: job\ndata: {view.model_dump_json()}\n\n"
         if job.state.is_terminal or services.stopping.is_set():
             return
         await asyncio.sleep(POLL_S)
         try:
-            job = await in_thread(services.store.get, job.id)
-        except UnknownJob:  # deleted while we looked
-            return
+            seen = await services.looks.at(job.id)
         except StoreUnavailable:  # it may be back in a moment; the client hears that we are still there
             yield ": the store does not answer\n\n"
+            continue
+        if seen is None:  # deleted while we looked
+            return
+        placed = seen

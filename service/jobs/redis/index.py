@@ -3,7 +3,7 @@
 import secrets
 from typing import cast
 
-from service.jobs.index import FINISHED_PAGE, DueHook
+from service.jobs.index import FINISHED_PAGE, DueHook, Placed
 from service.jobs.model import Job
 from service.jobs.pace import KEPT, Measured
 from service.jobs.redis import forms
@@ -34,6 +34,14 @@ class RedisIndex(RedisClient):
     def has_hook(self, job_id: str) -> bool:
         with answering():
             return self._client.zscore(f"{PREFIX}hooks", job_id) is not None
+
+    def look(self, job_ids: "list[str]") -> dict[str, Placed]:
+        found = [
+            Placed(forms.job_of_list(fields), None if rank == "" else rank)
+            for fields, rank in self._run("look", ids=job_ids)
+            if fields
+        ]
+        return {placed.job.id: placed for placed in found}
 
     def positions(self, job_ids: "list[str]") -> dict[str, int]:
         with answering():

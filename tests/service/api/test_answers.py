@@ -109,17 +109,17 @@ def test_waiting_lives_through_a_store_that_is_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored_job(service.store, service.storage, "a")
-    get, asked = service.store.get, []
+    look, asked = service.store.look, []
 
-    def sometimes(job_id: str) -> object:
-        asked.append(job_id)
+    def sometimes(job_ids: list[str]) -> object:
+        asked.append(job_ids)
         if len(asked) == 2:
             raise StoreUnavailable("restarting")
         if len(asked) == 3:
             service.store.transition("a", JobEvent.CANCEL)
-        return get(job_id)
+        return look(job_ids)
 
-    monkeypatch.setattr(service.store, "get", sometimes)
+    monkeypatch.setattr(service.store, "look", sometimes)
     assert service.ask("GET", "/jobs/a", headers={"Prefer": "wait=30"}).json()["state"] == "cancelled"
 
 

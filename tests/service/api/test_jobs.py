@@ -298,17 +298,17 @@ def test_events_of_a_job_that_has_ended_are_its_end(service: Service) -> None:
 def test_events_go_on_when_the_store_was_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "POLL_S", 0.01)
     stored_job(service.store, service.storage, "a")
-    get, asked = service.store.get, []
+    look, asked = service.store.look, []
 
-    def sometimes(job_id: str) -> object:
-        asked.append(job_id)
+    def sometimes(job_ids: list[str]) -> object:
+        asked.append(job_ids)
         if len(asked) == 2:
             raise StoreUnavailable("restarting")
         if len(asked) == 3:
             service.store.transition("a", JobEvent.CANCEL)
-        return get(job_id)
+        return look(job_ids)
 
-    monkeypatch.setattr(service.store, "get", sometimes)
+    monkeypatch.setattr(service.store, "look", sometimes)
     answer = service.ask("GET", "/jobs/a/events")
     assert [event["state"] for event in events_of(answer)] == ["queued", "cancelled"]
 
@@ -318,8 +318,8 @@ def test_nobody_asks_the_store_for_a_listener_who_left(
 ) -> None:
     monkeypatch.setattr(events, "POLL_S", 0.01)
     stored_job(service.store, service.storage, "a")
-    get, asked = service.store.get, []
-    monkeypatch.setattr(service.store, "get", lambda job_id: (asked.append(job_id), get(job_id))[1])
+    look, asked = service.store.look, []
+    monkeypatch.setattr(service.store, "look", lambda job_ids: (asked.append(job_ids), look(job_ids))[1])
     with running(service.app) as server:
         with httpx.stream("GET", f"{server}/jobs/a/events") as answer:
             next(events_of(answer))

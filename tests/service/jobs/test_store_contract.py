@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import IdempotencyConflict, IllegalTransition, TooManyAttempts, UnknownJob
+from service.jobs.index import Placed
 from service.jobs.manifest import Segment
 from service.jobs.memory import store as memory_store
 from service.jobs.memory.store import MemoryStore
@@ -664,9 +665,18 @@ def test_jobs_that_nobody_has_looked_into_are_numbered_by_when_they_came(store):
     jobs = [store.create(a_job(created_at=1000.0 + number)) for number in range(4)]
     ids = [job.id for job in jobs]
     assert store.positions(ids) == dict(zip(ids, range(4), strict=True))
+    assert store.look(ids) == {job.id: Placed(job, place) for place, job in enumerate(jobs)}
     store.transition(ids[0], JobEvent.PLANNING_STARTED)
     store.delete(ids[1])
     store.transition(ids[2], JobEvent.CANCEL)
     assert store.positions(ids) == {ids[3]: 0}
+    seen = store.look([*ids, "never"])
+    assert {job_id: placed.position for job_id, placed in seen.items()} == {
+        ids[0]: None,
+        ids[2]: None,
+        ids[3]: 0,
+    }
+    assert [seen[job_id].job for job_id in seen] == [store.get(job_id) for job_id in seen]
+    assert store.look([]) == {}
     assert store.restore(a_job(created_at=999.0))
     assert store.positions([ids[3]]) == {ids[3]: 1}
