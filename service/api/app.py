@@ -129,7 +129,7 @@ def create_app(
         app.add_middleware(middleware)
     problems.install(app)
     has_keys = settings.auth == "keys"
-    for module in (jobs, uploads, pieces, reruns, events, previews, results, webhooks, models):
+    for module in (uploads, pieces, jobs, reruns, events, previews, results, webhooks, models):
         responses = problem_responses(401, 429) if has_keys else None
         app.include_router(module.router, dependencies=[Depends(let_in)], responses=responses)
     app.include_router(health.router)
