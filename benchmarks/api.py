@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ from tests.servers import Process, free_ports, valkey_running
 from tests.service.api.samples import png
 
 POSTS_S: Final = 50  # uploads a second
-LOOKERS: Final = 16  # connections
+LOOKERS: Final = 16  # connections, each with a job of its own
 START_S: Final = 30.0
 _BOUNDARY: Final = "0123456789abcdef"
 _UNBOUNDED: Final = Quota(
@@ -87,30 +87,32 @@ def shown(seen: dict[str, Seen]) -> list[str]:
 @contextmanager
 def running(auth: str) -> Iterator[Api]:
     with tempfile.TemporaryDirectory(prefix="upscaled-api-") as name, valkey_running() as valkey:
-        folder, (port,) = Path(name), free_ports(1)
-        key = None
+        folder, key = Path(name), None
         if auth == "keys":
             key = keys.create(FileStorage(folder / "objects"), "bench", "user", _UNBOUNDED)
-        settings = {
-            "AUTH": auth,
-            "DATA_DIR": str(folder),
-            "PORT": str(port),
-            "REDIS_URL": valkey.url,
-            "QUEUE_MAX": "1000000",
-            "DEFAULT_VIDEO_MODEL": "bicubic",
-            "DEFAULT_IMAGE_MODEL": "bicubic",
-        }
-        environment = os.environ | {f"UPSCALED_{setting}": value for setting, value in settings.items()}
-        api = Process([sys.executable, "-m", "service.api"], folder / "log", environment)
-        api.start()
-        try:
-            _wait(port, api)
+        settings = {"AUTH": auth, "REDIS_URL": valkey.url, "QUEUE_MAX": "1000000"}
+        with serving(folder, settings) as (_, port):
             yield Api(port, key)
-        finally:
-            api.end()
 
 
-def _wait(port: int, api: Process) -> None:
+@contextmanager
+def serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[Process, int]]:
+    """One API process that keeps its objects in the folder, and its port."""
+    (port,) = free_ports(1)
+    common = {"DATA_DIR": str(folder), "PORT": str(port)}
+    models = dict.fromkeys(("DEFAULT_VIDEO_MODEL", "DEFAULT_IMAGE_MODEL"), "bicubic")  # no worker has others
+    given = {f"UPSCALED_{setting}": value for setting, value in (common | models | dict(settings)).items()}
+    api = Process([sys.executable, "-m", "service.api"], folder / "log", os.environ | given)
+    api.start()
+    try:
+        wait(port, api)
+        yield api, port
+    finally:
+        api.end()
+
+
+def wait(port: int, api: Process) -> None:
+    """Until it takes work."""
     deadline = time.monotonic() + START_S
     while True:
         with contextlib.suppress(httpx.HTTPError):
@@ -122,20 +124,20 @@ def _wait(port: int, api: Process) -> None:
 
 
 async def measure(api: Api, seconds: float, seen: Seen) -> None:
-    job_id = await _post(api)
-    await _look(api, job_id, 0.5)  # warm
+    job_ids = [await _post(api) for _ in range(LOOKERS)]
+    await _look(api, job_ids, 0.5)  # warm
     begun = time.perf_counter()
-    gets = await _look(api, job_id, seconds)
+    gets = await _look(api, job_ids, seconds)
     seen.gets_s.append(gets / (time.perf_counter() - begun))
     seen.post_ms.extend(await _upload(api, seconds))
 
 
-async def _look(api: Api, job_id: str, seconds: float) -> int:
-    """How many times the job was looked at, on all connections."""
-    request, until = api.head("GET", f"/v1/jobs/{job_id}"), time.perf_counter() + seconds
+async def _look(api: Api, job_ids: Sequence[str], seconds: float) -> int:
+    """How many times these jobs were looked at, each on a connection."""
+    until = time.perf_counter() + seconds
 
-    async def look() -> int:
-        count = 0
+    async def look(job_id: str) -> int:
+        request, count = api.head("GET", f"/v1/jobs/{job_id}"), 0
         async with _connected(api) as (reader, writer):
             while time.perf_counter() < until:
                 status, _ = await _ask(reader, writer, request)
@@ -143,7 +145,7 @@ async def _look(api: Api, job_id: str, seconds: float) -> int:
                 count += 1
         return count
 
-    return sum(await asyncio.gather(*(look() for _ in range(LOOKERS))))
+    return sum(await asyncio.gather(*map(look, job_ids)))
 
 
 async def _upload(api: Api, seconds: float) -> list[float]:

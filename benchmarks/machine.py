@@ -45,3 +45,11 @@ def commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + (", with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown: not a checkout of git"
+
+
+def peak_mib(pid: int) -> float:
+    """The largest resident size that a process has had."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmHWM: this needs Linux")

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.machine import peak_mib
 from benchmarks.markdown import table
-from benchmarks.service import Measured, running
+from benchmarks.service import running
 from benchmarks.texture import clip, read_size
 from model_core.config import SCALE
 from service.auto import PERCEPTUAL
@@ -78,12 +79,12 @@ def measure(plan: Plan) -> Memory:
     jobs = [(count, *plan.long_size) for count in sorted(plan.lengths)]
     jobs += [(plan.few or frames_to_fill(*size), *size) for size in sorted(plan.sizes)]
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder, running() as service:
-        rows = [Row(0, "", _peak_mib(service))]
+        rows = [Row(0, "", peak_mib(service.worker_pid()))]
         for job in jobs:
             file = clip(Path(folder) / "clip.mp4", *job)
             service.succeeded(service.post(file, model=model))
             count, width, height = job
-            rows.append(Row(count, f"{width}x{height}", _peak_mib(service)))
+            rows.append(Row(count, f"{width}x{height}", peak_mib(service.worker_pid())))
     return Memory(model, rows)
 
 
@@ -94,14 +95,6 @@ def frames_to_fill(width: int, height: int) -> int:
         codec="h264" if h264_allows(wide, high) else "hevc", width=wide, height=high, colour=BT709
     )
     return 2 * queue_frames(wide * high * 3) + encoding.lookahead + MORE
-
-
-def _peak_mib(service: Measured) -> float:
-    """The largest resident size that the worker has had."""
-    for line in Path(f"/proc/{service.worker_pid()}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no VmHWM: this needs Linux")
 
 
 def page(found: Memory) -> list[str]:
