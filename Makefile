@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_
 CODE := service worker model_core training client tests $(wildcard benchmarks scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lint types imports format bench chaos docs clean
+.PHONY: help install serve test check lint types imports format bench chaos docs lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,11 @@ docs: $(VENV)/.dev ## redraw and relist what documents take from the code
 	$(BIN)/python scripts/settings_docs.py
 	$(BIN)/python scripts/env_example.py
 	$(BIN)/python scripts/models_docs.py
+
+lock: $(VENV)/.python ## pin what the images install to what is newest now, in docker/lock.txt
+	$(PIP) uv
+	$(BIN)/uv pip compile pyproject.toml --extra api --extra worker --extra traces --extra training --universal \
+		--python-version 3.11 --upgrade --no-annotate --custom-compile-command 'make lock' --quiet -o docker/lock.txt
 
 clean: ## remove the environment and every cache; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tools

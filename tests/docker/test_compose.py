@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from service import serve
 from service.settings import ENVIRONMENT_PREFIX, Settings
@@ -18,6 +20,13 @@ from tests.docker.conftest import ROOT
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
+LOCKED = ("api", "worker", "traces", "training")  # extras that some image has
+IMAGE = {
+    "python_version": "3.11",
+    "python_full_version": "3.11.9",
+    "sys_platform": "linux",
+    "platform_machine": "x86_64",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::?-([^}]*))?\}")
 
@@ -144,6 +153,28 @@ def test_the_requirements_of_an_image_are_those_of_its_extras() -> None:
     assert asked("api", "traces") == {*PROJECT["dependencies"], *extras["api"], *extras["traces"]}
     assert asked("training") >= {*PROJECT["dependencies"], *extras["worker"]}
     assert not any("upscaled" in requirement for requirement in asked("training"))
+
+
+def test_images_install_what_is_locked_and_the_lock_fits_what_the_project_asks_for() -> None:
+    """`make lock` makes it of the same lines. A pin may be of some Pythons or machines only."""
+    lines = (ROOT / "docker" / "lock.txt").read_text().splitlines()
+    locked = [Requirement(line) for line in lines if not line.startswith(("#", " "))]
+    pins = {
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in locked
+        if each.marker is None or each.marker.evaluate(IMAGE)
+    }
+    asked = {*PROJECT["dependencies"]}.union(*(PROJECT["optional-dependencies"][name] for name in LOCKED))
+    for requirement in map(Requirement, asked):
+        if requirement.name != PROJECT["name"] and (
+            requirement.marker is None or requirement.marker.evaluate(IMAGE)
+        ):
+            pin = pins[canonicalize_name(requirement.name)]
+            assert pin in requirement.specifier, f"{requirement}, locked {pin}: run make lock"
+    for name in DOCKERFILES:
+        installs = re.findall(r"install [^&]*?-r \S+.*", (ROOT / "docker" / name).read_text())
+        assert installs
+        assert all("lock.txt" in each for each in installs), installs
 
 
 def seconds(text: str) -> float:
