@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from service.api.callers import Caller
 from service.formats import MediaKind
-from service.jobs.model import Job, Purpose, id_bound
+from service.jobs.ids import id_bound
+from service.jobs.model import Job, Purpose
 from service.jobs.states import JobState
 from service.jobs.store import JobStore
 

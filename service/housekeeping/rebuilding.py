@@ -15,8 +15,9 @@ from service import metrics
 from service.errors import UnknownJob
 from service.housekeeping.apart import goes_well
 from service.jobs import ending, keys, manifest
+from service.jobs.ids import created_at_of
 from service.jobs.manifest import Manifest, Plan
-from service.jobs.model import Job, created_at_of
+from service.jobs.model import Job
 from service.jobs.store import FinishedPart, JobStore
 from service.objects.base import Storage
 

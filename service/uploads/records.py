@@ -14,7 +14,8 @@ from itertools import groupby
 from typing import Final
 
 from service.errors import UnknownUpload
-from service.jobs.model import Record, created_at_of, is_job_id, new_job_id
+from service.jobs.ids import created_at_of, is_job_id, new_job_id
+from service.jobs.model import Record
 from service.objects.base import NotFound, Storage
 from service.objects.growing import Growing
 

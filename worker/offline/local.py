@@ -16,9 +16,10 @@ from typing import Any
 
 from service.auto import models_behind
 from service.jobs import keys, manifest
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Manifest
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Job, JobError, Options, new_job_id
+from service.jobs.model import Job, JobError, Options
 from service.jobs.states import JobState
 from service.jobs.steps import PLAN, Step
 from service.objects.files import FileStorage

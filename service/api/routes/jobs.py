@@ -19,8 +19,9 @@ from service.api.views import JobView, UsedViewer
 from service.errors import UnknownJob
 from service.jobs import manifest
 from service.jobs.ending import clear, end, erase
+from service.jobs.ids import is_job_id
 from service.jobs.index import Placed
-from service.jobs.model import Job, is_job_id
+from service.jobs.model import Job
 from service.jobs.states import JobEvent
 
 router = APIRouter(tags=["jobs"])

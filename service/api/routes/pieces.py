@@ -22,7 +22,7 @@ from service.api.intake.media import plain_name, too_large
 from service.api.intake.pieces import ALGORITHMS, Checksum
 from service.api.problems import BadRequest, NotAPiece, OffsetConflict, OtherProtocol, problem_responses
 from service.errors import TooManyUploads, UpscaleError
-from service.jobs.model import created_at_of
+from service.jobs.ids import created_at_of
 from service.uploads import records
 from service.uploads.records import Upload
 

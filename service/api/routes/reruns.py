@@ -26,7 +26,8 @@ from service.api.routes.jobs import find
 from service.api.views import JobView
 from service.errors import InvalidOption, ResultExpired
 from service.jobs import keys
-from service.jobs.model import Handling, Job, Options, Purpose, new_job_id
+from service.jobs.ids import new_job_id
+from service.jobs.model import Handling, Job, Options, Purpose
 from service.jobs.quotas import asked_of_a_job
 from service.objects.base import NotFound
 

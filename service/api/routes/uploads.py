@@ -30,7 +30,8 @@ from service.api.routes.pieces import find
 from service.api.views import JobView
 from service.errors import InvalidOption, UploadTooLarge
 from service.jobs import keys
-from service.jobs.model import Job, new_job_id
+from service.jobs.ids import new_job_id
+from service.jobs.model import Job
 from service.uploads.records import data_key
 
 router = APIRouter(tags=["jobs"])

@@ -16,7 +16,7 @@ from service.api.routes import events
 from service.errors import StoreUnavailable
 from service.jobs import keys, manifest
 from service.jobs.ending import end
-from service.jobs.model import new_job_id
+from service.jobs.ids import new_job_id
 from service.jobs.states import JobEvent, JobState
 from service.jobs.steps import segment_step
 from tests.service.api.harness import Service, running

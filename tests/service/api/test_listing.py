@@ -6,7 +6,8 @@ import pytest
 
 from service.access import keys
 from service.api import listing
-from service.jobs.model import Handling, Job, new_job_id
+from service.jobs.ids import new_job_id
+from service.jobs.model import Handling, Job
 from service.jobs.states import JobEvent
 from tests.service.api.harness import Service
 

@@ -4,8 +4,9 @@ import httpx
 import pytest
 
 from service.jobs import keys
+from service.jobs.ids import new_job_id
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import JobError, new_job_id
+from service.jobs.model import JobError
 from service.jobs.states import JobEvent
 from service.objects.s3 import S3Storage
 from service.settings import Settings

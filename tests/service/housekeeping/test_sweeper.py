@@ -11,9 +11,10 @@ from service.housekeeping.rebuilding import UNACCEPTED_S, finished_parts
 from service.housekeeping.sweeper import HOUSEKEEPING_S, Sweeper
 from service.jobs import keys, manifest
 from service.jobs.ending import end
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Manifest, Plan, Segment
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Handling, Job, JobError, new_job_id
+from service.jobs.model import Handling, Job, JobError
 from service.jobs.states import JobEvent, JobState
 from service.jobs.steps import FIRST_IN_LINE
 from service.objects.files import FileStorage

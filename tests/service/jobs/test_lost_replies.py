@@ -7,8 +7,9 @@ import contextlib
 
 import pytest
 
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Segment
-from service.jobs.model import Job, new_job_id
+from service.jobs.model import Job
 from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState
 from tests.proxies import dropping

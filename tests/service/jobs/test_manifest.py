@@ -5,8 +5,9 @@ from pydantic import ValidationError
 
 from service.errors import UnknownJob
 from service.jobs import keys, manifest
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Manifest, Plan, Segment
-from service.jobs.model import Job, Options, new_job_id
+from service.jobs.model import Job, Options
 from service.jobs.states import JobEvent
 from service.objects.files import FileStorage
 

@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.errors import BrokenMedia, CheckpointInvalid, InvalidOption, StorageUnavailable, TooManyAttempts
-from service.jobs.model import (
-    FAULT_MESSAGE,
-    Handling,
-    Job,
-    JobError,
-    Options,
-    created_at_of,
-    id_bound,
-    new_job_id,
-)
+from service.jobs.ids import created_at_of, id_bound, new_job_id
+from service.jobs.model import FAULT_MESSAGE, Handling, Job, JobError, Options
 
 
 def a_job(**changes):

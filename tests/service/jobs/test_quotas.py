@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import DailyLimit, TooManyOpenJobs, UnknownJob
-from service.jobs.model import new_job_id
+from service.jobs.ids import new_job_id
 from service.jobs.quotas import DAY_S, MINUTE_S, Quota
 from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent

@@ -8,8 +8,9 @@ import pytest
 import redis
 
 from service.errors import StoreUnavailable
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Segment
-from service.jobs.model import Job, new_job_id
+from service.jobs.model import Job
 from service.jobs.redis.scripts import FOLDER, PRELUDES, Scripts, read_script
 from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import IdempotencyConflict, IllegalTransition, TooManyAttempts, UnknownJob
+from service.jobs.ids import new_job_id
 from service.jobs.index import Placed
 from service.jobs.manifest import Segment
 from service.jobs.memory import store as memory_store
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Handling, Job, JobError, Options, new_job_id
+from service.jobs.model import Handling, Job, JobError, Options
 from service.jobs.redis import store as redis_store
 from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState

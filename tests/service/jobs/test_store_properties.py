@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from service.errors import UpscaleError
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Segment
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Job, new_job_id
+from service.jobs.model import Job
 from service.jobs.redis.scripts import PREFIX
 from service.jobs.redis.store import RedisStore
 from service.jobs.states import JobEvent, JobState

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Segment
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Options, new_job_id
+from service.jobs.model import Options
 from service.jobs.redis.scripts import PREFIX
 from service.jobs.states import JobEvent, JobState
 from service.jobs.steps import ABSENT_S, FIRST_IN_LINE

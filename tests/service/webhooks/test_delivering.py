@@ -14,9 +14,10 @@ from service.api.views import Viewer
 from service.housekeeping.rebuilding import rebuild
 from service.jobs import keys, manifest
 from service.jobs.ending import end, erase
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Manifest
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Handling, Job, new_job_id
+from service.jobs.model import Handling, Job
 from service.jobs.states import JobEvent
 from service.jobs.store import JobStore
 from service.objects.base import Storage

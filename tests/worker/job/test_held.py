@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from service.errors import StoreUnavailable
+from service.jobs.ids import new_job_id
 from service.jobs.manifest import Segment
 from service.jobs.memory.store import MemoryStore
-from service.jobs.model import Job, new_job_id
+from service.jobs.model import Job
 from service.jobs.states import JobEvent
 from service.jobs.steps import Lease
 from worker.job import held as held_module
