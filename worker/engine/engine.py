@@ -1,27 +1,26 @@
 """Engine: the one thread that owns a device and advances every open stream in batches.
 
-Streams join and leave at any tick. Who advances is decided in scheduler.py, the network runs in backends/,
-callers hold a Stream (stream.py). Start reading at `_run`.
+Streams join and leave at any tick. Who advances is decided in scheduler.py, ticks.py runs what was decided,
+the network lies in backends/, callers hold a Stream (stream.py). Start reading at `_run`.
 """
 
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from model_core.config import SCALE
-from service.errors import DeviceGone, DeviceLost, FrameTooLarge, OutputInvalid, UpscaleError
-from worker.engine.backends.base import Backend, Flow, Snapshot, Stepped, Turn
+from service.errors import DeviceGone, DeviceLost
+from worker.engine.backends.base import Backend, Snapshot
 from worker.engine.blending import WHOLE
 from worker.engine.fitting import Fitting
-from worker.engine.scheduler import Decision, Shape, decide
-from worker.engine.stream import Stream, StreamClosed, Waiting, checked_resume
-from worker.frames import LowFrame
+from worker.engine.scheduler import Decision, decide
+from worker.engine.stream import Stream, StreamClosed, checked_resume
+from worker.engine.ticks import Runner, Stage, Tick
 from worker.yuv import Yuv420
 
 log = logging.getLogger(__name__)
@@ -29,17 +28,6 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 1.0  # an idle engine shows itself alive this often
 QUEUE_FRAMES_MAX = 8
 QUEUE_BYTES_MAX = 256 * 1024**2  # of outputs that wait in one stream: two of 7680x4320, ten of 3840x2160
-
-Stage = Literal["flow", "generator"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    """What a decision means in frames: gathered under the lock, run without it."""
-
-    shape: Shape
-    flows: list[tuple[Stream, LowFrame, Waiting]]  # with the frame before
-    step: list[tuple[Stream, Waiting, LowFrame | None]]  # with the frame that follows
 
 
 class Engine:
@@ -71,8 +59,8 @@ class Engine:
         self._fitting = Fitting(backend, batch_max=batch_max)
         self._queue_frames, self._lookahead = queue_frames, lookahead
         self._device = device or threading.Lock()
-        self._on_batch, self._on_stage = on_batch, on_stage
         self._lock = threading.Lock()  # guards all below, and every stream's queues
+        self._runner = Runner(backend, self._fitting, self._lock, on_batch=on_batch, on_stage=on_stage)
         self._work = threading.Condition(self._lock)
         self._streams: dict[int, Stream] = {}  # in order of their last turn
         self._keys = itertools.count()
@@ -171,7 +159,7 @@ class Engine:
             while (tick := self._next_tick()) is not None:
                 with self._turn():
                     started = time.monotonic()
-                    self._run_tick(tick)
+                    self._runner.run(tick)
                     self.busy_s += time.monotonic() - started
                 del tick  # or its frames would stay in memory for as long as the engine idles
             self._drop_all(StreamClosed("the engine was closed"))
@@ -192,15 +180,14 @@ class Engine:
         finally:
             self._device.release()
 
-    def _next_tick(self) -> _Tick | None:
+    def _next_tick(self) -> Tick | None:
         """Waits until there is something to do; None when the engine is to stop."""
         with self._work:
             while not self._closing:
                 self._pace.tell()
                 for key in [key for key, stream in self._streams.items() if stream.is_finished]:
-                    self._streams.pop(
-                        key
-                    ).state = None  # the caller may keep the stream, not the device's memory
+                    # The caller may keep the stream, not the device's memory.
+                    self._streams.pop(key).state = None
                 slots = [stream.slot() for stream in self._streams.values()]
                 decision = decide(slots, batch_max=self._fitting.batch_max, lookahead=self._lookahead)
                 if decision is not None:
@@ -208,7 +195,7 @@ class Engine:
                 self._work.wait(IDLE_WAIT_S)
             return None
 
-    def _gather(self, decision: Decision) -> _Tick:
+    def _gather(self, decision: Decision) -> Tick:
         for key in decision.passed_over:
             self._streams[key].waited_ticks += 1
         for key in decision.step:
@@ -216,73 +203,11 @@ class Engine:
             stream.waited_ticks = 0
         flows = [(self._streams[flow.key], flow.index) for flow in decision.flows]
         advancing = [self._streams[key] for key in decision.step]
-        return _Tick(
+        return Tick(
             shape=advancing[0].shape,
             flows=[(stream, stream.frame_before(index), stream.waiting(index)) for stream, index in flows],
             step=[(stream, stream.waiting(0), stream.frame_after(0)) for stream in advancing],
         )
-
-    def _run_tick(self, tick: _Tick) -> None:
-        started = time.monotonic()
-        if tick.flows:
-            flows = self._fitting.run(self._flows, tick.flows, tick.shape)
-            for (stream, _, waiting), flow in zip(tick.flows, flows, strict=True):
-                if isinstance(flow, FrameTooLarge):
-                    self._fail(stream, flow)
-                else:
-                    waiting.flow, waiting.needs_flow = flow, False
-            self._report_stage("flow", time.monotonic() - started)
-            started = time.monotonic()
-        advancing = [part for part in tick.step if self._has_begun(*part)]
-        if not advancing:
-            return
-        results = self._fitting.run(self._step, advancing, tick.shape)
-        seconds = time.monotonic() - started
-        self._report_stage("generator", seconds)
-        for (stream, _, _), result in zip(advancing, results, strict=True):
-            if isinstance(result, FrameTooLarge):
-                self._fail(stream, result)
-            elif result.output is None:
-                self._fail(stream, OutputInvalid("the network's output is not finite"))
-            else:
-                with self._lock:
-                    stream.deliver(result, seconds / len(results))
-        if self._on_batch is not None:
-            self._on_batch(len(advancing))
-
-    def _flows(self, wanted: Sequence[tuple[Stream, LowFrame, Waiting]]) -> list[Flow]:
-        previous = [before for _, before, _ in wanted]
-        frames = [waiting.frame for _, _, waiting in wanted]
-        with self._pace.call(_pixels(frames)):
-            return self.backend.flows(previous, frames)
-
-    def _has_begun(self, stream: Stream, waiting: Waiting, _ahead: LowFrame | None) -> bool:
-        """Give the stream its first state, if it has none; False where it is broken or that does not fit."""
-        if stream.state is None and not stream.is_broken:
-            [state] = self._fitting.run(
-                lambda _: [self.backend.start(waiting.frame, stream.resume)], [stream], stream.shape
-            )
-            if isinstance(state, FrameTooLarge):
-                self._fail(stream, state)
-            else:
-                stream.state = state
-        return not stream.is_broken
-
-    def _step(self, advancing: Sequence[tuple[Stream, Waiting, LowFrame | None]]) -> list[Stepped]:
-        turns = [
-            Turn(stream.state, waiting.frame, waiting.flow, ahead, waiting.keeps_state, stream.yuv)
-            for stream, waiting, ahead in advancing
-        ]
-        with self._pace.call(_pixels([turn.frame for turn in turns])):
-            return self.backend.step(turns)
-
-    def _fail(self, stream: Stream, error: UpscaleError) -> None:
-        with self._lock:
-            stream.fail(error)
-
-    def _report_stage(self, stage: Stage, seconds: float) -> None:
-        if self._on_stage is not None:
-            self._on_stage(stage, seconds)
 
     def _drop_all(self, error: DeviceLost | StreamClosed) -> None:
         with self._lock:
@@ -297,7 +222,3 @@ class Engine:
 def queue_frames(output_bytes: int, most: int = QUEUE_FRAMES_MAX) -> int:
     """How many wait in front of a stream, and behind it, whose outputs have so many bytes."""
     return max(1, min(most, QUEUE_BYTES_MAX // output_bytes))
-
-
-def _pixels(frames: Sequence[LowFrame]) -> int:
-    return sum(frame.size // 3 for frame in frames)

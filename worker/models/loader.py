@@ -24,7 +24,8 @@ from worker.engine.backends.base import Backend, Flow, Turn
 from worker.engine.backends.making import Choice, Maker, Runtime
 from worker.engine.backends.precision import Precision
 from worker.engine.device import answers
-from worker.engine.engine import Engine, Stage
+from worker.engine.engine import Engine
+from worker.engine.ticks import Stage
 
 # On the test picture: int8 of the shipped models is .3 from float32, a wrong channel order some 40.
 LEVELS_APART_MAX: Final = 8.0

@@ -21,7 +21,8 @@ from service.objects.base import InvalidKey, NotFound, Storage
 from service.settings import Settings
 from worker.engine.backends.making import Runtime
 from worker.engine.backends.precision import Precision
-from worker.engine.engine import Engine, Stage
+from worker.engine.engine import Engine
+from worker.engine.ticks import Stage
 from worker.models.loader import Device, Loaded, Loader
 
 log = logging.getLogger(__name__)

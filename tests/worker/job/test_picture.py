@@ -269,7 +269,7 @@ def batches_of(
     """Frames in each call of the model's network where all of these pictures wait for it together."""
     batches: list[int] = []
     with context.models.acquire(model_name) as model, ThreadPoolExecutor(len(jobs)) as pool:
-        monkeypatch.setattr(model.engine, "_on_batch", batches.append)
+        monkeypatch.setattr(model.engine._runner, "_on_batch", batches.append)
         with model.engine._device:  # held, so that whoever comes waits
             running = [pool.submit(runner.run, context, job_id, "plan") for job_id in jobs]
             deadline = time.monotonic() + 20
