@@ -19,10 +19,11 @@ from service.errors import InputError
 from service.formats import PICTURES
 from worker.frames import LowFrame
 from worker.media.reading.container import sniff
-from worker.media.sandbox import reading
+from worker.media.sandbox import pictures
 from worker.media.sandbox.keeper import KEEPER
 from worker.media.sandbox.limits import memory_for
-from worker.media.sandbox.reading import decode, decode_animation, look_through, probe, read_image, scan
+from worker.media.sandbox.pictures import read_image
+from worker.media.sandbox.reading import decode, decode_animation, look_through, probe, scan
 from worker.media.sandbox.ring import Ring
 from worker.media.sandbox.wire import VERDICT
 from worker.media.types import Limits
@@ -93,7 +94,7 @@ def _watched() -> Iterator[list[int]]:
         yield found
     finally:
         del KEEPER.fork
-        reading.POOL.close()
+        pictures.POOL.close()
         for pipe in pipes:
             raw = os.read(pipe, VERDICT.size)  # waits for the end of the process
             found.append(VERDICT.unpack(raw)[1] if raw else 0)

@@ -14,7 +14,7 @@ from service.formats import PICTURES, suffix_of
 from worker.media.pictures.picture import Picture
 from worker.media.pictures.writing import check_output, write_image
 from worker.media.reading.container import sniff
-from worker.media.sandbox.reading import read_image
+from worker.media.sandbox.pictures import read_image
 
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]*$)")  # the last digits before the suffix
 

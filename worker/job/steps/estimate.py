@@ -28,7 +28,8 @@ from worker.media.pictures import writing as pictures
 from worker.media.reading.container import sniff
 from worker.media.reading.survey import SAMPLE_S
 from worker.media.reading.tracks import choose_container
-from worker.media.sandbox.reading import look_through, probe, read_image, survey
+from worker.media.sandbox.pictures import read_image
+from worker.media.sandbox.reading import look_through, probe, survey
 from worker.media.sizes import target_size
 from worker.media.traits import traits_of
 

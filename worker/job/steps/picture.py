@@ -27,7 +27,7 @@ from worker.job.measuring import measure
 from worker.job.report import describe
 from worker.media.pictures.picture import Picture
 from worker.media.pictures.writing import bits_of, check_output, save_image
-from worker.media.sandbox.reading import read_image
+from worker.media.sandbox.pictures import read_image
 from worker.media.sizes import target_size
 from worker.media.traits import traits_of
 from worker.models.registry import Served

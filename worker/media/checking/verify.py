@@ -19,7 +19,8 @@ from worker.media.pictures.writing import bits_of
 from worker.media.reading.container import kind_of, open_media, sniff
 from worker.media.reading.fields import in_frames
 from worker.media.reading.tracks import Window, find_empty
-from worker.media.sandbox.reading import look_through, probe, read_image, scan
+from worker.media.sandbox.pictures import read_image
+from worker.media.sandbox.reading import look_through, probe, scan
 from worker.media.types import Colour, Deinterlacing, Limits, Source, StreamInfo, Timeline
 from worker.media.writing.join import COPY_DIFFERENCE_S_MAX, MATROSKA_STEP_S, window_of
 

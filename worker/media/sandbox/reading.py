@@ -1,44 +1,41 @@
-"""What callers of media use: the functions that read, each of them carried out by a process of its own.
+"""What callers of media use: functions that read videos and animations, each carried out by its own process.
 
 Every function gives and raises what the one of the same name in the rooms that read does, and BrokenMedia
-where the file made its reader crash, hang or outgrow its limits. What comes back is looked at again, as far
-as the worker's own memory depends on it. `on_wait` is called twice a second while nothing is heard, and may
-raise. Start at `probe`.
+where the file made its reader crash, hang or outgrow its limits. What comes back is looked at again
+(judging.py). `on_wait` is called twice a second while nothing is heard, and may raise. Not here: still
+pictures (pictures.py). Start at `probe`.
 """
 
-import atexit
 import math
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import Base64Bytes, PositiveInt, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.errors import BrokenMedia
-from service.formats import Deinterlace, PictureFormat, Strip
+from service.formats import Deinterlace
 from worker.frames import LowFrame, Planes
-from worker.media.pictures.picture import Picture
 from worker.media.reading.fields import pictures_for
 from worker.media.reading.survey import Survey
+from worker.media.sandbox.judging import Counts, nonsense, source_of
 from worker.media.sandbox.keeper import KEEPER, Keeper
 from worker.media.sandbox.parent import nothing, reading
-from worker.media.sandbox.pool import Pool
 from worker.media.sandbox.ring import Ring
 from worker.media.types import Key, Limits, Source, Timeline
 
 _CHANNELS: Final = 3
-_FRACTION: Final = re.compile(r"-?\d{1,40}(/\d{1,40})?")
+_SURVEY: Final = TypeAdapter(Survey)
 
 
 def probe(path: Path, *, limits: Limits, on_wait: Callable[[], None] = nothing) -> Source:
     """reading/probe.py"""
     given = {"pixels_max": limits.pixels_max, "duration_s_max": limits.duration_s_max}
     with reading("probe", path, given, pixels=limits.pixels_max) as reader:
-        return _source(reader.result(on_wait=on_wait), limits)
+        return source_of(reader.result(on_wait=on_wait), limits)
 
 
 def scan(
@@ -62,7 +59,7 @@ def scan(
         "deinterlace": deinterlace,
     }
     with reading("scan", path, given, pixels=source.width * source.height) as reader:
-        counts = _Counts(on_frame)
+        counts = Counts(on_frame)
         return counts.checked(reader.result(on_count=counts, on_wait=on_wait))
 
 
@@ -81,7 +78,7 @@ def survey(
     try:
         return _SURVEY.validate_python(found)
     except ValidationError as error:
-        raise _nonsense() from error
+        raise nonsense() from error
 
 
 def decode(
@@ -127,39 +124,6 @@ def _piece(timeline: Timeline, start: int, stop: int) -> tuple[Timeline, int]:
     ), first * per_picture
 
 
-def read_image(
-    path: Path,
-    *,
-    pixels_max: int,
-    strip: Strip | None = None,
-    owner: str | None = None,
-    on_wait: Callable[[], None] = nothing,
-) -> Picture:
-    """pictures/reading.py
-
-    owner   whose picture it is: no other's is ever in the same process
-    """
-    with POOL.taken(owner, pixels_max) as pooled:
-        ring, reader = pooled.ring, pooled.reader
-        reader.ask("read_image", path, {"pixels_max": pixels_max, "strip": strip})
-        try:
-            found = _PICTURE.validate_python(reader.result(on_wait=on_wait))
-        except ValidationError as error:
-            raise _nonsense() from error
-        height, width = found.size
-        if height * width > pixels_max:
-            raise _nonsense()
-        return Picture(
-            rgb=ring.take(0, (height, width, _CHANNELS), is_deep=found.is_deep),
-            alpha=ring.take(1, (height, width), is_deep=found.is_deep) if found.has_alpha else None,
-            is_grey=found.is_grey,
-            icc=found.icc,
-            exif=found.exif,
-            format=found.format,
-            notices=found.notices,
-        )
-
-
 def look_through(
     path: Path,
     kind: str,
@@ -177,12 +141,12 @@ def look_through(
         "is_laid_on_white": is_laid_on_white,
     }
     with reading("look_through", path, given, pixels=limits.pixels_max) as reader:
-        counts = _Counts(on_frame)
+        counts = Counts(on_frame)
         found = reader.result(on_count=counts, on_wait=on_wait)
     match found:
         case {"source": dict(source), "timeline": dict(timeline)}:
-            return _source(source, limits), counts.checked(timeline)
-    raise _nonsense()
+            return source_of(source, limits), counts.checked(timeline)
+    raise nonsense()
 
 
 def decode_animation(
@@ -232,70 +196,3 @@ def _frames(
             done += 1
     if done < frame_count:
         raise BrokenMedia("the file gives fewer frames than were wanted", field="frames", value=done)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Picture:
-    """What comes beside the pixels of a picture."""
-
-    size: tuple[PositiveInt, PositiveInt]
-    has_alpha: bool
-    is_deep: bool
-    is_grey: bool
-    icc: Base64Bytes | None
-    exif: Base64Bytes | None
-    format: PictureFormat
-    notices: tuple[str, ...]
-
-
-_PICTURE: Final = TypeAdapter(_Picture)
-_SURVEY: Final = TypeAdapter(Survey)
-POOL: Final = Pool(slots=2, pixel_bytes=2 * _CHANNELS)  # colours and transparency, of 16 bits a sample
-atexit.register(POOL.close)
-
-
-class _Counts:
-    """How many frames a pass over all of them told of, which its timeline may not exceed."""
-
-    def __init__(self, on_frame: Callable[[int], None]) -> None:
-        self._on_frame = on_frame
-        self._most = 0
-
-    def __call__(self, count: int) -> None:
-        self._most = max(self._most, count)
-        self._on_frame(count)
-
-    def checked(self, plain: dict[str, object]) -> Timeline:
-        try:
-            _check_fractions([plain.get("time_base")])
-            timeline = Timeline.from_json(plain)
-        except ValidationError as error:
-            raise _nonsense() from error
-        if not 0 < timeline.frame_count <= self._most:
-            raise _nonsense()
-        return timeline
-
-
-def _source(plain: dict[str, object], limits: Limits) -> Source:
-    said = [plain.get(name) for name in ("sar", "rate", "time_base", "start_s")]
-    chapters = plain.get("chapters")
-    for chapter in chapters if isinstance(chapters, list) else ():
-        said += [chapter.get("start_s"), chapter.get("end_s")] if isinstance(chapter, dict) else []
-    try:
-        _check_fractions(said)
-        source = Source.from_json(plain)
-    except ValidationError as error:
-        raise _nonsense() from error
-    if source.width < 0 or source.height < 0 or source.width * source.height > limits.pixels_max:
-        raise _nonsense()
-    return source
-
-
-def _check_fractions(said: Iterable[object]) -> None:
-    """Texts such as "1/25" and no others: "1e999999999" would be computed."""
-    if any(each is not None and not _FRACTION.fullmatch(str(each)) for each in said):
-        raise _nonsense()
-
-
-def _nonsense() -> BrokenMedia:
-    return BrokenMedia("the file cannot be read: its reader told nonsense", field="file")

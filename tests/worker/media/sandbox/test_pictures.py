@@ -10,10 +10,11 @@ from service.errors import BrokenMedia, FrameTooLarge
 from tests.fuzz.samples import PICTURES
 from worker.media.animation import reading as animation_here
 from worker.media.pictures.reading import read_image as read_here
-from worker.media.sandbox import pool, reading
+from worker.media.sandbox import pool
 from worker.media.sandbox.keeper import Keeper
+from worker.media.sandbox.pictures import read_image
 from worker.media.sandbox.pool import Pool
-from worker.media.sandbox.reading import alphas, decode_animation, look_through, read_image
+from worker.media.sandbox.reading import alphas, decode_animation, look_through
 
 PIXELS_MAX = 100_000
 STILLS = [name for name in PICTURES if not name.startswith("moving")]
@@ -24,7 +25,7 @@ MOVING = [name for name in PICTURES if name.startswith("moving")]
 def pictures(monkeypatch):
     """A pool of this test alone."""
     own = Pool(slots=2, pixel_bytes=3)
-    monkeypatch.setattr(reading, "POOL", own)
+    monkeypatch.setattr("worker.media.sandbox.pictures.POOL", own)
     yield own
     own.close()
 
@@ -114,7 +115,7 @@ def test_idle_readers_are_few(tmp_path, pictures):
 def test_idle_readers_whose_zygote_ended_are_passed_over(tmp_path, monkeypatch):
     keeper = Keeper()
     pictures = Pool(slots=2, pixel_bytes=3, keeper=keeper)
-    monkeypatch.setattr(reading, "POOL", pictures)
+    monkeypatch.setattr("worker.media.sandbox.pictures.POOL", pictures)
     path = made(tmp_path, "plain.png")
     read_image(path, pixels_max=PIXELS_MAX)
     keeper.stop()

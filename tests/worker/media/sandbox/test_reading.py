@@ -13,6 +13,7 @@ from worker.media.reading import decode as decode_here
 from worker.media.reading.probe import probe as probe_here
 from worker.media.reading.timeline import scan as scan_here
 from worker.media.sandbox import parent, reading
+from worker.media.sandbox.judging import source_of
 from worker.media.sandbox.keeper import Keeper
 from worker.media.sandbox.reading import decode, probe, scan
 
@@ -112,7 +113,7 @@ def test_source_that_a_reader_made_up_is_refused(tmp_path, limits, task):
     path.write_bytes(b"x")
     try:
         with parent.reading(task, path, {}, pixels=1, keeper=keeper) as reader, pytest.raises(BrokenMedia):
-            reading._source(reader.result(), limits)
+            source_of(reader.result(), limits)
     finally:
         keeper.stop()
 
