@@ -23,9 +23,9 @@ from service.errors import BrokenMedia, FrameTooLarge, TooLong, UnsupportedMedia
 from worker.frames import LowFrame, Planes
 from worker.media.colour import settle
 from worker.media.pictures.reading import colour_invisible, damage_is_broken_media
-from worker.media.reading.repeats import RepeatFinder
-from worker.media.reading.scenes import CutFinder
-from worker.media.reading.thumbnails import Thumbnails
+from worker.media.reading.shots.cuts import CutFinder
+from worker.media.reading.shots.repeats import RepeatFinder
+from worker.media.reading.shots.thumbnails import Thumbnails
 from worker.media.traits import Meter, traits
 from worker.media.types import Colour, Key, Limits, Source, Timeline
 

@@ -22,7 +22,7 @@ from worker.frames import LowFrame
 from worker.media.colour import from_swscale, to_rgb
 from worker.media.reading.container import open_media
 from worker.media.reading.fields import deinterlaced, of_pictures, pictures_for
-from worker.media.reading.thumbnails import Thumbnails, fingerprint
+from worker.media.reading.shots.thumbnails import Thumbnails, fingerprint
 from worker.media.types import Key, Source, Timeline
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"  # generic in PyAV's stubs only

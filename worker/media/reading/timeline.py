@@ -31,7 +31,7 @@ from worker.media.reading.decode import (
     read_packets,
 )
 from worker.media.reading.fields import FieldFinder, in_frames
-from worker.media.reading.shots import Shots
+from worker.media.reading.shots.finder import Shots
 from worker.media.traits import Meter, traits
 from worker.media.types import Deinterlacing, Key, Limits, Source, Timeline
 

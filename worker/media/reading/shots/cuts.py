@@ -2,7 +2,7 @@
 
 A cut is a jump that stands out from the motion around it and that the picture does not take back within a
 few frames, so neither a flash nor a fast pan is one. Fades and dissolves are none: the recurrence follows.
-Not here: decoding and scaling (timeline.py). Start at `CutFinder`.
+Not here: decoding (../timeline.py), scaling (thumbnails.py). Start at `CutFinder`.
 """
 
 from collections import deque

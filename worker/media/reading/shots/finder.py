@@ -4,9 +4,9 @@ from array import array
 
 import av
 
-from worker.media.reading.repeats import RepeatFinder
-from worker.media.reading.scenes import CutFinder
-from worker.media.reading.thumbnails import Thumbnails, fingerprint
+from worker.media.reading.shots.cuts import CutFinder
+from worker.media.reading.shots.repeats import RepeatFinder
+from worker.media.reading.shots.thumbnails import Thumbnails, fingerprint
 
 
 class Shots:

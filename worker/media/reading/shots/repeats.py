@@ -3,7 +3,7 @@
 import av
 import numpy as np
 
-from worker.media.reading.scenes import Thumbnail
+from worker.media.reading.shots.cuts import Thumbnail
 
 
 class RepeatFinder:

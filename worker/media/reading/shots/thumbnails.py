@@ -1,4 +1,4 @@
-"""Small grey pictures of frames: what finds cuts (scenes.py), and what tells a frame again (decode.py)."""
+"""Small grey pictures of frames: what finds cuts (cuts.py), and what tells a frame again (../decode.py)."""
 
 from zlib import crc32
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from worker.media.reading.scenes import THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, Thumbnail
+from worker.media.reading.shots.cuts import THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, Thumbnail
 
 # Exact on every processor, because fingerprints of one worker are compared by another.
 _SCALING = Interpolation.AREA | Interpolation.BITEXACT | Interpolation.ACCURATE_RND

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worker.media.reading.scenes import THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, CutFinder
+from worker.media.reading.shots.cuts import THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, CutFinder
 
 H, W = THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH
 
