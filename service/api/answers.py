@@ -1,7 +1,7 @@
 """Answers: a job as the answer to a request, which `Prefer: wait=30` (RFC 7240) keeps back until it is over.
 
 A preference, so where no more may wait at a time the answer comes at once; Preference-Applied tells.
-Not here: what is shown of a job (views.py).
+Not here: what is shown of a job (shown/views.py).
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Request, Response
 
 from service.api.dependencies import Services, services_of
-from service.api.showing import show_one
-from service.api.views import JobView, Viewer, viewer_of
+from service.api.shown.showing import show_one
+from service.api.shown.views import JobView, Viewer, viewer_of
 from service.errors import StoreUnavailable
 from service.jobs.index import Placed
 from service.jobs.model import Job

@@ -23,12 +23,10 @@ from starlette.datastructures import Headers
 
 from service import log
 from service.access.keys import Keyring
-from service.api import problems
 from service.api.callers import let_in
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
 from service.api.limits import Allowances, default_quota
-from service.api.looking import Looks
 from service.api.middleware.metering import Metering
 from service.api.middleware.overrides import Overrides
 from service.api.middleware.rate_limits import RateLimits
@@ -37,7 +35,8 @@ from service.api.middleware.sites import Sites
 from service.api.middleware.stopping import Stopping
 from service.api.middleware.versions import PREFIX, Versions
 from service.api.openapi import describe, operation_id
-from service.api.problems import problem_responses
+from service.api.problems import answering
+from service.api.problems.answering import problem_responses
 from service.api.routes import (
     events,
     health,
@@ -50,7 +49,8 @@ from service.api.routes import (
     uploads,
     webhooks,
 )
-from service.api.views import Viewer
+from service.api.shown.looking import Looks
+from service.api.shown.views import Viewer
 from service.auto import models_behind
 from service.housekeeping.sweeper import Sweeper
 from service.jobs.open import open_store
@@ -127,7 +127,7 @@ def create_app(
     app.add_middleware(Sites, names=settings.host_name_list)
     for middleware in (RateLimits, Overrides, Versions, Metering, RequestIds):  # the last is passed first
         app.add_middleware(middleware)
-    problems.install(app)
+    answering.install(app)
     has_keys = settings.auth == "keys"
     for module in (uploads, pieces, jobs, reruns, events, previews, results, webhooks, models):
         responses = problem_responses(401, 429) if has_keys else None

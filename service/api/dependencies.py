@@ -12,8 +12,8 @@ from fastapi import Depends, Request
 from service.access.keys import Keyring
 from service.api.catalogue import Catalogue
 from service.api.limits import Allowances
-from service.api.looking import Looks
 from service.api.places import Places
+from service.api.shown.looking import Looks
 from service.jobs.quotas import Quota
 from service.jobs.store import JobStore
 from service.objects.base import Storage

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from service.api.problems import Problem, problem_responses
+from service.api.problems.answering import Problem, problem_responses
 
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 

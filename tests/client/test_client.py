@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.views import JobView
+from service.api.shown.views import JobView
 from service.jobs.memory.store import MemoryStore
 from service.jobs.states import TERMINAL
 from service.objects.s3 import S3Storage

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import service
-from service.api import problems
+from service.api.problems import answering
 from service.errors import UpscaleError
 from service.settings import FORMER, OF_CLIENTS, Settings
 
@@ -56,7 +56,7 @@ def errors_that_are_raised() -> Iterator[type[UpscaleError]]:
     for module in pkgutil.walk_packages(service.__path__, "service."):
         importlib.import_module(module.name)
     yield UpscaleError
-    for error in problems.known_errors():
+    for error in answering.known_errors():
         if error.__module__.startswith("service.") and error not in CLASSES:
             yield error
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.api.problems import BadRequest, NotMultipart
+from service.api.problems.errors import BadRequest, NotMultipart
 from service.errors import UploadTruncated
 
 

@@ -16,7 +16,8 @@ from anyio import CancelScope
 
 from service.api.dependencies import in_thread
 from service.api.intake.media import until_idle
-from service.api.problems import PROBLEM_CONTENT, BadRequest, ChecksumMismatch, OffsetConflict
+from service.api.problems.answering import PROBLEM_CONTENT
+from service.api.problems.errors import BadRequest, ChecksumMismatch, OffsetConflict
 from service.errors import StorageUnavailable, UploadTooLarge
 from service.objects.base import CHUNK_BYTES, NotFound, Storage
 from service.uploads import records

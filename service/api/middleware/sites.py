@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.problems import ForeignHost, ForeignOrigin, problem_of
+from service.api.problems.answering import problem_of
+from service.api.problems.errors import ForeignHost, ForeignOrigin
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})  # of these a page from elsewhere never sees the answer
 

@@ -8,7 +8,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.problems import ServerStopping, problem_of
+from service.api.problems.answering import problem_of
+from service.api.problems.errors import ServerStopping
 
 
 class Stopping:

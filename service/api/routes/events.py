@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from service.api.callers import UsedCaller
 from service.api.dependencies import Services, UsedServices
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.api.routes.jobs import look
-from service.api.views import UsedViewer, Viewer
+from service.api.shown.views import UsedViewer, Viewer
 from service.errors import StoreUnavailable
 from service.jobs.index import Placed
 from service.jobs.model import Job

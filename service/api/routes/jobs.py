@@ -1,7 +1,7 @@
 """Jobs: one, a page of them, and how one is cancelled or deleted.
 
-Not here: what is shown of a job (views.py), which are listed (listing.py), progress as a stream (events.py),
-the bytes of a result (results.py) or of a preview (previews.py).
+Not here: what is shown of a job (shown/views.py), which are listed (shown/listing.py), progress as a stream
+(events.py), the bytes of a result (results.py) or of a preview (previews.py).
 """
 
 from typing import Annotated
@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from service.api.answers import PREFERENCE_APPLIED, UsedAnswers
 from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.listing import Wanted, page
-from service.api.problems import problem_responses
-from service.api.showing import show
-from service.api.views import JobView, UsedViewer
+from service.api.problems.answering import problem_responses
+from service.api.shown.listing import Wanted, page
+from service.api.shown.showing import show
+from service.api.shown.views import JobView, UsedViewer
 from service.errors import UnknownJob
 from service.jobs import manifest
 from service.jobs.ending import clear, end, erase

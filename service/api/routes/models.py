@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from service.api.catalogue import Entry
 from service.api.dependencies import UsedServices, in_thread
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.formats import MediaKind
 from service.settings import Settings
 

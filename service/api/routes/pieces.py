@@ -20,7 +20,8 @@ from service.api.dependencies import Services, UsedRoot, UsedServices, in_thread
 from service.api.intake import pieces
 from service.api.intake.media import plain_name, too_large
 from service.api.intake.pieces import ALGORITHMS, Checksum
-from service.api.problems import BadRequest, NotAPiece, OffsetConflict, OtherProtocol, problem_responses
+from service.api.problems.answering import problem_responses
+from service.api.problems.errors import BadRequest, NotAPiece, OffsetConflict, OtherProtocol
 from service.errors import TooManyUploads, UpscaleError
 from service.jobs.ids import created_at_of
 from service.uploads import records

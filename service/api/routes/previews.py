@@ -12,7 +12,7 @@ from service.api.callers import Caller, UsedCaller
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.openapi import BINARY
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.api.routes.jobs import find
 from service.errors import NoPreview, ResultExpired
 from service.jobs import keys

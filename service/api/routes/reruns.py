@@ -21,9 +21,9 @@ from service.api.answers import ACCEPTED, UsedAnswers
 from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.intake.reading import Received
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.api.routes.jobs import find
-from service.api.views import JobView
+from service.api.shown.views import JobView
 from service.errors import InvalidOption, ResultExpired
 from service.jobs import keys
 from service.jobs.ids import new_job_id

@@ -16,7 +16,8 @@ from service.api.callers import Caller, UsedCaller
 from service.api.conditions import names
 from service.api.dependencies import Services, UsedServices, in_thread
 from service.api.openapi import BINARY
-from service.api.problems import RangeNotSatisfiable, problem_responses
+from service.api.problems.answering import problem_responses
+from service.api.problems.errors import RangeNotSatisfiable
 from service.api.routes.jobs import find
 from service.errors import JobNotFinished, ResultExpired
 from service.formats import FORMATS, media_type_of, suffix_of

@@ -25,9 +25,9 @@ from service.api.intake import whole
 from service.api.intake.fetching import fetch
 from service.api.intake.fields import form_schema
 from service.api.intake.reading import Named, Received
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.api.routes.pieces import find
-from service.api.views import JobView
+from service.api.shown.views import JobView
 from service.errors import InvalidOption, UploadTooLarge
 from service.jobs import keys
 from service.jobs.ids import new_job_id

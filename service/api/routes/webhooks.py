@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from service.api.callers import Caller, UsedCaller
 from service.api.dependencies import Services, UsedServices, in_thread
-from service.api.problems import problem_responses
+from service.api.problems.answering import problem_responses
 from service.api.routes.jobs import find
-from service.api.views import date_of
+from service.api.shown.views import date_of
 from service.webhooks import deliveries
 from service.webhooks.deliveries import Delivery, Event
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.access import keys
-from service.api import listing
+from service.api.shown import listing
 from service.jobs.ids import new_job_id
 from service.jobs.model import Handling, Job
 from service.jobs.states import JobEvent

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.api.looking import Looks
+from service.api.shown.looking import Looks
 from service.errors import StoreUnavailable
 from service.jobs.index import Placed
 from service.jobs.memory.store import MemoryStore

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.intake.multipart import FormReader, PartData, PartEnd, PartStart
-from service.api.problems import BadRequest, NotMultipart
+from service.api.problems.errors import BadRequest, NotMultipart
 from service.errors import UploadTruncated
 
 CONTENT_TYPE = "multipart/form-data; boundary=BOUND"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.views import Viewer
+from service.api.shown.views import Viewer
 from service.jobs import keys
 from service.jobs.model import Job
 from service.jobs.states import JobEvent

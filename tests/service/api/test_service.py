@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.api.catalogue import Catalogue
-from service.api.problems import known_errors
+from service.api.problems.answering import known_errors
 from service.api.routes import health
 from service.auto import AUTO, CANDIDATES, PERCEPTUAL, REAL
 from service.errors import StorageUnavailable, StoreUnavailable, UnknownModel

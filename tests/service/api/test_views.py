@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.views import Viewer
+from service.api.shown.views import Viewer
 from service.jobs.model import Handling, Job
 from service.jobs.states import JobState
 from tests.service.api.harness import Service

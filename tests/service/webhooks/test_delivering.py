@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from service.api.views import Viewer
+from service.api.shown.views import Viewer
 from service.housekeeping.rebuilding import rebuild
 from service.jobs import keys, manifest
 from service.jobs.ending import end, erase

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from service.api.dependencies import Services, in_thread
-from service.api.views import JobView, Viewer
+from service.api.shown.views import JobView, Viewer
 from service.errors import TransientError
 from service.jobs.model import Job
 from service.jobs.states import JobState
