@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.auto_inputs import FRAMES, INPUTS, Frames, Truth, held_out, write_input
-from benchmarks.auto_page import END, MODELS, START, page
-from service.auto import AUTO, Choice, decide
+from benchmarks.auto_page import END, MODELS, START, Key, page
+from service.auto import AUTO, WHOLE, Choice, decide
 from service.objects.files import FileStorage
 from service.settings import Settings
 from training.data.sources import decode_video
@@ -40,27 +40,38 @@ from worker.models.registry import Registry
 
 def score_all(
     truths: Sequence[Truth], inputs: Path, lpips: Lpips, scores: Path, models: Registry
-) -> dict[str, Any]:
-    """By clip, input and model; what the file holds already is not done again."""
+) -> tuple[dict[str, Any], dict[Key, str]]:
+    """By clip, input and what made it; and which of these auto took.
+
+    What the file holds already is not done again.
+    """
     found: dict[str, Any] = json.loads(scores.read_text()) if scores.exists() else {}
+    taken = {}
     for truth in truths:
         seen = None
         for name, how in INPUTS.items():
-            by_model = found.setdefault(truth.name, {}).setdefault(name, {})
+            by_choice = found.setdefault(truth.name, {}).setdefault(name, {})
             path = input_path(inputs, truth.name, name)
             if not path.exists():
                 write_input(truth, how, path)
-            missing = [model for model in MODELS if model not in by_model]
+            choice = judge(path, name)
+            print(f"{truth.name}, {name}: {choice.reason}", flush=True)
+            taken[truth.name, name] = label(choice)
+            wanted = {label(each): each for each in (*map(Choice, MODELS), choice)}
+            missing = {title: each for title, each in wanted.items() if title not in by_choice}
             if not missing:
                 continue
             seen = seen or Seen(truth, lpips)
             low = decode_video(path)
-            for model in missing:
-                by_model[model] = seen.score(upscale(models, model, low))
+            for title, each in missing.items():
+                by_choice[title] = seen.score(upscale(models, each, low))
             with written_whole(scores) as aside:
                 aside.write_text(json.dumps(found, indent=1))
-            print(truth.name, name, by_model, flush=True)
-    return found
+    return found, taken
+
+
+def label(choice: Choice) -> str:
+    return choice.model if choice.strength == WHOLE else f"{choice.model} at {choice.strength} %"
 
 
 def input_path(folder: Path, clip: str, name: str) -> Path:
@@ -68,11 +79,11 @@ def input_path(folder: Path, clip: str, name: str) -> Path:
     return folder / f"{clip} {name}{how.codec if how.is_picture else '.mkv'}"
 
 
-def upscale(models: Registry, name: str, low: Frames) -> Frames:
+def upscale(models: Registry, choice: Choice, low: Frames) -> Frames:
     """(T, h, w, 3) -> (T, H, W, 3)"""
     with (
-        models.acquire(name) as model,
-        model.engine.open(*low.shape[1:3]) as stream,
+        models.acquire(choice.model) as model,
+        model.engine.open(*low.shape[1:3], strength=choice.share) as stream,
         Feeder(
             stream,
             (frame for frame in low),
@@ -132,15 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lpips = Lpips(options.perceptual, torch.device("cpu"))
         settings = Settings(data_dir=Path(folder))
         with Registry(FileStorage(settings.objects_dir), settings) as models:
-            scores = score_all(truths, inputs, lpips, options.scores, models)
-        chosen = {
-            (clip, name): judge(input_path(inputs, clip, name), name)
-            for clip, by_input in scores.items()
-            for name in by_input
-        }
-    for (clip, name), choice in chosen.items():
-        print(f"{clip}, {name}: {choice.reason}")
-    text = "\n".join(page(scores, {key: choice.model for key, choice in chosen.items()}))
+            text = "\n".join(page(*score_all(truths, inputs, lpips, options.scores, models)))
     print(text)
     if options.page is not None:
         before, _, rest = options.page.read_text().partition(START)

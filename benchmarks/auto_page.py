@@ -1,5 +1,6 @@
 """The tables of benchmarks/auto.py, out of its scores."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any, Final
@@ -12,12 +13,12 @@ MODELS: Final = ("bicubic", "frvsr-lite", "teco-lite", "real-lite")
 START, END = "<!-- auto: written by python -m benchmarks.auto -->\n", "<!-- /auto -->\n"
 WORSE_MAX_DB: Final = 0.3
 
-Scores = Mapping[str, Any]  # by clip, input and model
+Scores = Mapping[str, Any]  # by clip, input, and model with its strength where that is not all
 Key = tuple[str, str]  # clip and input
 
 
 def page(scores: Scores, chosen: Mapping[Key, str]) -> Iterator[str]:
-    """chosen   the model that auto took"""
+    """chosen   what auto took, as it is named in the scores"""
     seen, unseen = halves(scores)
     yield f"LPIPS (AlexNet), then PSNR in dB, means over {len(scores)} clips; a row's best LPIPS is bold."
     yield ""
@@ -62,7 +63,7 @@ def _of(scores: Scores, chosen: Mapping[Key, str], key: Key, model: str, metric:
 
 def _taken(chosen: Mapping[Key, str], keys: Iterable[Key]) -> str:
     taken = [chosen[key] for key in keys]
-    return ", ".join(f"`{model}` {taken.count(model)}" for model in MODELS if model in taken)
+    return ", ".join(f"{each} {count}" for each, count in sorted(Counter(taken).items(), reverse=True))
 
 
 def _floor(scores: Scores, chosen: Mapping[Key, str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 AUTO: Final = "auto"
+WHOLE: Final = 100  # percent
 FAITHFUL, PERCEPTUAL, REAL = "frvsr-lite", "teco-lite", "real-lite"
 CANDIDATES: Final = (FAITHFUL, PERCEPTUAL, REAL)
 
@@ -19,7 +20,12 @@ NOISE_MIN: Final = 2.0  # levels; noise of 5 levels in each of R, G and B measur
 NOISE_LEFT_MIN: Final = 0.5  # in compressed video: coders take most of it away, and leave at most .3 of none
 COMPRESSED_BITS_MAX: Final = 2.0  # a pixel: x264 at CRF 18 takes at most 1, and what loses nothing 8 and more
 SHARPNESS_MIN: Final = 0.55  # what was made small by a blur has .31 to .54, without one mostly .56 and more
-BLOCKINESS_MIN: Final = 0.1  # of a picture: JPEG of quality 50 has .12 to .28, none at most .04
+BLOCKINESS_MIN: Final = 0.1  # of a picture: JPEG of quality 50 has .08 to .53, none mostly 0 and at most .11
+HEAVY_MIN: Final = 0.25  # blockiness: JPEG of quality 30 has mostly more, of 50 seldom
+
+# How much of real-lite is shown, in percent: with it PSNR hardly ever lies over .3 dB below bicubic.
+OF_JAGGED, OF_NOISY, OF_CODED_NOISE = 80, 90, 70
+OF_PICTURE, OF_HEAVY_PICTURE = 60, 50
 
 CARD: Final[dict[str, Any]] = {
     "summary": "Takes what suits each input, by what its first decode shows; the report says which and why.",
@@ -29,7 +35,8 @@ CARD: Final[dict[str, Any]] = {
             "for": f"noise of {NOISE_MIN:g} levels or more in luma, {NOISE_LEFT_MIN:g} in compressed video;"
             f" jagged edges, where squared steps to the next pixel are {SHARPNESS_MIN:g} or more of those to"
             f" the one after; pictures whose steps between blocks of 8x8 are larger by {BLOCKINESS_MIN:.0%}"
-            " or more",
+            f" or more. Shown at {OF_CODED_NOISE} to {OF_NOISY} % in videos and {OF_HEAVY_PICTURE} to"
+            f" {OF_PICTURE} % in pictures, unless strength says otherwise",
         },
         {"model": PERCEPTUAL, "for": "all other input, compressed video too"},
     ],
@@ -66,32 +73,58 @@ class Traits:
         return self.bits_per_pixel is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     model: str
+    strength: int = WHOLE  # how much of what the model made is to be shown, in percent
     reason: str | None = None  # of auto, in words, with what was measured
 
+    @property
+    def share(self) -> float:
+        return share_of(self.strength)
 
-def decide(name: str, traits: Traits | None) -> Choice:
-    """The model that works under this name for an input; traits are None where too little was seen."""
+
+def share_of(strength: int | None) -> float:
+    """Percent as a part of one; all of it where nobody said."""
+    return 1.0 if strength is None else strength / WHOLE
+
+
+def as_named(name: str, strength: int | None) -> Choice:
+    """A model's own name, and the strength that the sender asked for, if any."""
+    return Choice(name, WHOLE if strength is None else strength)
+
+
+def decide(name: str, traits: Traits | None, strength: int | None = None) -> Choice:
+    """What works under this name for an input.
+
+    traits     None where too little was seen
+    strength   what the sender asked for, if anything: that stands, whatever auto finds
+    """
     if name != AUTO:
-        return Choice(model=name)
+        return as_named(name, strength)
+    model, found, why = choose(traits)
+    at = found if strength is None else strength
+    took = model if at == WHOLE else f"{model} at {at} %"
+    measured = "" if traits is None else f" ({', '.join(_measured(traits))})"
+    return Choice(model, at, f"auto took {took}: {why}{measured}")
+
+
+def choose(traits: Traits | None) -> tuple[str, int, str]:
+    """Model, strength, and why in words."""
     if traits is None:
-        return Choice(model=PERCEPTUAL, reason=f"auto took {PERCEPTUAL}: there was too little to measure")
-    model, why = choose(traits)
-    return Choice(model=model, reason=f"auto took {model}: {why} ({', '.join(_measured(traits))})")
-
-
-def choose(traits: Traits) -> tuple[str, str]:
-    """Model, and why in words."""
-    pixels = traits.pixels
-    if pixels.noise >= (NOISE_LEFT_MIN if traits.is_compressed else NOISE_MIN):
-        return REAL, "the input is noisy"
-    if pixels.sharpness >= SHARPNESS_MIN:
-        return REAL, "the input has jagged edges"
-    if traits.is_of_pictures and pixels.blockiness >= BLOCKINESS_MIN:
-        return REAL, "the picture shows the blocks of its compression"
-    return PERCEPTUAL, "the input is neither noisy nor jagged"
+        return PERCEPTUAL, WHOLE, "there was too little to measure"
+    pixels, of_picture = traits.pixels, OF_PICTURE if traits.is_of_pictures else None
+    is_jagged = pixels.sharpness >= SHARPNESS_MIN
+    if traits.is_compressed and pixels.noise >= NOISE_LEFT_MIN:
+        return REAL, OF_CODED_NOISE, "the input was noisy when it was compressed"
+    if pixels.noise >= NOISE_MIN:
+        return REAL, of_picture or (OF_JAGGED if is_jagged else OF_NOISY), "the input is noisy"
+    if is_jagged:
+        return REAL, of_picture or OF_JAGGED, "the input has jagged edges"
+    if of_picture and pixels.blockiness >= BLOCKINESS_MIN:
+        shown = OF_HEAVY_PICTURE if pixels.blockiness >= HEAVY_MIN else OF_PICTURE
+        return REAL, shown, "the picture shows the blocks of its compression"
+    return PERCEPTUAL, WHOLE, "the input is neither noisy nor jagged"
 
 
 def _measured(traits: Traits) -> Iterator[str]:

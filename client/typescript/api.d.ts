@@ -837,7 +837,7 @@ export interface components {
             model?: string | null;
             /**
              * Strength
-             * @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100.
+             * @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100, or what auto finds.
              */
             strength?: number | null;
             /**
@@ -932,6 +932,11 @@ export interface components {
              * @description Why `auto` took this model, with what it measured.
              */
             model_reason?: string;
+            /**
+             * Strength
+             * @description How much of what the model made is shown, in percent.
+             */
+            strength?: number;
             /**
              * Backend
              * @description What ran the networks, such as openvino-cpu.
@@ -1219,7 +1224,7 @@ export interface operations {
                     height?: number;
                     /** @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another. */
                     model?: string;
-                    /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100. */
+                    /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100, or what auto finds. */
                     strength?: number;
                     /**
                      * @description Of a video: h264, hevc, av1, prores, for editors, or ffv1, which is lossless. Default h264, or hevc for more than 8 bits a sample, and av1 in webm.
@@ -1438,7 +1443,7 @@ export interface operations {
                     height?: number;
                     /** @description A name from GET /models. auto takes the one that suits what the input turns out to be, and is the default unless the service has another. */
                     model?: string;
-                    /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100. */
+                    /** @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100, or what auto finds. */
                     strength?: number;
                     /**
                      * @description Of a video: h264, hevc, av1, prores, for editors, or ffv1, which is lossless. Default h264, or hevc for more than 8 bits a sample, and av1 in webm.
@@ -2511,7 +2516,7 @@ export interface operations {
                     model?: string | null;
                     /**
                      * Strength
-                     * @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100.
+                     * @description How much of what the model made is shown, in percent; the rest is bicubic interpolation. Default 100, or what auto finds.
                      */
                     strength?: number | null;
                     /**

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from service.auto import share_of
 from service.errors import UnknownJob
 from service.formats import MediaKind
 from service.jobs import keys
@@ -46,6 +47,7 @@ class Plan(Record):
     model: str
     version: str
     model_reason: str | None = None  # why the service took it; None where the sender or the operator did
+    strength: int | None = Field(default=None, ge=0, le=100)  # percent; None in former plans
     backend: str  # pinned with the precision: another one rounds differently
     precision: Literal["float32", "bfloat16", "float16", "int8"]
     codec: str | None = None  # None for a picture
@@ -84,6 +86,12 @@ class Manifest(Record):
     job: Job
     plan: Plan | None = None  # None until planned
     idempotency_key: str | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of what the model made is shown: as planned, or, by a former version's plan, as asked."""
+        pinned = None if self.plan is None else self.plan.strength
+        return share_of(self.job.options.strength if pinned is None else pinned)
 
     def standing(self) -> Job:
         """The job as far as the manifest knows: what has a plan goes on running from it."""

@@ -82,7 +82,7 @@ class Options(Record):
         ge=0,
         le=100,
         description="How much of what the model made is shown, in percent; the rest is bicubic interpolation."
-        " Default 100.",
+        " Default 100, or what auto finds.",
     )
     codec: Codec | None = Field(
         default=None,
@@ -157,11 +157,6 @@ class Options(Record):
     @property
     def size_wanted(self) -> SizeWanted:
         return SizeWanted(scale=self.scale, size=self.size, width=self.width, height=self.height)
-
-    @property
-    def share(self) -> float:
-        """The strength as a part of one."""
-        return 1.0 if self.strength is None else self.strength / 100
 
     @property
     def label(self) -> str:

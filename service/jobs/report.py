@@ -61,6 +61,7 @@ class Report(TypedDict, total=False):
     model: str
     version: Annotated[str, Field(description="Of the model.")]
     model_reason: Annotated[str, Field(description="Why `auto` took this model, with what it measured.")]
+    strength: Annotated[int, Field(description="How much of what the model made is shown, in percent.")]
     backend: Annotated[str, Field(description="What ran the networks, such as openvino-cpu.")]
     precision: Annotated[str, Field(description="Number format of the networks.")]
     frames_in: int

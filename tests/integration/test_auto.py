@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.auto import AUTO, PERCEPTUAL, REAL
+from service.auto import AUTO, PERCEPTUAL, REAL, WHOLE
 from tests.integration.running import Running
 from tests.worker.media.clips import make_clip, numbered
 
@@ -44,8 +44,11 @@ def test_who_names_no_model_gets_what_suits_the_input_and_is_told_why(
     job = service.finished(service.post(path))
     assert job["state"] == "succeeded", job["error"]
     assert (job["model"], job["report"]["model"]) == (expected, expected)
-    assert job["report"]["model_reason"].startswith(f"auto took {expected}: ")
-    assert (foretold["model"], foretold["model_reason"]) == (expected, job["report"]["model_reason"])
+    strength = job["report"]["strength"]
+    taken = expected if strength == WHOLE else f"{expected} at {strength} %"
+    assert job["report"]["model_reason"].startswith(f"auto took {taken}: ")
+    told = ("model", "strength", "model_reason")
+    assert [foretold[each] for each in told] == [job["report"][each] for each in told]
     here = tmp_path / f"here{path.suffix}"
     command = [sys.executable, "-m", "service.command", "upscale", str(path), str(here), "--model", AUTO]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

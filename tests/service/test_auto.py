@@ -11,11 +11,13 @@ from service.auto import (
     CANDIDATES,
     CARD,
     COMPRESSED_BITS_MAX,
+    HEAVY_MIN,
     NOISE_LEFT_MIN,
     NOISE_MIN,
     PERCEPTUAL,
     REAL,
     SHARPNESS_MIN,
+    WHOLE,
     Choice,
     Pixels,
     Traits,
@@ -54,6 +56,23 @@ def test_blocks_count_in_pictures_alone() -> None:
     blocky = replace(CLEAN, blockiness=BLOCKINESS_MIN)
     assert decide(AUTO, replace(PICTURE, pixels=blocky)).model == REAL
     assert decide(AUTO, replace(VIDEO, pixels=blocky)).model == PERCEPTUAL
+
+
+def test_the_more_a_picture_lost_the_less_of_what_is_made_up_is_shown() -> None:
+    some, much = (
+        decide(AUTO, replace(PICTURE, pixels=replace(CLEAN, blockiness=blockiness)))
+        for blockiness in (BLOCKINESS_MIN, HEAVY_MIN)
+    )
+    assert much.strength < some.strength < decide(AUTO, PICTURE).strength == WHOLE
+    assert some.reason is not None
+    assert f"{REAL} at {some.strength} %: " in some.reason
+
+
+@pytest.mark.parametrize("name", [AUTO, REAL])
+def test_the_strength_that_was_asked_for_stands(name: str) -> None:
+    noisy = replace(VIDEO, pixels=replace(CLEAN, noise=NOISE_MIN))
+    assert [decide(name, noisy, strength).strength for strength in (0, 40, WHOLE)] == [0, 40, WHOLE]
+    assert decide(name, noisy, 40).share == 0.4
 
 
 def test_the_reason_has_what_was_measured() -> None:

@@ -35,6 +35,7 @@ def describe(
         "model": plan.model,
         "version": plan.version,
         **({} if plan.model_reason is None else {"model_reason": plan.model_reason}),
+        "strength": round(100 * found.share),
         "backend": plan.backend,
         "precision": plan.precision,
         "frames_in": plan.frame_count,

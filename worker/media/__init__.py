@@ -1,4 +1,1 @@
-"""Containers, codecs, colour and pictures.
-
-What rooms share lies here: types.py, colour.py, sizes.py. Knows neither jobs nor networks.
-"""
+"""Containers, codecs, colour and pictures. Knows neither jobs nor networks."""

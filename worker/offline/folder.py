@@ -41,14 +41,15 @@ def upscale_folder(
         settings = Settings(data_dir=Path(folder))
         storage = FileStorage(settings.objects_dir)
         first = next(read_frames(found, 0, 1, pixels_max=settings.pixels_max))
-        chosen = decide(options.model or settings.default_video_model, traits_of(first.rgb))
+        named = options.model or settings.default_video_model
+        chosen = decide(named, traits_of(first.rgb), options.strength)
         lend(chosen.model, storage)
         size = target_size((first.rgb.shape[1], first.rgb.shape[0]), options.size_wanted)
         with (
             Registry(storage, settings) as models,
             models.acquire(chosen.model) as model,
             model.engine.open(
-                *first.rgb.shape[:2], is_deep=is_deep(first.rgb), strength=options.share
+                *first.rgb.shape[:2], is_deep=is_deep(first.rgb), strength=chosen.share
             ) as stream,
             Feeder(
                 stream,
@@ -65,6 +66,7 @@ def upscale_folder(
                 "model": model.name,
                 "version": model.version,
                 **({} if chosen.reason is None else {"model_reason": chosen.reason}),
+                "strength": chosen.strength,
                 "precision": model.precision,
                 "frames": found.frame_count,
                 "notices": list(found.notices),

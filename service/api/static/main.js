@@ -48,7 +48,6 @@ document.addEventListener("drop", async event => {
     one("#note").textContent = `What was dropped can't be read: ${problem.message}`;
   }
 });
-form.strength.addEventListener("input", () => { one("#about-strength").textContent = `${form.strength.value} %`; });
 
 // Models
 

@@ -13,7 +13,7 @@ export function optionsFor(form, isOfPicture) {
   const fields = {
     [how]: much,
     model: said.get("model"),
-    strength: said.get("strength") === "100" ? "" : said.get("strength"),
+    strength: said.get("strength"),
     quality: said.get("quality"),
     strip: said.get("strip"),
     format: said.get(isOfPicture ? "picture-format" : "video-format"),

@@ -1,4 +1,1 @@
-"""The job store in Valkey or Redis: every change one Lua script, under lua/.
-
-Start reading at store.py; scripts.py says how a script gets its arguments, by name.
-"""
+"""The job store in Valkey: every change one Lua script."""

@@ -137,7 +137,7 @@ def test_what_is_for_videos_is_asked_of_videos_alone(page: Page, service: Runnin
     page.get_by_label("Format").first.select_option("mkv")
     page.get_by_label("Format").last.select_option("webp")
     page.get_by_label("Quality").fill("70")
-    page.get_by_role("slider", name="Strength").fill("50")
+    page.get_by_role("spinbutton", name="Strength").fill("50")
     choose(page, clip, picture, model="bicubic")
     assert download(page, succeeded(page, clip), tmp_path).suffix == ".mkv"
     assert download(page, succeeded(page, picture), tmp_path).suffix == ".webp"

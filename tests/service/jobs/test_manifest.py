@@ -131,3 +131,10 @@ def test_a_plan_covers_every_frame_once_and_chains_neighbours(segments):
 def test_keys_tell_their_segment_and_fence():
     assert keys.segment_and_fence(keys.part_key("x", 12, 1763866842)) == (12, 1763866842)
     assert keys.segment_and_fence(keys.state_key("x", 0, 3)) == (0, 3)
+
+
+@pytest.mark.parametrize(("pinned", "asked", "share"), [(60, None, 0.6), (None, 40, 0.4), (None, None, 1.0)])
+def test_as_much_is_shown_as_was_planned_and_by_a_former_versions_plan_as_was_asked(pinned, asked, share):
+    job = JOB.model_copy(update={"options": Options(strength=asked)})
+    plan = a_plan().model_copy(update={"strength": pinned})
+    assert Manifest(job=job, plan=plan).share == share

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.auto import AUTO, PERCEPTUAL, REAL, Choice
+from service.auto import AUTO, PERCEPTUAL, REAL, WHOLE, Choice
 from service.housekeeping.rebuilding import rebuild
 from service.jobs import manifest
 from service.jobs.memory.store import MemoryStore
@@ -90,6 +90,25 @@ def test_who_names_a_model_gets_it_and_no_reason(
         report = run(context, accept(context, path, Options(model="small"))).report
         assert report is not None
         assert (report["model"], "model_reason" in report) == ("small", False)
+
+
+def test_auto_says_how_much_is_shown_as_well_unless_the_sender_did(
+    context: WorkerContext, spoilt: Path, tmp_path: Path
+) -> None:
+    drawn = picture_file(tmp_path / "picture.png", is_noisy=True)
+    for path, options in ((drawn, Options(model=AUTO)), (spoilt, LOSSLESS)):
+        found = run(context, accept(context, path, options)).report
+        assert found is not None
+        assert found["strength"] < WHOLE
+        assert f"at {found['strength']} %" in found["model_reason"]
+        same = options.model_copy(update={"model": REAL, "strength": found["strength"]})
+        named = run(context, accept(context, path, same)).report
+        asked = run(context, accept(context, path, options.model_copy(update={"strength": WHOLE}))).report
+        assert named is not None
+        assert asked is not None
+        assert (named["strength"], asked["strength"]) == (found["strength"], WHOLE)
+        if path is drawn:  # each Matroska file has a number of its own
+            assert named["result_sha256"] == found["result_sha256"] != asked["result_sha256"]
 
 
 def test_an_animation_is_chosen_for_as_well(context: WorkerContext, tmp_path: Path) -> None:

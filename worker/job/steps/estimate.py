@@ -61,7 +61,8 @@ def estimate(context: WorkerContext, held: Held, job: Job) -> None:
     with context.inputs.open(job.id, on_chunk=held.proceed) as path:
         look = looks[job.kind](context, held, path, job)
     defaults = context.settings.default_image_model, context.settings.default_video_model
-    chosen = decide(job.options.model or defaults[job.kind != "image"], look.traits)
+    named = job.options.model or defaults[job.kind != "image"]
+    chosen = decide(named, look.traits, job.options.strength)
     with context.models.acquire(chosen.model) as model:
         version, precision = model.version, model.precision
     held.span.note(frames=look.frame_count, model=chosen.model, version=version)
@@ -69,6 +70,7 @@ def estimate(context: WorkerContext, held: Held, job: Job) -> None:
         "model": chosen.model,
         "version": version,
         **({} if chosen.reason is None else {"model_reason": chosen.reason}),
+        "strength": chosen.strength,
         "precision": precision,
         "estimate": _expected(context.store, job, look, chosen.model),
         "notices": list(look.notices),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from service import metrics
-from service.auto import decide
+from service.auto import Choice, as_named, decide
 from service.formats import suffix_of
 from service.jobs import keys, manifest
 from service.jobs.ending import end
@@ -52,9 +52,9 @@ def upscale(context: WorkerContext, held: Held, job: Job) -> None:
 
 
 def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low: Picture) -> None:
-    name, version, reason = _pinned(context, job, found, low)
-    with context.models.acquire(name, version) as model:
-        plan = _plan(low, job, model, reason)
+    chosen, version = _pinned(context, job, found, low)
+    with context.models.acquire(chosen.model, version) as model:
+        plan = _plan(low, job, model, chosen)
         held.span.note(model=model.name, version=model.version)
         megapixels = low.rgb.size / 3 / 1e6
         context.store.charge(job.id, megapixels)
@@ -68,7 +68,7 @@ def _upscale(context: WorkerContext, held: Held, found: Manifest, job: Job, low:
             version=model.version,
         )
         with held.timed("wait"):
-            high = _enlarged(held, model.engine, low, job)
+            high = _enlarged(held, model.engine, low, job, chosen.share)
     metrics.FRAMES.inc()
     context.meter.add(megapixels)
     held.advance_now()
@@ -96,17 +96,16 @@ def _enter(held: Held, job: Job, event: JobEvent, **changes: object) -> Job:
     return held.move(event, **changes) if event in TRANSITIONS[job.state] else job
 
 
-def _pinned(
-    context: WorkerContext, job: Job, found: Manifest, low: Picture
-) -> tuple[str, str | None, str | None]:
-    """Name and version of the model, as an earlier attempt or the former version's plan has it; and why."""
-    chosen = decide(job.options.model or context.settings.default_image_model, traits_of(low.rgb))
+def _pinned(context: WorkerContext, job: Job, found: Manifest, low: Picture) -> tuple[Choice, str | None]:
+    """The model and its version, as an earlier attempt or the former version's plan has it."""
+    asked = job.options
+    chosen = decide(asked.model or context.settings.default_image_model, traits_of(low.rgb), asked.strength)
     name, version = chosen.model, None
     if job.model is not None:
         name, version = job.model, job.version
     elif found.plan is not None:
         name, version = found.plan.model, found.plan.version
-    return name, version, chosen.reason if name == chosen.model else None
+    return chosen if name == chosen.model else as_named(name, asked.strength), version
 
 
 def _read(context: WorkerContext, held: Held, job: Job) -> Picture:
@@ -123,7 +122,7 @@ def _target_size(low: Picture, job: Job) -> tuple[int, int]:
     return target_size((width, height), job.options.size_wanted)
 
 
-def _plan(low: Picture, job: Job, model: Served, reason: str | None) -> Plan:
+def _plan(low: Picture, job: Job, model: Served, chosen: Choice) -> Plan:
     height, width = low.rgb.shape[:2]
     return Plan(
         kind="image",
@@ -131,7 +130,8 @@ def _plan(low: Picture, job: Job, model: Served, reason: str | None) -> Plan:
         segments=ONE_FRAME,
         model=model.name,
         version=model.version,
-        model_reason=reason,
+        model_reason=chosen.reason,
+        strength=chosen.strength,
         backend=model.backend,
         precision=model.precision,
         container=job.options.format or low.format,
@@ -139,10 +139,10 @@ def _plan(low: Picture, job: Job, model: Served, reason: str | None) -> Plan:
     )
 
 
-def _enlarged(held: Held, engine: Engine, low: Picture, job: Job) -> Picture:
+def _enlarged(held: Held, engine: Engine, low: Picture, job: Job, share: float) -> Picture:
     """Its colours by the network, its transparency by bicubic."""
     size = _target_size(low, job)
-    rgb = reduced(_enlarge(held, engine, low.rgb, job.options.share), size)
+    rgb = reduced(_enlarge(held, engine, low.rgb, share), size)
     return low.with_pixels(rgb, None if low.alpha is None else enlarged_alpha(low.alpha, size))
 
 

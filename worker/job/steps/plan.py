@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.auto import Choice, decide
+from service.auto import Choice, Traits, decide
 from service.errors import InvalidOption, NotMedia, TooLong
 from service.formats import ANIMATIONS, CONTAINERS, codec_for
 from service.jobs import manifest
@@ -170,7 +170,7 @@ def _planned(
         container=container,
         lead_in=LEAD_IN,
         notices=(*source.notices, *timeline.notices, *notices),
-        **_pin(context, decide(options.model or context.settings.default_video_model, timeline.traits)),
+        **_pin(context, _chosen(context.settings, options, timeline.traits)),
     )
 
 
@@ -202,12 +202,17 @@ def _counting(settings: Settings, held: Held) -> Callable[[int], None]:
     return on_frame
 
 
+def _chosen(settings: Settings, options: Options, traits: Traits | None) -> Choice:
+    return decide(options.model or settings.default_video_model, traits, options.strength)
+
+
 def _pin(context: WorkerContext, chosen: Choice) -> dict[str, Any]:
     """The model's version now, and how this worker runs it; raises UnknownModel."""
     with context.models.acquire(chosen.model) as model:
         return {
             "model": chosen.model,
             "model_reason": chosen.reason,
+            "strength": chosen.strength,
             "version": model.version,
             "backend": model.backend,
             "precision": model.precision,

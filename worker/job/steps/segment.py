@@ -68,7 +68,7 @@ def _upscale_chain(context: WorkerContext, held: Held, found: Manifest, model: S
     assert index is not None
     chain = _chain_from(plan.segments, index)
     source, timeline = Source.from_json(plan.source), Timeline.from_json(plan.timeline)
-    resume, share = load_state(context, found.job.id, chain[0]), found.job.options.share
+    resume, share = load_state(context, found.job.id, chain[0]), found.share
     with (
         room_for(context, held, source.width * source.height, is_deep=source.is_deep),
         context.inputs.open(found.job.id, on_chunk=held.proceed) as path,
@@ -132,7 +132,7 @@ class _ChainWork:
         self._high: HighFrame | YuvFrame | None = None  # of that, as it is written
         if resume is not None:
             self._low = resume.frame
-            self._high = blended(resume.output, resume.frame, found.job.options.share)
+            self._high = blended(resume.output, resume.frame, found.share)
 
     def run(self, held: Held, segment: Segment, *, has_successor: bool) -> None:
         job_id, fence = held.lease.job_id, held.lease.fence

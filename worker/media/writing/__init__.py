@@ -1,4 +1,1 @@
-"""From frames, times and tracks to a file.
-
-Start reading at encode.py for parts, at join.py for results.
-"""
+"""From frames, times and tracks to a file."""
