@@ -1,6 +1,6 @@
 """AsyncClient: the same as Client, for programs that wait for many things at once (asyncio or trio).
 
-What is said to the server stands in flows.py; here requests are sent and time is waited for.
+What is said to the server stands in exchanges.py; here requests are sent and time is waited for.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -13,8 +13,8 @@ import anyio
 import httpx
 
 from upscaled_client.client import SERVER, connection
-from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
-from upscaled_client.flows import Flows, OnJob, ignore
+from upscaled_client.effects import Aside, Effect, Exchange, Give, Next, Open, Pause, Send, T
+from upscaled_client.exchanges import Exchanges, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
 from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, JobPage, Model, Wanted
@@ -31,7 +31,7 @@ class AsyncClient:
         self, server: str = SERVER, *, key: str | None = None, patience_s: float = PATIENCE_S
     ) -> None:
         self._http = httpx.AsyncClient(**connection(server, key))
-        self._flows = Flows(self._http, Patience(patience_s))
+        self._exchanges = Exchanges(self._http, Patience(patience_s))
 
     async def submit(
         self,
@@ -42,8 +42,8 @@ class AsyncClient:
         on_sent: OnBytes = ignore,
         on_job: OnJob = ignore,
     ) -> Job:
-        flow = submit(self._flows, source, target, options or {}, on_sent=on_sent, on_job=on_job)
-        return await self._run(flow)
+        exchange = submit(self._exchanges, source, target, options or {}, on_sent=on_sent, on_job=on_job)
+        return await self._run(exchange)
 
     async def upload(
         self,
@@ -53,47 +53,47 @@ class AsyncClient:
         key: str | None = None,
         on_sent: OnBytes = ignore,
     ) -> Job:
-        flow = self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent)
-        return await self._run(flow)
+        exchange = self._exchanges.upload(source, options or {}, key=key or new_key(), on_sent=on_sent)
+        return await self._run(exchange)
 
     async def estimate(self, source: Path, options: Mapping[str, object] | None = None) -> Job:
-        return await self._run(self._flows.estimate(source, options or {}, key=new_key()))
+        return await self._run(self._exchanges.estimate(source, options or {}, key=new_key()))
 
     async def upload_url(
         self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None
     ) -> Job:
-        return await self._run(self._flows.upload_url(url, options or {}, key=key or new_key()))
+        return await self._run(self._exchanges.upload_url(url, options or {}, key=key or new_key()))
 
     async def job(self, job_id: str) -> Job:
-        return await self._run(self._flows.job(job_id))
+        return await self._run(self._exchanges.job(job_id))
 
     async def jobs(
         self, wanted: Wanted | None = None, *, limit: int = 20, cursor: str | None = None
     ) -> JobPage:
-        return await self._run(self._flows.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
+        return await self._run(self._exchanges.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
 
     async def wait(self, job_id: str, on_job: OnJob = ignore) -> Job:
-        return await self._run(self._flows.wait(job_id, on_job))
+        return await self._run(self._exchanges.wait(job_id, on_job))
 
     def events(self, job_id: str) -> AsyncGenerator[Job]:
-        return self._iterate(self._flows.events(job_id), [])
+        return self._iterate(self._exchanges.events(job_id), [])
 
     async def download(self, job: Job, target: Path, on_received: OnBytes = ignore) -> None:
-        await self._run(self._flows.download(job, target, on_received))
+        await self._run(self._exchanges.download(job, target, on_received))
 
     async def cancel(self, job_id: str) -> Job:
-        return await self._run(self._flows.cancel(job_id))
+        return await self._run(self._exchanges.cancel(job_id))
 
     async def rerun(
         self, job_id: str, options: Mapping[str, object] | None = None, *, key: str | None = None
     ) -> Job:
-        return await self._run(self._flows.rerun(job_id, options or {}, key=key or new_key()))
+        return await self._run(self._exchanges.rerun(job_id, options or {}, key=key or new_key()))
 
     async def delete(self, job_id: str) -> None:
-        await self._run(self._flows.delete(job_id))
+        await self._run(self._exchanges.delete(job_id))
 
     async def models(self) -> tuple[Model, ...]:
-        return await self._run(self._flows.models())
+        return await self._run(self._exchanges.models())
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -106,37 +106,37 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _run(self, flow: Flow[T]) -> T:
+    async def _run(self, exchange: Exchange[T]) -> T:
         result: list[T] = []
-        async with aclosing(self._iterate(flow, result)) as steps:
+        async with aclosing(self._iterate(exchange, result)) as steps:
             async for _ in steps:
                 pass
         return result[0]
 
-    async def _iterate(self, flow: Flow[T], result: list[T]) -> AsyncGenerator[Job]:
-        """Do what the flow asks for; what it has for the caller comes out, and its result goes into a list,
-        as a generator that is awaited returns none."""
+    async def _iterate(self, exchange: Exchange[T], result: list[T]) -> AsyncGenerator[Job]:
+        """Do what the exchange asks for; what it has for the caller comes out, and its result goes into a
+        list, as a generator that is awaited returns none."""
         doing = _Doing(self._http)
         try:
-            effect = next(flow)
+            effect = next(exchange)
             while True:
                 if isinstance(effect, Give):
                     yield effect.job
                 try:
                     came = await doing.do(effect)
                 except httpx.TransportError as error:
-                    effect = flow.throw(error)
+                    effect = exchange.throw(error)
                 else:
-                    effect = flow.send(came)
+                    effect = exchange.send(came)
         except StopIteration as end:
             result.append(end.value)
         finally:
-            flow.close()
+            exchange.close()
             await doing.open_none()
 
 
 class _Doing:
-    """Effects of one flow, with the answer that it has open."""
+    """Effects of one exchange, with the answer that it has open."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http

@@ -1,4 +1,4 @@
-"""Answers: what the server said, as records, events or errors. Not here: what it was asked (flows.py)."""
+"""Answers: what the server said, as records, events or errors. Not here: what it was asked (exchanges.py)."""
 
 from collections.abc import Iterator
 from typing import Any, TypeVar

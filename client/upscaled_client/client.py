@@ -1,6 +1,6 @@
 """Client: an upscaled server for programs that wait. `async` ones take AsyncClient (aio.py).
 
-What is said to the server stands in flows.py; here requests are sent and time is waited for.
+What is said to the server stands in exchanges.py; here requests are sent and time is waited for.
 """
 
 import os
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from upscaled_client.effects import Aside, Effect, Flow, Give, Next, Open, Pause, Send, T
+from upscaled_client.effects import Aside, Effect, Exchange, Give, Next, Open, Pause, Send, T
 from upscaled_client.errors import Unreachable
-from upscaled_client.flows import TIMEOUT, VERSION, Flows, OnJob, ignore
+from upscaled_client.exchanges import TIMEOUT, VERSION, Exchanges, OnJob, ignore
 from upscaled_client.patience import PATIENCE_S, Patience
 from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, JobPage, Model, Wanted
@@ -55,7 +55,7 @@ class Client:
         self, server: str = SERVER, *, key: str | None = None, patience_s: float = PATIENCE_S
     ) -> None:
         self._http = httpx.Client(**connection(server, key))
-        self._flows = Flows(self._http, Patience(patience_s))
+        self._exchanges = Exchanges(self._http, Patience(patience_s))
 
     def submit(
         self,
@@ -77,7 +77,9 @@ class Client:
         on_sent    told the bytes that were sent, and in all
         on_job     told the job, a few times a second
         """
-        return self._run(submit(self._flows, source, target, options or {}, on_sent=on_sent, on_job=on_job))
+        return self._run(
+            submit(self._exchanges, source, target, options or {}, on_sent=on_sent, on_job=on_job)
+        )
 
     def upload(
         self,
@@ -91,44 +93,44 @@ class Client:
 
         key   an Idempotency-Key: the same with the same file and options gives the same job
         """
-        return self._run(self._flows.upload(source, options or {}, key=key or new_key(), on_sent=on_sent))
+        return self._run(self._exchanges.upload(source, options or {}, key=key or new_key(), on_sent=on_sent))
 
     def estimate(self, source: Path, options: Mapping[str, object] | None = None) -> Job:
         """What the file would come to, in `report["estimate"]` of a job that has no result.
 
         `rerun` makes the result of the same upload.
         """
-        return self._run(self._flows.estimate(source, options or {}, key=new_key()))
+        return self._run(self._exchanges.estimate(source, options or {}, key=new_key()))
 
     def upload_url(
         self, url: str, options: Mapping[str, object] | None = None, *, key: str | None = None
     ) -> Job:
         """Let the server fetch the file from its https address; the job is safe when this returns."""
-        return self._run(self._flows.upload_url(url, options or {}, key=key or new_key()))
+        return self._run(self._exchanges.upload_url(url, options or {}, key=key or new_key()))
 
     def job(self, job_id: str) -> Job:
         """As it is now."""
-        return self._run(self._flows.job(job_id))
+        return self._run(self._exchanges.job(job_id))
 
     def jobs(self, wanted: Wanted | None = None, *, limit: int = 20, cursor: str | None = None) -> JobPage:
         """Newest first; `cursor` is `next` of the page before, and the last has none."""
-        return self._run(self._flows.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
+        return self._run(self._exchanges.jobs(wanted or Wanted(), limit=limit, cursor=cursor))
 
     def wait(self, job_id: str, on_job: OnJob = ignore) -> Job:
         """The job once it is over, however it ended."""
-        return self._run(self._flows.wait(job_id, on_job))
+        return self._run(self._exchanges.wait(job_id, on_job))
 
     def events(self, job_id: str) -> Iterator[Job]:
         """The job at each change and at least once a second, until it is over."""
-        return self._iterate(self._flows.events(job_id))
+        return self._iterate(self._exchanges.events(job_id))
 
     def download(self, job: Job, target: Path, on_received: OnBytes = ignore) -> None:
         """Fetch the result of a job that succeeded into a file, which appears whole or not at all."""
-        self._run(self._flows.download(job, target, on_received))
+        self._run(self._exchanges.download(job, target, on_received))
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job at its next frame; one that is over stays as it is."""
-        return self._run(self._flows.cancel(job_id))
+        return self._run(self._exchanges.cancel(job_id))
 
     def rerun(
         self, job_id: str, options: Mapping[str, object] | None = None, *, key: str | None = None
@@ -137,14 +139,14 @@ class Client:
 
         key   an Idempotency-Key, as of an upload
         """
-        return self._run(self._flows.rerun(job_id, options or {}, key=key or new_key()))
+        return self._run(self._exchanges.rerun(job_id, options or {}, key=key or new_key()))
 
     def delete(self, job_id: str) -> None:
         """Leave nothing of a job, cancelled if need be; harmless where there is none."""
-        self._run(self._flows.delete(job_id))
+        self._run(self._exchanges.delete(job_id))
 
     def models(self) -> tuple[Model, ...]:
-        return self._run(self._flows.models())
+        return self._run(self._exchanges.models())
 
     def close(self) -> None:
         self._http.close()
@@ -157,8 +159,8 @@ class Client:
     ) -> None:
         self.close()
 
-    def _run(self, flow: Flow[T]) -> T:
-        steps = self._iterate(flow)
+    def _run(self, exchange: Exchange[T]) -> T:
+        steps = self._iterate(exchange)
         while True:
             try:
                 next(steps)
@@ -166,30 +168,30 @@ class Client:
                 result: T = end.value
                 return result
 
-    def _iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
-        """Do what the flow asks for; what it has for the caller comes out."""
+    def _iterate(self, exchange: Exchange[T]) -> Generator[Job, None, T]:
+        """Do what the exchange asks for; what it has for the caller comes out."""
         doing = _Doing(self._http)
         try:
-            effect = next(flow)
+            effect = next(exchange)
             while True:
                 if isinstance(effect, Give):
                     yield effect.job
                 try:
                     came = doing.do(effect)
                 except httpx.TransportError as error:
-                    effect = flow.throw(error)
+                    effect = exchange.throw(error)
                 else:
-                    effect = flow.send(came)
+                    effect = exchange.send(came)
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            flow.close()
+            exchange.close()
             doing.open_none()
 
 
 class _Doing:
-    """Effects of one flow, with the answer that it has open."""
+    """Effects of one exchange, with the answer that it has open."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http

@@ -1,7 +1,7 @@
-"""What a flow (flows.py) asks of whoever runs it: client.py with threads that wait, aio.py without.
+"""What an exchange (exchanges.py) asks of whoever runs it: client.py with threads that wait, aio.py without.
 
-A flow is a generator that decides what is said to the server and when. It yields one of these and is sent
-what came of it, or has the error thrown into it. So each decision is written once for both clients.
+An exchange is a generator that decides what is said to the server and when. It yields one of these and is
+sent what came of it, or has the error thrown into it. So each decision is written once for both clients.
 """
 
 from collections.abc import Callable, Generator
@@ -53,4 +53,4 @@ class Give:
 
 Effect = Send | Open | Next | Pause | Aside | Give
 T = TypeVar("T")
-Flow: TypeAlias = Generator[Effect, Any, T]
+Exchange: TypeAlias = Generator[Effect, Any, T]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from upscaled_client.effects import Flow, Send
+from upscaled_client.effects import Exchange, Send
 from upscaled_client.errors import Refused, UpscaledError
 
 LARGE_BYTES: Final = 16 * 1024**2  # a smaller file goes in one request
@@ -19,7 +19,7 @@ PIECE_BYTES: Final = 8 * 1024**2  # what a cut may cost, and what is in memory; 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 
 OnBytes = Callable[[int, int], None]  # bytes that went over, and in all
-Attempt = Callable[[], Flow[httpx.Response]]
+Attempt = Callable[[], Exchange[httpx.Response]]
 
 
 class Pieces:
@@ -30,7 +30,7 @@ class Pieces:
         source: Path,
         *,
         build: Callable[..., httpx.Request],
-        until_answered: Callable[[Attempt], Flow[httpx.Response]],
+        until_answered: Callable[[Attempt], Exchange[httpx.Response]],
         on_sent: OnBytes,
     ) -> None:
         """
@@ -44,7 +44,7 @@ class Pieces:
         self._size_bytes = source.stat().st_size
         self._offset: int | None = None  # None: the server is to be asked
 
-    def send(self, upload_id: str | None, on_begun: Callable[[str], None]) -> Flow[str]:
+    def send(self, upload_id: str | None, on_begun: Callable[[str], None]) -> Exchange[str]:
         """Id of the upload, when all of it is there.
 
         upload_id   of one that was begun before
@@ -65,13 +65,13 @@ class Pieces:
                 self._on_sent(self._offset or 0, self._size_bytes)
         return upload_id
 
-    def forget(self, upload_id: str) -> Flow[None]:
+    def forget(self, upload_id: str) -> Exchange[None]:
         """A job has its own copy, so the server may let go of ours; it will by itself in a while."""
         request = self._build("DELETE", f"/uploads/{upload_id}", headers=_TUS)
         with suppress(httpx.TransportError):
             yield Send(request)
 
-    def _begin(self) -> Flow[str]:
+    def _begin(self) -> Exchange[str]:
         name = base64.b64encode(self._source.name.encode("utf-8", "replace")).decode()
         headers = {
             **_TUS,
@@ -83,7 +83,7 @@ class Pieces:
         self._offset = 0
         return str(answer.headers["location"]).rpartition("/")[2]
 
-    def _is_there(self, upload_id: str) -> Flow[bool]:
+    def _is_there(self, upload_id: str) -> Exchange[bool]:
         try:
             answer = yield from self._until_answered(lambda: self._ask(f"/uploads/{upload_id}"))
         except Refused as error:
@@ -93,11 +93,11 @@ class Pieces:
         self._take_offset(answer)
         return True
 
-    def _ask(self, path: str) -> Flow[httpx.Response]:
+    def _ask(self, path: str) -> Exchange[httpx.Response]:
         answer: httpx.Response = yield Send(self._build("HEAD", path, headers=_TUS))
         return answer
 
-    def _next(self, path: str) -> Flow[httpx.Response]:
+    def _next(self, path: str) -> Exchange[httpx.Response]:
         """One piece; after an attempt that got no answer from where the server says."""
         if self._offset is None:
             answer: httpx.Response = yield from self._ask(path)

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
-from upscaled_client.effects import Flow
+from upscaled_client.effects import Exchange
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged
-from upscaled_client.flows import Flows, OnJob, ignore
+from upscaled_client.exchanges import Exchanges, OnJob, ignore
 from upscaled_client.pieces import OnBytes
 from upscaled_client.records import Job, Record
 
@@ -45,22 +45,22 @@ def is_sent_in_part(target: Path) -> bool:
 
 
 def submit(
-    flows: Flows,
+    exchanges: Exchanges,
     source: Path | str,
     target: Path,
     options: Mapping[str, object],
     *,
     on_sent: OnBytes = ignore,
     on_job: OnJob = ignore,
-) -> Flow[Job]:
+) -> Exchange[Job]:
     """The finished job, when its result is in `target`. A source that is text is an address of a file."""
     path = _path(target)
-    asked = _asked(flows.server, source, options)
+    asked = _asked(exchanges.server, source, options)
     note = _read(path)
     if note is not None and note.asked != asked:
         note = None
     try:
-        job = None if note is None or note.job_id is None else (yield from _standing(flows, note.job_id))
+        job = None if note is None or note.job_id is None else (yield from _standing(exchanges, note.job_id))
         if job is None:
             note = note if note is not None and note.job_id is None else Note(asked=asked, key=new_key())
             _write(path, note)
@@ -69,9 +69,9 @@ def submit(
                 _write(path, begun.model_copy(update={"upload_id": upload_id}))
 
             if isinstance(source, str):
-                job = yield from flows.upload_url(source, options, key=note.key)
+                job = yield from exchanges.upload_url(source, options, key=note.key)
             else:
-                job = yield from flows.upload(
+                job = yield from exchanges.upload(
                     source,
                     options,
                     key=note.key,
@@ -82,8 +82,8 @@ def submit(
             _write(path, note.model_copy(update={"job_id": job.id}))
         on_job(job)
         if not job.is_over:
-            job = yield from flows.wait(job.id, on_job)
-        yield from flows.download(job, target)
+            job = yield from exchanges.wait(job.id, on_job)
+        yield from exchanges.download(job, target)
     except (Refused, JobFailed, ResultDamaged):
         path.unlink(missing_ok=True)  # going on would only meet the same again
         raise
@@ -91,10 +91,10 @@ def submit(
     return job
 
 
-def _standing(flows: Flows, job_id: str) -> Flow[Job | None]:
+def _standing(exchanges: Exchanges, job_id: str) -> Exchange[Job | None]:
     """The job, if it may still give a result."""
     try:
-        job = yield from flows.job(job_id)
+        job = yield from exchanges.job(job_id)
     except Refused as error:
         if error.status != httpx.codes.NOT_FOUND:
             raise

@@ -15,7 +15,7 @@ from service.settings import Settings
 from tests.service.api.harness import Service
 from tests.service.api.samples import CLIP
 from tests.service.conftest import connect
-from upscaled_client import AsyncClient, Client, flows, patience
+from upscaled_client import AsyncClient, Client, exchanges, patience
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "LOOK_S_FIRST", 0.02)
-    monkeypatch.setattr(flows, "LOOK_S_MAX", 0.05)
-    monkeypatch.setattr(flows, "AGAIN_S", 0.02)
+    monkeypatch.setattr(exchanges, "LOOK_S_FIRST", 0.02)
+    monkeypatch.setattr(exchanges, "LOOK_S_MAX", 0.05)
+    monkeypatch.setattr(exchanges, "AGAIN_S", 0.02)
     monkeypatch.setattr(patience, "DELAY_S_FIRST", 0.02)
 
 

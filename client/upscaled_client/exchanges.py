@@ -1,4 +1,4 @@
-"""Flows: what is said to the server, by either client. Lives through restarts of the server.
+"""Exchanges: what is said to the server, by either client. Lives through restarts of the server.
 
 A request that got no answer is sent again: an upload under one Idempotency-Key, so that it makes one job; a
 download from the byte where it stopped; a stream of events from the job as it is then. Not here: who waits
@@ -18,7 +18,7 @@ import httpx
 
 from upscaled_client import pieces
 from upscaled_client.answers import Events, checked, parsed, refusal_of
-from upscaled_client.effects import Aside, Flow, Give, Next, Open, Pause, Send
+from upscaled_client.effects import Aside, Exchange, Give, Next, Open, Pause, Send
 from upscaled_client.errors import JobFailed, Refused, ResultDamaged, Unreachable
 from upscaled_client.patience import Patience, retry_after_s
 from upscaled_client.pieces import OnBytes, Pieces
@@ -45,7 +45,7 @@ def ignore(*_: object) -> None:
     """For callers who don't want to be told."""
 
 
-class Flows:
+class Exchanges:
     """Of one server. `http` only makes the requests, as it knows the server's address and our key."""
 
     def __init__(self, http: httpx.Client | httpx.AsyncClient, patience: Patience) -> None:
@@ -68,7 +68,7 @@ class Flows:
         upload_id: str | None = None,
         on_begun: Callable[[str], None] = ignore,
         to: str = "/upscale",
-    ) -> Flow[Job]:
+    ) -> Exchange[Job]:
         """Post a file under an Idempotency-Key; the job that it became, or had become before.
 
         A large one goes in pieces: `upload_id` is of one that was begun before, and `on_begun` is told it.
@@ -86,17 +86,17 @@ class Flows:
         yield from sending.forget(upload_id)
         return job
 
-    def estimate(self, source: Path, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+    def estimate(self, source: Path, options: Mapping[str, object], *, key: str) -> Exchange[Job]:
         """A job that was only looked into, when that is done."""
         job = yield from self.upload(source, options, key=key, to="/estimate")
         return job if job.is_over else (yield from self.wait(job.id))
 
-    def upload_url(self, url: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+    def upload_url(self, url: str, options: Mapping[str, object], *, key: str) -> Exchange[Job]:
         return (yield from self._post_named({"url": url}, options, key))
 
     def _post_named(
         self, source: Mapping[str, str], options: Mapping[str, object], key: str, to: str = "/upscale"
-    ) -> Flow[Job]:
+    ) -> Exchange[Job]:
         """The server has the file, or knows where it is."""
         fields = {**source, **_fields(options)}
         request = self._http.build_request(
@@ -110,10 +110,10 @@ class Flows:
 
     def _post_file(
         self, source: Path, options: Mapping[str, object], key: str, on_sent: OnBytes, to: str
-    ) -> Flow[Job]:
+    ) -> Exchange[Job]:
         fields = _fields(options)
 
-        def attempt() -> Flow[httpx.Response]:
+        def attempt() -> Exchange[httpx.Response]:
             with Told(source, on_sent) as file:  # opened anew: what was read is gone
                 request = self._http.build_request(
                     "POST",
@@ -128,34 +128,34 @@ class Flows:
 
         return parsed(Job, (yield from self._until_answered(attempt)))
 
-    def job(self, job_id: str) -> Flow[Job]:
+    def job(self, job_id: str) -> Exchange[Job]:
         return parsed(Job, (yield from self._ask("GET", _path(job_id))))
 
-    def cancel(self, job_id: str) -> Flow[Job]:
+    def cancel(self, job_id: str) -> Exchange[Job]:
         return parsed(Job, (yield from self._ask("POST", f"{_path(job_id)}/cancel")))
 
-    def rerun(self, job_id: str, options: Mapping[str, object], *, key: str) -> Flow[Job]:
+    def rerun(self, job_id: str, options: Mapping[str, object], *, key: str) -> Exchange[Job]:
         headers = {"Idempotency-Key": key}
         return parsed(
             Job, (yield from self._ask("POST", f"{_path(job_id)}/rerun", json=options, headers=headers))
         )
 
-    def delete(self, job_id: str) -> Flow[None]:
+    def delete(self, job_id: str) -> Exchange[None]:
         try:
             yield from self._ask("DELETE", _path(job_id))
         except Refused as error:
             if error.status != httpx.codes.NOT_FOUND:  # which an answer that got lost is followed by, too
                 raise
 
-    def jobs(self, wanted: Wanted, *, limit: int, cursor: str | None) -> Flow[JobPage]:
+    def jobs(self, wanted: Wanted, *, limit: int, cursor: str | None) -> Exchange[JobPage]:
         asked = {"limit": limit, "cursor": cursor, **wanted.query}
         given = {name: value for name, value in asked.items() if value not in (None, [])}
         return parsed(JobPage, (yield from self._ask("GET", "/jobs", params=given)))
 
-    def models(self) -> Flow[tuple[Model, ...]]:
+    def models(self) -> Exchange[tuple[Model, ...]]:
         return parsed(ModelList, (yield from self._ask("GET", "/models"))).models
 
-    def wait(self, job_id: str, on_job: OnJob = ignore) -> Flow[Job]:
+    def wait(self, job_id: str, on_job: OnJob = ignore) -> Exchange[Job]:
         """Look at the job until it is over; `on_job` is told what was seen each time."""
         pause_s = LOOK_S_FIRST
         while True:
@@ -167,7 +167,7 @@ class Flows:
             yield Pause(min(pause_s, retry_after_s(answer.headers.get("retry-after")) or LOOK_S_MAX))
             pause_s = min(LOOK_S_MAX, pause_s * 1.5)
 
-    def events(self, job_id: str) -> Flow[None]:
+    def events(self, job_id: str) -> Exchange[None]:
         """Give the job at each change and at least once a second, until it is over."""
         request = self._http.build_request("GET", f"{_path(job_id)}/events", headers=_PLAIN)
         while True:
@@ -183,7 +183,7 @@ class Flows:
                 pass  # each event holds all of the job: nothing is missed
             yield Pause(AGAIN_S)
 
-    def download(self, job: Job, target: Path, on_received: OnBytes = ignore) -> Flow[None]:
+    def download(self, job: Job, target: Path, on_received: OnBytes = ignore) -> Exchange[None]:
         """Fetch the result of a job that succeeded into `target`, which appears whole or not at all."""
         if job.links.result is None:
             raise JobFailed(_why_none(job), job)
@@ -201,7 +201,7 @@ class Flows:
         finally:
             aside.unlink(missing_ok=True)
 
-    def _receive(self, path: str, receiving: Receiving) -> Flow[httpx.Response]:
+    def _receive(self, path: str, receiving: Receiving) -> Exchange[httpx.Response]:
         """What is still missing, from the server or from where it sends us."""
         headers = _PLAIN | receiving.range
         answer: httpx.Response = yield Open(self._http.build_request("GET", path, headers=headers))
@@ -215,11 +215,11 @@ class Flows:
                 receiving.take(chunk)
         return answer
 
-    def _ask(self, method: str, path: str, **more: Any) -> Flow[httpx.Response]:
+    def _ask(self, method: str, path: str, **more: Any) -> Exchange[httpx.Response]:
         request = self._http.build_request(method, path, **more)
         return (yield from self._until_answered(lambda: (yield Send(request))))
 
-    def _until_answered(self, attempt: Callable[[], Flow[httpx.Response]]) -> Flow[httpx.Response]:
+    def _until_answered(self, attempt: Callable[[], Exchange[httpx.Response]]) -> Exchange[httpx.Response]:
         """The attempt's answer if that is a success; attempts are repeated while the server is away or busy.
 
         Raises Refused, Unreachable
