@@ -25,17 +25,17 @@ PAGE, DRAWING = "RESULTS.md", "RESULTS.svg"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """What each measurement is to do; models are those that the service has by default."""
 
-    of_steps: steps.Plan = steps.FULL
-    of_pipeline: pipeline.Plan = pipeline.FULL
-    of_pictures: pictures.Plan = pictures.FULL
-    of_memory: memory.Plan = memory.FULL
+    of_steps: steps.Extent = steps.FULL
+    of_pipeline: pipeline.Extent = pipeline.FULL
+    of_pictures: pictures.Extent = pictures.FULL
+    of_memory: memory.Extent = memory.FULL
 
 
-FULL: Final = Plan()
-QUICK: Final = Plan(steps.QUICK, pipeline.QUICK, pictures.QUICK, memory.QUICK)
+FULL: Final = Extent()
+QUICK: Final = Extent(steps.QUICK, pipeline.QUICK, pictures.QUICK, memory.QUICK)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,21 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write(QUICK if options.quick else FULL, options.folder)
 
 
-def write(plan: Plan, folder: Path) -> None:
+def write(extent: Extent, folder: Path) -> None:
     """Measure, then write the page and its drawing.
 
     Each part is printed as soon as it is there, so that what a later one breaks need not be measured again.
     """
     began, load = time.monotonic(), machine.load()
     commit = machine.commit()  # before the page itself is what was changed
-    found_steps = steps.measure(plan.of_steps)
+    found_steps = steps.measure(extent.of_steps)
     parts = [
         _told("One frame", [*steps.page(found_steps), f"![Times as fast as the common loop]({DRAWING})", ""])
     ]
     with running() as service:
-        parts.append(_told("A whole video", pipeline.page(pipeline.measure(plan.of_pipeline, service))))
-        parts.append(_told("Pictures", pictures.page(pictures.measure(plan.of_pictures, service))))
-    parts.append(_told("Memory", memory.page(memory.measure(plan.of_memory))))
+        parts.append(_told("A whole video", pipeline.page(pipeline.measure(extent.of_pipeline, service))))
+        parts.append(_told("Pictures", pictures.page(pictures.measure(extent.of_pictures, service))))
+    parts.append(_told("Memory", memory.page(memory.measure(extent.of_memory))))
     if torch.cuda.is_available():
         parts.append(_told("GPU", _gpu()))
     minutes = (time.monotonic() - began) / 60

@@ -34,7 +34,7 @@ LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     pictures: int = 50
     minutes: float = 20.0
     shots: int = 1800
@@ -44,7 +44,7 @@ class Plan:
         return round(self.minutes * 60 * RATE)
 
 
-FULL: Final = Plan()
+FULL: Final = Extent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Fairness:
     film_after_s  for as many more as one in a hundred
     """
 
-    plan: Plan
+    extent: Extent
     alone_s: Sequence[float]
     beside_s: Sequence[float]
     late_s: Sequence[float]
@@ -72,30 +72,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     with running() as service:
-        found = measure(Plan(options.pictures, options.minutes, options.shots), service)
+        found = measure(Extent(options.pictures, options.minutes, options.shots), service)
     print(json.dumps(asdict(found)) if options.json else "\n".join(page(found)))
 
 
-def measure(plan: Plan, service: Measured) -> Fairness:
+def measure(extent: Extent, service: Measured) -> Fairness:
     with tempfile.TemporaryDirectory(prefix="upscaled-") as name:
         folder = Path(name)
-        pictures = _pictures(folder, plan.pictures)
-        source = make_clip(folder / "film.mp4", _film(plan), width=WIDTH, height=HEIGHT, rate=RATE)
+        pictures = _pictures(folder, extent.pictures)
+        source = make_clip(folder / "film.mp4", _film(extent), width=WIDTH, height=HEIGHT, rate=RATE)
         done_at(service, pictures[:AT_ONCE])  # warms up
         alone_s = done_at(service, pictures)
         film = service.post(source, model=MODEL)
-        some = max(1, round(SOME * plan.frame_count))
+        some = max(1, round(SOME * extent.frame_count))
         _wait_for(service, film, some)
         before = _frames(service, film)
         beside_s = done_at(service, pictures)
         after, began = _frames(service, film), time.monotonic()
-        assert after < plan.frame_count - some, "the film was over before the pictures were: make it longer"
+        assert after < extent.frame_count - some, "the film was over before the pictures were: make it longer"
         _wait_for(service, film, after + some)
         film_after_s = time.monotonic() - began
         service.http.post(f"/jobs/{film}/cancel").raise_for_status()  # that it ends well, tests show
-    share = (plan.pictures + 1) / plan.pictures
+    share = (extent.pictures + 1) / extent.pictures
     late_s = [beside - share * alone for beside, alone in zip(beside_s, alone_s, strict=True)]
-    return Fairness(plan, alone_s, beside_s, late_s, after - before, film_after_s)
+    return Fairness(extent, alone_s, beside_s, late_s, after - before, film_after_s)
 
 
 def _wait_for(service: Measured, job_id: str, frames_done: int) -> None:
@@ -127,32 +127,32 @@ def _pictures(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def _film(plan: Plan) -> Iterator[Rgb]:
+def _film(extent: Extent) -> Iterator[Rgb]:
     """Scenes that have nothing in common, one after the other, of about one length."""
-    for shot in range(plan.shots):
-        first, stop = (plan.frame_count * each // plan.shots for each in (shot, shot + 1))
+    for shot in range(extent.shots):
+        first, stop = (extent.frame_count * each // extent.shots for each in (shot, shot + 1))
         yield from numbered(stop - first, WIDTH, HEIGHT, seed=shot, first=shot % 1024)
 
 
 def page(found: Fairness) -> list[str]:
-    plan = found.plan
+    extent = found.extent
     head = ["pictures", "s to the last, alone", "beside the film", "late, median", "late, most"]
     row = [
-        plan.pictures,
+        extent.pictures,
         number(found.alone_s[-1]),
         number(found.beside_s[-1]),
         number(statistics.median(found.late_s)),
         number(max(found.late_s)),
     ]
     return [
-        f"Through `upscaled serve`: {plan.pictures} pictures of 90x70 posted while a film of "
-        f"{number(plan.minutes)} minutes and {plan.shots} shots is made. Late: by how many seconds a picture "
-        f"was done after its fair share of the worker, one of {plan.pictures + 1}.",
+        f"Through `upscaled serve`: {extent.pictures} pictures of 90x70 posted while a film of "
+        f"{number(extent.minutes)} minutes and {extent.shots} shots is made. Late: by how many seconds a "
+        f"picture was done after its fair share of the worker, one of {extent.pictures + 1}.",
         "",
         *table(head, [row]),
         "",
-        f"Meanwhile the film went on by {found.film_frames} frames of {plan.frame_count}; the next "
-        f"{round(SOME * plan.frame_count)} took {number(found.film_after_s)} s.",
+        f"Meanwhile the film went on by {found.film_frames} frames of {extent.frame_count}; the next "
+        f"{round(SOME * extent.frame_count)} took {number(found.film_after_s)} s.",
         "",
     ]
 

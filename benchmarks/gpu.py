@@ -26,7 +26,7 @@ from worker.engine.backends.torch import TILE_PIXELS_MAX
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """sizes (width, height) of low frames, numbers of streams, presets, and clips a step."""
 
     sizes: tuple[tuple[int, int], ...]
@@ -35,13 +35,13 @@ class Plan:
     batches: tuple[int, ...]
 
 
-FULL: Final = Plan(
+FULL: Final = Extent(
     ((180, 144), (480, 270), (960, 540)),
     (1, 2, 4, 8),
     ("trunk", "teco_lite", "frvsr_paper", "tecogan_paper"),
     (4, 8, 16),
 )
-QUICK: Final = Plan(((24, 16),), (1, 2), ("trunk", "tecogan_paper"), (1,))
+QUICK: Final = Extent(((24, 16),), (1, 2), ("trunk", "tecogan_paper"), (1,))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,11 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device; --device cpu --quick shows that the rest runs")
     cv2.setNumThreads(1)  # as in training and in the service's decoding threads
-    plan = QUICK if options.quick else FULL
+    extent = QUICK if options.quick else FULL
     cases: list[Case] = [
-        *gpu_engine.cases(plan.sizes, gpu_engine.Setting(plan.counts, device, options.tile_pixels)),
-        *gpu_training.step_cases(device, plan.presets, plan.batches, tiny=options.quick),
-        *gpu_training.loader_cases(device, options.data, plan.presets, max(plan.batches), tiny=options.quick),
+        *gpu_engine.cases(extent.sizes, gpu_engine.Setting(extent.counts, device, options.tile_pixels)),
+        *gpu_training.step_cases(device, extent.presets, extent.batches, tiny=options.quick),
+        *gpu_training.loader_cases(
+            device, options.data, extent.presets, max(extent.batches), tiny=options.quick
+        ),
     ]
     records, left_out = measure(cases, started + options.seconds)
     report = {

@@ -30,7 +30,7 @@ BT709: Final = Colour(matrix=1, range=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """lengths    in frames of `long_size`
     sizes         (width, height)
     few           frames of each size; None: as many as fill every queue
@@ -42,8 +42,8 @@ class Plan:
     few: int | None = None
 
 
-FULL: Final = Plan()
-QUICK: Final = Plan(lengths=(50, 200), sizes=((180, 144), (320, 180)))
+FULL: Final = Extent()
+QUICK: Final = Extent(lengths=(50, 200), sizes=((180, 144), (320, 180)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=read_size, nargs="+", default=FULL.sizes, help="width x height")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    found = measure(Plan(options.frames, FULL.long_size, options.size))
+    found = measure(Extent(options.frames, FULL.long_size, options.size))
     print(json.dumps(asdict(found)) if options.json else "\n".join(page(found)))
 
 
-def measure(plan: Plan) -> Memory:
+def measure(extent: Extent) -> Memory:
     """By a service of its own, since a peak never falls."""
     model = PERCEPTUAL
-    jobs = [(count, *plan.long_size) for count in sorted(plan.lengths)]
-    jobs += [(plan.few or frames_to_fill(*size), *size) for size in sorted(plan.sizes)]
+    jobs = [(count, *extent.long_size) for count in sorted(extent.lengths)]
+    jobs += [(extent.few or frames_to_fill(*size), *size) for size in sorted(extent.sizes)]
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder, running() as service:
         rows = [Row(0, "", peak_mib(service.worker_pid()))]
         for job in jobs:

@@ -31,7 +31,7 @@ SELDOM_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """small, large   how many pictures of 90x70 and of 200x200"""
 
     small: int = 100
@@ -39,8 +39,8 @@ class Plan:
     rounds: int = 3
 
 
-FULL: Final = Plan()
-QUICK: Final = Plan(small=24, large=8, rounds=1)
+FULL: Final = Extent()
+QUICK: Final = Extent(small=24, large=8, rounds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     with running() as service:
-        found = measure(Plan(rounds=options.rounds), service)
+        found = measure(Extent(rounds=options.rounds), service)
     print(json.dumps(asdict(found)) if options.json else "\n".join(page(found)))
 
 
-def measure(plan: Plan, service: Measured) -> Pictures:
+def measure(extent: Extent, service: Measured) -> Pictures:
     default = PERCEPTUAL
     with tempfile.TemporaryDirectory(prefix="upscaled-") as folder:
-        small = _files(Path(folder), plan.small, 90, 70)
-        large = _files(Path(folder), plan.large, 200, 200)
+        small = _files(Path(folder), extent.small, 90, 70)
+        large = _files(Path(folder), extent.large, 200, 200)
         cases: dict[tuple[str, str], Callable[[], float]] = {
             ("small", "bicubic"): partial(at_once, service, small, "bicubic")
         }
@@ -88,14 +88,14 @@ def measure(plan: Plan, service: Measured) -> Pictures:
             in_turn(service, large[:1], model)  # compiles
             cases["at once", model] = partial(at_once, service, large, model)
             cases["in turn", model] = partial(in_turn, service, large, model)
-        found = in_rounds(cases, rounds_min=plan.rounds)
+        found = in_rounds(cases, rounds_min=extent.rounds)
     small_s = statistics.median(found.pop(("small", "bicubic")))
-    rows = [Row(plan.small, "90x70", "bicubic", small_s, None, None)]
+    rows = [Row(extent.small, "90x70", "bicubic", small_s, None, None)]
     for model in dict.fromkeys(model for _, model in found):
         together, one_by_one = found["at once", model], found["in turn", model]
         medians = statistics.median(together), statistics.median(one_by_one)
-        rows.append(Row(plan.large, "200x200", model, *medians, median_ratio(one_by_one, together)))
-    return Pictures(plan.rounds, rows)
+        rows.append(Row(extent.large, "200x200", model, *medians, median_ratio(one_by_one, together)))
+    return Pictures(extent.rounds, rows)
 
 
 def at_once(service: Measured, pictures: Sequence[Path], model: str) -> float:

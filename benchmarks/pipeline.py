@@ -34,7 +34,7 @@ COMMAND, SERVICE, AGAINST = "upscaled upscale", "upscaled serve", "the other che
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """model   by which; None: the one that videos get by default"""
 
     size: tuple[int, int] = (320, 180)
@@ -48,8 +48,8 @@ class Plan:
         return max(1, round(self.seconds * RATE))
 
 
-FULL: Final = Plan()
-QUICK: Final = Plan(size=(96, 64), seconds=0.4, rounds=1)
+FULL: Final = Extent()
+QUICK: Final = Extent(size=(96, 64), seconds=0.4, rounds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,38 +94,38 @@ class Pipeline:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    plan = FULL
+    extent = FULL
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.pipeline", description=__doc__.split("\n", 1)[0]
     )
-    parser.add_argument("--seconds", type=float, default=plan.seconds, help="of video, 25 frames each")
-    parser.add_argument("--size", type=read_size, default=plan.size, help="width x height")
+    parser.add_argument("--seconds", type=float, default=extent.seconds, help="of video, 25 frames each")
+    parser.add_argument("--size", type=read_size, default=extent.size, help="width x height")
     parser.add_argument("--model", help="by default the one that videos get")
-    parser.add_argument("--rounds", type=int, default=plan.rounds)
+    parser.add_argument("--rounds", type=int, default=extent.rounds)
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    asked = Plan(options.size, options.seconds, options.model, options.rounds, options.against)
+    asked = Extent(options.size, options.seconds, options.model, options.rounds, options.against)
     with running() as service:
         found = measure(asked, service)
     print(json.dumps(asdict(found)) if options.json else "\n".join(page(found)))
 
 
-def measure(plan: Plan, service: Measured) -> Pipeline:
-    model = plan.model or PERCEPTUAL
+def measure(extent: Extent, service: Measured) -> Pipeline:
+    model = extent.model or PERCEPTUAL
     with tempfile.TemporaryDirectory(prefix="upscaled-") as name:
         folder = Path(name)
-        source = clip(folder / "clip.mp4", plan.frame_count, *plan.size)
-        by_service(service, clip(folder / "first.mp4", 2, *plan.size), model)  # compiles
+        source = clip(folder / "clip.mp4", extent.frame_count, *extent.size)
+        by_service(service, clip(folder / "first.mp4", 2, *extent.size), model)  # compiles
         cases: dict[str, Callable[[], Took]] = {
             COMMAND: partial(by_command, HERE, source, model),
             SERVICE: partial(by_service, service, source, model),
         }
-        if plan.against is not None:
-            cases[AGAINST] = partial(by_command, plan.against.resolve(), source, model)
-        found = in_rounds(cases, rounds_min=plan.rounds)
-    size = f"{plan.size[0]}x{plan.size[1]}"
-    return Pipeline(size, model, plan.frame_count, plan.rounds, summed_up(found, plan.frame_count))
+        if extent.against is not None:
+            cases[AGAINST] = partial(by_command, extent.against.resolve(), source, model)
+        found = in_rounds(cases, rounds_min=extent.rounds)
+    size = f"{extent.size[0]}x{extent.size[1]}"
+    return Pipeline(size, model, extent.frame_count, extent.rounds, summed_up(found, extent.frame_count))
 
 
 def summed_up(found: Mapping[str, Sequence[Took]], frame_count: int) -> list[Row]:

@@ -32,7 +32,7 @@ RUNTIMES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Extent:
     """sizes        (width, height) of low frames, one after the other
     pixels          of low frames that a case runs in a round: one frame at least
     seconds         for the rounds of each size
@@ -44,8 +44,8 @@ class Plan:
     seconds: float
 
 
-FULL: Final = Plan(((180, 144), (320, 180), (640, 360)), 4 * 180 * 144, 3, 80)
-QUICK: Final = Plan(((96, 64),), 96 * 64, 2, 0)
+FULL: Final = Extent(((180, 144), (320, 180), (640, 360)), 4 * 180 * 144, 3, 80)
+QUICK: Final = Extent(((96, 64),), 96 * 64, 2, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +88,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=FULL.seconds, help="for each size")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    steps = measure(Plan(options.size, FULL.pixels, FULL.rounds_min, options.seconds))
+    steps = measure(Extent(options.size, FULL.pixels, FULL.rounds_min, options.seconds))
     print(json.dumps(asdict(steps)) if options.json else "\n".join(page(steps)))
 
 
-def measure(plan: Plan) -> Steps:
+def measure(extent: Extent) -> Steps:
     found: list[tuple[Contender, tuple[int, int], list[Spent], list[Spent]]] = []
     peaks: dict[Precision, float] = dict.fromkeys(native("cpu"), 0.0)
-    for size in plan.sizes:
+    for size in extent.sizes:
         # Made anew for each size, so that only the graphs of one lie in memory.
         taking_part = list(contenders())
-        spent, of_size = _in_turn(plan, size, taking_part)
+        spent, of_size = _in_turn(extent, size, taking_part)
         peaks = {precision: max(peak, of_size[precision]) for precision, peak in peaks.items()}
         found += [(each, size, own, spent[0]) for each, own in zip(taking_part, spent, strict=True)]
     return Steps([_row(*each, peaks) for each in found], peaks)
 
 
 def _in_turn(
-    plan: Plan, size: tuple[int, int], taking_part: Sequence[Contender]
+    extent: Extent, size: tuple[int, int], taking_part: Sequence[Contender]
 ) -> tuple[list[list[Spent]], dict[Precision, float]]:
     """What a frame took each of them in each round, and the peaks."""
     width, height = size
     frames = list(moving(FRAMES, width, height))
-    count = max(1, plan.pixels // (width * height))
+    count = max(1, extent.pixels // (width * height))
     loops = [contender.loop(frames) for contender in taking_part]
     for loop in loops:
         next(loop)  # compiles
@@ -123,7 +123,9 @@ def _in_turn(
         return []
 
     cases: list[Callable[[], list[Spent]]] = [partial(_take, loop, count) for loop in loops]
-    found = in_rounds(dict(enumerate([*cases, note_peaks])), rounds_min=plan.rounds_min, seconds=plan.seconds)
+    found = in_rounds(
+        dict(enumerate([*cases, note_peaks])), rounds_min=extent.rounds_min, seconds=extent.seconds
+    )
     return [[_mean(each) for each in found[index]] for index in range(len(cases))], peaks
 
 

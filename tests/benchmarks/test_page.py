@@ -8,11 +8,11 @@ import pytest
 from benchmarks import __main__ as whole
 from benchmarks import memory, pictures, pipeline, steps
 
-TINY = whole.Plan(
-    steps.Plan(sizes=((24, 16),), pixels=1, rounds_min=1, seconds=0),
-    pipeline.Plan(size=(32, 32), seconds=0.1, model="bicubic", rounds=1),
-    pictures.Plan(small=4, large=2, rounds=1),
-    memory.Plan(lengths=(2, 4), long_size=(32, 32), sizes=((48, 32),), few=1),
+TINY = whole.Extent(
+    steps.Extent(sizes=((24, 16),), pixels=1, rounds_min=1, seconds=0),
+    pipeline.Extent(size=(32, 32), seconds=0.1, model="bicubic", rounds=1),
+    pictures.Extent(small=4, large=2, rounds=1),
+    memory.Extent(lengths=(2, 4), long_size=(32, 32), sizes=((48, 32),), few=1),
 )
 
 
