@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.config import TrainingConfig
 from training.data.sources import is_held_out
-from training.degradations.bsrgan import Step, apply_plan
+from training.degradations.bsrgan import Step, apply_steps
 from training.losses.perceptual import ALEXNET, ALEXNET_TAKEN_AFTER, VGG16, VGG_TAKEN_AFTER, shapes
 
 
@@ -58,11 +58,11 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
 
 
 def degraded(
-    draw_plan: Callable[..., list[Step]], seed: int, target: NDArray[np.uint8], *, codec: bool = True
+    draw_steps: Callable[..., list[Step]], seed: int, target: NDArray[np.uint8], *, codec: bool = True
 ) -> NDArray[np.uint8]:
-    """(T, H, W, 3) -> (T, H/4, W/4, 3), plan and noise drawn from the seed."""
+    """(T, H, W, 3) -> (T, H/4, W/4, 3), steps and noise drawn from the seed."""
     rng = np.random.default_rng(seed)
-    return apply_plan(rng, draw_plan(rng, *target.shape[:3], codec=codec), target)
+    return apply_steps(rng, draw_steps(rng, *target.shape[:3], codec=codec), target)
 
 
 def random_vgg() -> dict[str, torch.Tensor]:

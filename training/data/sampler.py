@@ -32,7 +32,7 @@ from training.data.sequences import (
 )
 from training.data.sources import Library
 from training.degradations.blind import degrade_crop, motion
-from training.degradations.bsrgan import apply_plan
+from training.degradations.bsrgan import apply_steps
 from training.degradations.codec import codec_missing
 from training.degradations.kernels import Pick
 from training.degradations.linear import degrade_frames
@@ -87,11 +87,11 @@ class Sampler:
         turn, colours = int(rng.integers(8)), rng.permutation(3) if self._recolours else np.arange(3)
         if self._drawn:
             played = [sequence.target[t][..., colours] for t in order]
-            draw_plan = partial(self._drawn, codec=self._codec)
-            wide, inner, plan = degrade_crop(draw_plan, rng, played, (y, x), crop)
+            draw_steps = partial(self._drawn, codec=self._codec)
+            wide, inner, steps = degrade_crop(draw_steps, rng, played, (y, x), crop)
             target = np.stack([frame[high_crop((y, x), crop)] for frame in played])
             flow = None if self._dis is None else motion(self._dis, wide, self._pairs(range(frames)), inner)
-            picked = any(isinstance(step, Pick) for step in plan)
+            picked = any(isinstance(step, Pick) for step in steps)
             return Row(
                 target, wide[:, *inner], flow, turn, self._config.losses.picked_factor if picked else 1.0
             )
@@ -125,7 +125,7 @@ class Sampler:
         one, two = (self._photos[rng.integers(len(self._photos))] for _ in range(2))
         target, flow = render_two_layers(rng, (one, two), frames, crop * SCALE)
         if self._drawn:
-            low = apply_plan(rng, self._drawn(rng, *target.shape[:3], codec=self._codec), target)
+            low = apply_steps(rng, self._drawn(rng, *target.shape[:3], codec=self._codec), target)
         else:
             low = degrade_frames(torch.from_numpy(target), self._config.data.linear).numpy()
         return Row(target, low, flow, int(rng.integers(8)))

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from model_core.config import SCALE
 from model_core.dis import DisFlow
-from training.degradations.bsrgan import Step, apply_plan
+from training.degradations.bsrgan import Step, apply_steps
 
 MARGIN: Final = 8  # low-resolution pixels; the widest kernels reach 10 of those, and weigh little there
 
 
-class DrawPlan(Protocol):
+class DrawSteps(Protocol):
     """The steps for a clip of that shape, in high-resolution pixels (bsrgan.py, uploads.py)."""
 
     def __call__(self, rng: Generator, frames: int, height: int, width: int, /) -> list[Step]: ...
 
 
 def degrade_crop(
-    draw_plan: DrawPlan,
+    draw_steps: DrawSteps,
     rng: Generator,
     frames: Sequence[NDArray[np.uint8]],
     place: tuple[int, int],
@@ -43,10 +43,10 @@ def degrade_crop(
     ]
     high = tuple(slice(start * SCALE, stop * SCALE) for start, stop in bounds)
     target = np.stack([frame[high] for frame in frames])
-    plan = draw_plan(rng, *target.shape[:3])
-    low = apply_plan(rng, plan, target)
+    steps = draw_steps(rng, *target.shape[:3])
+    low = apply_steps(rng, steps, target)
     y, x = (start - bound[0] for start, bound in zip(place, bounds, strict=True))
-    return low, (slice(y, y + crop), slice(x, x + crop)), plan
+    return low, (slice(y, y + crop), slice(x, x + crop)), steps
 
 
 def motion(

@@ -1,6 +1,6 @@
 """The blind degradation of BSRGAN for clips: factors drawn from wide ranges, in a shuffled order.
 
-`draw_plan` decides everything but the noise itself, `apply_plan` makes the low frames: pure
+`draw_steps` decides everything but the noise itself, `apply_steps` makes the low frames: pure
 functions of the generator and the clip. The factors are records in kernels.py, noise.py, sensor.py and
 codec.py. Source: Zhang et al. 2021, "Designing a Practical Degradation Model for Deep Blind Image Super-
 Resolution" (arXiv:2103.14006), section 3; the authors' utils_blindsr.py where the paper leaves a choice.
@@ -65,24 +65,24 @@ class Step(Protocol):
     def apply(self, rng: Generator, frames: Frames) -> Frames: ...
 
 
-def apply_plan(rng: Generator, plan: Sequence[Step], target: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def apply_steps(rng: Generator, steps: Sequence[Step], target: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(T, H, W, 3) uint8 RGB -> (T, H/4, W/4, 3). Compression needs PyAV (CodecMissingError)."""
     height, width = target.shape[1:3]
     if height % SCALE or width % SCALE:
         raise ValueError(f"{width}x{height} is not a multiple of {SCALE} on both sides")
     low = from_levels(target)
-    for step in plan:
+    for step in steps:
         low = step.apply(rng, low).clip(0, 1)
     return to_levels(low)
 
 
-def draw_plan(rng: Generator, frames: int, height: int, width: int, *, codec: bool = True) -> list[Step]:
+def draw_steps(rng: Generator, frames: int, height: int, width: int, *, codec: bool = True) -> list[Step]:
     """The steps for a clip of that shape. Without `codec` the other steps stay what they are with it."""
-    plan: list[Step] = []
+    steps: list[Step] = []
     scale = SCALE
     if rng.uniform() < HALVED_FIRST:
         scale = SCALE // 2
-        plan.append(Resize(height // 2, width // 2, draw_interpolation(rng)))
+        steps.append(Resize(height // 2, width // 2, draw_interpolation(rng)))
     small = height // SCALE, width // SCALE
     factors: dict[FactorName, Step | None] = {
         "isotropic": draw_isotropic(rng, scale, frames),
@@ -93,8 +93,8 @@ def draw_plan(rng: Generator, frames: int, height: int, width: int, *, codec: bo
     }
     kind = DOWNS[rng.integers(len(DOWNS))]
     factors["down"], factors["down again"] = draw_down(rng, kind, scale, frames, small)
-    plan += [step for name in draw_order(rng) if (step := factors[name]) is not None]
-    return plan + draw_end(rng, frames, codec=codec)
+    steps += [step for name in draw_order(rng) if (step := factors[name]) is not None]
+    return steps + draw_end(rng, frames, codec=codec)
 
 
 def draw_order(rng: Generator) -> list[FactorName]:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from model_core.config import SCALE
 from training.config import EvaluationName, LinearName, ProtocolName
 from training.degradations import bsrgan, uploads
-from training.degradations.bsrgan import apply_plan
+from training.degradations.bsrgan import apply_steps
 from training.degradations.codec import codec_missing, compress
 from training.degradations.kernels import pick
 from training.degradations.linear import degrade_frames
 
-DRAWN: Final = {"bsrgan": bsrgan.draw_plan, "upload": uploads.draw_plan}  # each clip its own way
+DRAWN: Final = {"bsrgan": bsrgan.draw_steps, "upload": uploads.draw_steps}  # each clip its own way
 X264_CRF: Final = 28
 X264_PRESET: Final = "medium"
 NOISE_DEVIATION: Final = 10.0
@@ -38,7 +38,7 @@ def make_low(
     """(T, H, W, 3) uint8 -> (T, h, w, 3). Raises CodecMissingError where the protocol needs PyAV."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     if protocol in DRAWN:
-        return apply_plan(rng, DRAWN[protocol](rng, *target.shape[:3], codec=not codec_missing()), target)
+        return apply_steps(rng, DRAWN[protocol](rng, *target.shape[:3], codec=not codec_missing()), target)
     if protocol == "decimated":
         return pick(target, SCALE)
     linear: LinearName = "bi" if protocol == "bi" else "bd"

@@ -29,26 +29,26 @@ ENDS: Final = {"nothing": 0.4, "jpeg": 0.1, "codec": 0.5}
 CRFS: Final[dict[CodecName, range]] = {"libx264": range(20, 33), "libx265": range(22, 35)}
 
 
-def draw_plan(rng: Generator, frames: int, height: int, width: int, *, codec: bool = True) -> list[Step]:
+def draw_steps(rng: Generator, frames: int, height: int, width: int, *, codec: bool = True) -> list[Step]:
     """The steps for a clip of that shape: HARSH_SHARE of the clips as BSRGAN, the others lightly."""
-    draw = bsrgan.draw_plan if rng.uniform() < HARSH_SHARE else draw_light_plan
+    draw = bsrgan.draw_steps if rng.uniform() < HARSH_SHARE else draw_light_steps
     return draw(rng, frames, height, width, codec=codec)
 
 
-def draw_light_plan(
+def draw_light_steps(
     rng: Generator, frames: int, height: int, width: int, *, codec: bool = True
 ) -> list[Step]:
     """One downscale, noise or none, one compression or none. Without `codec` a JPEG takes its place."""
-    plan = [draw_down(rng, frames, height, width)]
+    steps = [draw_down(rng, frames, height, width)]
     if rng.uniform() < NOISY_SHARE:
-        plan.append(
+        steps.append(
             GaussianNoise(drift(rng, NOISE_LEVEL, frames), GREY if rng.uniform() < 0.5 else BY_CHANNEL)
         )
     end, jpeg = choose(rng, ENDS), Jpeg(drift(rng, JPEG_QUALITY, frames))
     compression = draw_compression(rng, CRFS)
     if end == "codec" and codec and frames > 1:
-        return [*plan, compression]
-    return plan if end == "nothing" else [*plan, jpeg]
+        return [*steps, compression]
+    return steps if end == "nothing" else [*steps, jpeg]
 
 
 def draw_down(rng: Generator, frames: int, height: int, width: int) -> Step:

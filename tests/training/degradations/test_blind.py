@@ -15,7 +15,7 @@ from training.data.sampler import Sampler
 from training.data.sequences import forth_and_back, validation_sequences
 from training.data.sources import Library, load_library
 from training.degradations.blind import MARGIN, degrade_crop, motion
-from training.degradations.bsrgan import draw_plan
+from training.degradations.bsrgan import draw_steps
 from training.degradations.kernels import Decimate, Pick
 from training.degradations.noise import BY_CHANNEL, GaussianNoise
 
@@ -31,7 +31,7 @@ def test_crop_lies_where_it_was_asked_for(place: tuple[int, int]) -> None:
     flat = [np.zeros_like(frame) for frame in frames]
     for frame in flat:
         frame[4 * y : 4 * (y + 16), 4 * x : 4 * (x + 16)] = 200
-    draw = partial(draw_plan, codec=False)
+    draw = partial(draw_steps, codec=False)
     low, inner, _ = degrade_crop(draw, np.random.default_rng(1), flat, place, 16)
     cut = low[:, *inner].astype(float)
     assert cut.shape == (2, 16, 16, 3)
@@ -119,9 +119,9 @@ def test_clips_that_were_picked_from_and_no_others_carry_the_factor(
     library = load_library(material)
     config = CONFIG.override({"picked_factor": 4.0})
     factors: list[float] = []
-    for plan in ([Pick(4)], [Decimate(4, np.ones(3))], [Pick(4), GaussianNoise(np.zeros(3), BY_CHANNEL)]):
+    for steps in ([Pick(4)], [Decimate(4, np.ones(3))], [Pick(4), GaussianNoise(np.zeros(3), BY_CHANNEL)]):
         sampler = Sampler(library, config)
-        monkeypatch.setattr(sampler, "_drawn", lambda *_, plan=plan, **__: plan)
+        monkeypatch.setattr(sampler, "_drawn", lambda *_, steps=steps, **__: steps)
         batch = sampler.batch(0, SHAPE)
         assert batch.pixel_factor is not None
         factors += batch.pixel_factor.tolist()

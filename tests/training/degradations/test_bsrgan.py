@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tests.training.made import degraded, panning, textured
 from training.degradations import bsrgan, codec
-from training.degradations.bsrgan import FACTORS, apply_plan, draw_down, draw_order, draw_plan, drift
+from training.degradations.bsrgan import FACTORS, apply_steps, draw_down, draw_order, draw_steps, drift
 from training.degradations.codec import CodecMissingError, Compression, compress
 from training.degradations.kernels import Blur, Decimate, Frames, Resize, gaussian_kernel
 from training.degradations.noise import (
@@ -35,7 +35,7 @@ def pyav() -> None:
 @pytest.mark.usefixtures("pyav")
 def test_low_clip_is_a_function_of_the_seed() -> None:
     target = panning(3, 64, 96, 0)
-    one, same, other = (degraded(draw_plan, seed, target) for seed in (5, 5, 6))
+    one, same, other = (degraded(draw_steps, seed, target) for seed in (5, 5, 6))
     assert one.shape == (3, 16, 24, 3)
     assert one.dtype == np.uint8
     assert np.array_equal(one, same)
@@ -44,7 +44,7 @@ def test_low_clip_is_a_function_of_the_seed() -> None:
 
 def test_side_that_is_no_multiple_of_four_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="10x16"):
-        apply_plan(rng, [], np.zeros((1, 16, 10, 3), np.uint8))
+        apply_steps(rng, [], np.zeros((1, 16, 10, 3), np.uint8))
 
 
 def test_every_order_occurs_and_downsampling_never_runs_backwards(rng: np.random.Generator) -> None:
@@ -55,8 +55,8 @@ def test_every_order_occurs_and_downsampling_never_runs_backwards(rng: np.random
 
 
 def test_plans_hold_each_factor_as_often_as_the_paper_says(rng: np.random.Generator) -> None:
-    plans = [draw_plan(rng, 4, 64, 64) for _ in range(600)]
-    kinds = [[type(step) for step in plan] for plan in plans]
+    all_steps = [draw_steps(rng, 4, 64, 64) for _ in range(600)]
+    kinds = [[type(step) for step in steps] for steps in all_steps]
     assert all(kind.count(Blur) == 2 and kind.count(GaussianNoise) == 1 for kind in kinds)
     assert np.mean([SensorNoise in kind for kind in kinds]) == pytest.approx(0.25, abs=0.05)
     assert np.mean([Decimate in kind for kind in kinds]) == pytest.approx(0.2, abs=0.05)
@@ -68,12 +68,12 @@ def test_plans_hold_each_factor_as_often_as_the_paper_says(rng: np.random.Genera
 def test_picture_ends_as_jpeg_and_so_does_a_clip_where_no_codec_is() -> None:
     for seed in range(30):
         with_codec, without = (
-            draw_plan(np.random.default_rng(seed), 4, 64, 64, codec=codec) for codec in (True, False)
+            draw_steps(np.random.default_rng(seed), 4, 64, 64, codec=codec) for codec in (True, False)
         )
         assert isinstance(without[-1], Jpeg)
         shared = len(without) - 1
         assert [type(step) for step in with_codec[:shared]] == [type(step) for step in without[:shared]]
-        assert isinstance(draw_plan(np.random.default_rng(seed), 1, 64, 64)[-1], Jpeg)
+        assert isinstance(draw_steps(np.random.default_rng(seed), 1, 64, 64)[-1], Jpeg)
 
 
 def test_parameters_drift_on_a_line_inside_their_limits(rng: np.random.Generator) -> None:
@@ -111,8 +111,8 @@ def test_anisotropic_blur_and_decimation_agree_with_loops_over_pixels() -> None:
             weights /= weights.sum()
             seen = wide[4 * i + 2 : 4 * i + 23, 4 * j + 2 : 4 * j + 23]
             low[i, j] = np.einsum("y,x,yxc->c", weights, weights, seen)
-    plan = [Blur(11, sigmas[None], np.array([angle])), Decimate(4, np.array([width]))]
-    found = apply_plan(rng, plan, frame[None])[0]
+    steps = [Blur(11, sigmas[None], np.array([angle])), Decimate(4, np.array([width]))]
+    found = apply_steps(rng, steps, frame[None])[0]
     assert np.abs(found - 255 * low).max() <= 1
 
 
@@ -139,11 +139,11 @@ def test_nothing_shifts(kind: bsrgan.DownName, halved: bool) -> None:
         y, x = rng.uniform(44, 52, 2)
         first, second = draw_down(rng, kind, 2 if halved else 4, 1, (24, 26))
         halving = [Resize(48, 52, bsrgan.draw_interpolation(rng))] if halved else []
-        plan = [
+        steps = [
             *halving, bsrgan.draw_isotropic(rng, 4, 1), first, bsrgan.draw_anisotropic(rng, 2, 1),
             *([second] if second else []), Jpeg(np.array([95.0])), Compression("libx264", 10, "medium"),
         ]  # fmt: skip
-        found = centroid(apply_plan(rng, plan, blob(96, 104, y, x)))
+        found = centroid(apply_steps(rng, steps, blob(96, 104, y, x)))
         assert found == pytest.approx(((y - 1.5) / 4, (x - 1.5) / 4), abs=0.1)
 
 
@@ -151,7 +151,7 @@ def test_nothing_shifts(kind: bsrgan.DownName, halved: bool) -> None:
 def test_levels_and_colours_are_kept() -> None:
     target = np.full((2, 64, 64, 3), (180, 120, 70), np.uint8)
     target[:, :32] = (90, 140, 200)
-    found = [degraded(draw_plan, seed, target, codec=seed % 3 == 0).mean((0, 1, 2)) for seed in range(60)]
+    found = [degraded(draw_steps, seed, target, codec=seed % 3 == 0).mean((0, 1, 2)) for seed in range(60)]
     shift = np.array(found) - target.mean((0, 1, 2))
     assert np.abs(np.median(shift, 0)).max() < 1
     assert np.percentile(np.abs(shift), 90) < 5
