@@ -1,1 +1,4 @@
-"""Makes checkpoints. Nothing that serves traffic imports it."""
+"""Makes checkpoints. Nothing that serves traffic imports it.
+
+Start reading at run/train.py. Of service it uses the storage.
+"""

@@ -1,1 +1,4 @@
-"""Celery tasks and everything that turns bytes into bigger bytes."""
+"""Celery tasks and everything that turns bytes into bigger bytes.
+
+Start reading at job/runner.py. Knows no HTTP.
+"""

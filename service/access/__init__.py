@@ -1,1 +1,4 @@
-"""Who may use the API: keys, and the commands that make them. Knows no HTTP. Start reading at keys.py."""
+"""Who may use the API: keys, and the commands that make them.
+
+Start reading at keys.py. Knows no HTTP.
+"""

@@ -1,1 +1,4 @@
-"""The life of a job: records, state machine, store, leases, manifest. Knows neither HTTP nor workers."""
+"""The life of a job: records, state machine, store, leases, manifest.
+
+Start reading at states.py, then store.py. Knows neither HTTP nor workers.
+"""

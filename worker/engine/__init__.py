@@ -1,1 +1,4 @@
-"""Batched recurrent super-resolution of many streams on one device."""
+"""Batched recurrent super-resolution of many streams on one device.
+
+Start reading at engine.py. Knows neither jobs nor media.
+"""

@@ -1,1 +1,4 @@
-"""Containers, codecs, colour and pictures. Knows neither jobs nor networks."""
+"""Containers, codecs, colour and pictures.
+
+What rooms share lies here: types.py, colour.py, sizes.py. Knows neither jobs nor networks.
+"""

@@ -1,1 +1,4 @@
-"""Models by name and version: loaded, gated, swapped, lent, imported. Knows no jobs and no media."""
+"""Models by name and version: loaded, gated, swapped, lent, imported.
+
+Start reading at registry.py. Knows no jobs and no media.
+"""
