@@ -14,7 +14,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from service.access.keys import Key
-from service.api.dependencies import Services, in_thread, services_of
+from service.api.dependencies import in_thread, services_of
 from service.api.limits import quota_of, requests_of
 from service.api.middleware.rate_limits import TOLD
 from service.errors import InputError
@@ -88,14 +88,20 @@ async def let_in(request: Request, shown: Annotated[str, Security(_Shown())]) ->
     if services.settings.auth == "off":
         request.scope[_CALLER] = Caller(None)
         return
-    key = await _recognised(services, shown)
+    known = services.keyring.remembers(shown)
+    recognise = services.keyring.recognise
+    key = recognise(shown) if known else await in_thread(recognise, shown)
     if key is None:
         raise NoKey(
             "send a key of this service as `Authorization: Bearer KEY`",
             field="Authorization",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    await _count(request, services, key)
+    limit = requests_of(key, services.default_quota)
+    if limit is not None:
+        while (told := services.allowances.take(key.id, limit)) is None:
+            await in_thread(services.allowances.draw, key.id, limit)
+        request.scope[TOLD] = told
     request.scope[_CALLER] = Caller(key, services.default_quota)
 
 
@@ -107,19 +113,3 @@ async def _caller_of(request: Request) -> Caller:
 
 
 UsedCaller = Annotated[Caller, Depends(_caller_of)]
-
-
-async def _recognised(services: Services, shown: str) -> Key | None:
-    if services.keyring.remembers(shown):
-        return services.keyring.recognise(shown)
-    return await in_thread(services.keyring.recognise, shown)
-
-
-async def _count(request: Request, services: Services, key: Key) -> None:
-    """Raises TooManyRequests."""
-    limit = requests_of(key, services.default_quota)
-    if limit is None:
-        return
-    while (told := services.allowances.take(key.id, limit)) is None:
-        await in_thread(services.allowances.draw, key.id, limit)
-    request.scope[TOLD] = told

@@ -62,7 +62,7 @@ class Allowances:
         self._by_owner: dict[str, _Allowance] = {}
         self._lock = threading.Lock()
 
-    def take(self, owner: str, limit: int) -> dict[str, str] | None:
+    def take(self, owner: str, limit: int) -> list[tuple[bytes, bytes]] | None:
         """Let a request in by what was drawn, and tell what its answer says of the limit; None: `draw` first.
 
         Raises TooManyRequests.

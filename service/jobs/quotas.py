@@ -19,6 +19,9 @@ DAY_S: Final = 86400
 MINUTE_S: Final = 60
 OPEN_JOBS_AGAIN_S: Final = 10  # nobody knows when one of the owner's jobs will end
 
+_TOLD: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy")
+_SENT: Final = tuple(name.lower().encode() for name in _TOLD)
+
 Amounts = Mapping[str, float]  # by names of Quota's fields
 
 
@@ -108,18 +111,22 @@ def refusal_headers(
     limit: float, remaining: float, reset_s: float, *, window_s: int | None = None
 ) -> dict[str, str]:
     """Of an answer that refuses."""
-    headers = limit_headers(limit, remaining, reset_s, window_s=window_s)
+    told = limit_headers(limit, remaining, reset_s, window_s=window_s)
+    headers = {name: value.decode() for name, (_, value) in zip(_TOLD, told, strict=True)}
     return {"Retry-After": headers["RateLimit-Reset"], **headers}
 
 
 def limit_headers(
     limit: float, remaining: float, reset_s: float, *, window_s: int | None = None
-) -> dict[str, str]:
-    """What is left, as clients know it from draft-ietf-httpapi-ratelimit-headers."""
-    window = "" if window_s is None else f";w={window_s}"
-    return {
-        "RateLimit-Limit": f"{limit:.0f}",
-        "RateLimit-Remaining": f"{max(0, remaining):.0f}",
-        "RateLimit-Reset": str(max(1, math.ceil(reset_s))),
-        "RateLimit-Policy": f"{limit:.0f}{window}",
-    }
+) -> list[tuple[bytes, bytes]]:
+    """What is left, as clients know it from draft-ietf-httpapi-ratelimit-headers.
+
+    Names and values as they are sent, since every answer to a key has them.
+    """
+    values = (
+        b"%d" % limit,
+        b"%d" % max(0, remaining),
+        b"%d" % max(1, math.ceil(reset_s)),
+        b"%d" % limit if window_s is None else b"%d;w=%d" % (limit, window_s),
+    )
+    return list(zip(_SENT, values, strict=True))

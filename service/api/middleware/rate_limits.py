@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOLD: Final = "rate_limit"  # in the scope: the headers, once the key is known (callers.py)
+TOLD: Final = "rate_limit"  # in the scope: its headers as they are sent, once the key is known (callers.py)
 
 
 class RateLimits:
@@ -16,10 +16,9 @@ class RateLimits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start" and TOLD in scope:
-                told = [(name.lower().encode(), value.encode()) for name, value in scope[TOLD].items()]
-                there = {name for name, _ in message["headers"]}
-                if there.isdisjoint(name for name, _ in told):  # else a limit refused, which tells more
-                    message["headers"] = [*message["headers"], *told]
+                told, there = scope[TOLD], message["headers"]
+                if told[0][0] not in [name for name, _ in there]:  # else a limit refused, which tells more
+                    message["headers"] = [*there, *told]
             await send(message)
 
         await self._app(scope, receive, pass_on)
