@@ -16,9 +16,10 @@ from typing import Final
 
 import torch
 
-from benchmarks import machine, memory, pictures, pipeline, steps
+from benchmarks import memory, pictures, pipeline, steps
 from benchmarks.plot import draw
-from benchmarks.service import running
+from benchmarks.shared import machine
+from benchmarks.shared.service import running
 from worker.media.writing.atomic import written_whole
 
 PAGE, DRAWING = "RESULTS.md", "RESULTS.svg"

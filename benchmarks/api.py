@@ -23,7 +23,7 @@ from typing import Final
 
 import httpx
 
-from benchmarks.markdown import number, table
+from benchmarks.shared.markdown import number, table
 from service.access import keys
 from service.jobs.quotas import Quota
 from service.objects.files import FileStorage

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import cv2
 
-from benchmarks.markdown import number, table
 from benchmarks.pictures import AT_ONCE
-from benchmarks.service import JOB_S_MAX, Measured, running
-from benchmarks.texture import RATE, moving
+from benchmarks.shared.markdown import number, table
+from benchmarks.shared.service import JOB_S_MAX, Measured, running
+from benchmarks.shared.texture import RATE, moving
 from tests.worker.media.clips import Rgb, make_clip, numbered
 
 MODEL: Final = "bicubic"

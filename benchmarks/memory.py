@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.machine import peak_mib
-from benchmarks.markdown import table
-from benchmarks.service import running
-from benchmarks.texture import clip, read_size
+from benchmarks.shared.machine import peak_mib
+from benchmarks.shared.markdown import table
+from benchmarks.shared.service import running
+from benchmarks.shared.texture import clip, read_size
 from model_core.config import SCALE
 from service.auto import PERCEPTUAL
 from worker.engine.engine import queue_frames

@@ -20,10 +20,10 @@ from typing import Final
 
 import cv2
 
-from benchmarks.markdown import number, table
-from benchmarks.rounds import in_rounds, median_ratio
-from benchmarks.service import Measured, running
-from benchmarks.texture import moving
+from benchmarks.shared.markdown import number, table
+from benchmarks.shared.rounds import in_rounds, median_ratio
+from benchmarks.shared.service import Measured, running
+from benchmarks.shared.texture import moving
 from service.auto import PERCEPTUAL
 
 AT_ONCE: Final = 16  # uploads in flight

@@ -21,11 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import command
-from benchmarks.markdown import number, table
-from benchmarks.rounds import in_rounds, median_ratio
-from benchmarks.service import Measured, running
-from benchmarks.texture import RATE, clip, read_size
+from benchmarks.shared import command
+from benchmarks.shared.markdown import number, table
+from benchmarks.shared.rounds import in_rounds, median_ratio
+from benchmarks.shared.service import Measured, running
+from benchmarks.shared.texture import RATE, clip, read_size
 from service.auto import PERCEPTUAL
 
 HERE: Final = Path(__file__).parents[1]

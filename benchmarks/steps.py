@@ -17,10 +17,10 @@ from typing import Final
 
 from benchmarks.contenders import AS_PUBLISHED, Contender, contenders
 from benchmarks.loops import Spent
-from benchmarks.markdown import number, table
 from benchmarks.peak import Multiplication, operations_a_pixel
-from benchmarks.rounds import in_rounds, median_ratio
-from benchmarks.texture import moving, read_size
+from benchmarks.shared.markdown import number, table
+from benchmarks.shared.rounds import in_rounds, median_ratio
+from benchmarks.shared.texture import moving, read_size
 from worker.engine.backends.precision import Precision, native
 
 FRAMES: Final = 8  # that pass round and round

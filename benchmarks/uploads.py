@@ -31,8 +31,8 @@ import httpx
 from tusclient.client import TusClient
 
 from benchmarks.api import serving, wait
-from benchmarks.machine import peak_mib
-from benchmarks.markdown import number, table
+from benchmarks.shared.machine import peak_mib
+from benchmarks.shared.markdown import number, table
 from tests.servers import s3_running, valkey_running
 from upscaled_client import Client
 

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import fairness
-from benchmarks.service import running
+from benchmarks.shared.service import running
 
 
 @pytest.mark.timeout(240)

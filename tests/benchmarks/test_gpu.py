@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu
-from benchmarks.gpu_cases import Case, Record, measure
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu.cases import Case, Record, measure
 
 
 def test_every_case_gives_figures_and_a_row_of_its_table(tmp_path: Path, capsys, monkeypatch) -> None:

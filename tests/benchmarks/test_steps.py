@@ -11,8 +11,8 @@ from benchmarks import steps
 from benchmarks.contenders import Contender, contenders
 from benchmarks.loops import COMMON
 from benchmarks.peak import operations_a_pixel
-from benchmarks.rounds import in_rounds, median_ratio
-from benchmarks.texture import moving
+from benchmarks.shared.rounds import in_rounds, median_ratio
+from benchmarks.shared.texture import moving
 from model_core.config import ModelConfig
 from model_core.dis import DisFlow
 from worker.engine.backends.precision import native

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import machine
-from benchmarks.markdown import number, table
+from benchmarks.shared import machine
+from benchmarks.shared.markdown import number, table
 from tests.chaos.storm import Outcome
 
 _HEAD: Final = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("service", "worker", "model_core", "training", "client/upscaled_client")
+PACKAGES = ("service", "worker", "model_core", "training", "benchmarks", "client/upscaled_client")
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 DOORS = [path for path in MODULES if path.name == "__init__.py"]
 

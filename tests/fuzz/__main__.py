@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.markdown import table
+from benchmarks.shared.markdown import table
 from tests.fuzz.mutants import mutant
 from tests.fuzz.outcomes import MEMORY_MAX, Outcome, outcome
 from tests.fuzz.samples import make_samples

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from benchmarks.gpu_cases import Case, Record, finish, forget_peak, peak_mib
+from benchmarks.gpu.cases import Case, Record, finish, forget_peak, peak_mib
 from training.config import TrainingConfig
 from training.data.batches import Batch
 from training.data.sampler import Sampler

@@ -2,7 +2,7 @@
 
     python -m benchmarks.auto --data FOLDER --perceptual FOLDER --scores FILE [--inputs FOLDER]
 
-Every clip is made small and spoilt in known ways (auto_inputs.py), written as a file, measured as a job's
+Every clip is made small and spoilt in known ways (inputs.py), written as a file, measured as a job's
 first decode measures it, and enlarged by every model that auto knows, as a worker of this machine does it.
 PSNR is on luma, LPIPS AlexNet's; both leave out the first and last frames and the borders, as the frozen
 protocol does. Scores are kept in a file, since they take a quarter of an hour and do not change with auto's
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.auto_inputs import FRAMES, INPUTS, Frames, Truth, held_out, write_input
-from benchmarks.auto_page import END, MODELS, START, Key, page
+from benchmarks.auto.inputs import FRAMES, INPUTS, Frames, Truth, held_out, write_input
+from benchmarks.auto.page import END, MODELS, START, Key, page
 from service.auto import AUTO, WHOLE, Choice, decide
 from service.objects.files import FileStorage
 from service.settings import Settings

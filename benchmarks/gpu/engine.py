@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from benchmarks.gpu_cases import Case, Record, forget_peak, peak_mib
+from benchmarks.gpu.cases import Case, Record, forget_peak, peak_mib
 from model_core import checkpoint
 from worker.engine.backends.precision import Precision
 from worker.engine.backends.torch import TorchBackend

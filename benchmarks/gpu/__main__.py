@@ -5,7 +5,7 @@
 
 Needs torch, numpy, OpenCV and safetensors alone. The seconds are shared out among all cases, so that a short
 time leaves each with fewer rounds rather than some with none; what was left out is listed. One JSON object
-comes first, then tables. The cases: gpu_engine.py, gpu_training.py.
+comes first, then tables. The cases: engine.py, training.py.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from typing import Any, Final
 import cv2
 import torch
 
-from benchmarks import gpu_engine, gpu_training
-from benchmarks.gpu_cases import Case, Record, measure
-from benchmarks.markdown import table
+from benchmarks.gpu import engine, training
+from benchmarks.gpu.cases import Case, Record, measure
+from benchmarks.shared.markdown import table
 from worker.engine.backends.torch import TILE_PIXELS_MAX
 
 
@@ -69,11 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)  # as in training and in the service's decoding threads
     extent = QUICK if options.quick else FULL
     cases: list[Case] = [
-        *gpu_engine.cases(extent.sizes, gpu_engine.Setting(extent.counts, device, options.tile_pixels)),
-        *gpu_training.step_cases(device, extent.presets, extent.batches, tiny=options.quick),
-        *gpu_training.loader_cases(
-            device, options.data, extent.presets, max(extent.batches), tiny=options.quick
-        ),
+        *engine.cases(extent.sizes, engine.Setting(extent.counts, device, options.tile_pixels)),
+        *training.step_cases(device, extent.presets, extent.batches, tiny=options.quick),
+        *training.loader_cases(device, options.data, extent.presets, max(extent.batches), tiny=options.quick),
     ]
     records, left_out = measure(cases, started + options.seconds)
     report = {

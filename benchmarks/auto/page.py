@@ -1,12 +1,12 @@
-"""The tables of benchmarks/auto.py, out of its scores."""
+"""The tables of benchmarks/auto, out of its scores."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any, Final
 
-from benchmarks.auto_inputs import INPUTS
-from benchmarks.markdown import table
+from benchmarks.auto.inputs import INPUTS
+from benchmarks.shared.markdown import table
 from service.auto import AUTO
 
 MODELS: Final = ("bicubic", "frvsr-lite", "teco-lite", "real-lite")
