@@ -10,8 +10,9 @@ from tests.integration.page.browsing import Opened
 from tests.integration.running import Running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Playwright leaves a loop running in this thread: another module's test could run none of its own.
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium: scripts/chromium installs it where apt and root are at hand")
