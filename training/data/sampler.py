@@ -28,7 +28,7 @@ from training.data.sequences import (
     forth_and_back,
     make_sequence,
     photo_clip,
-    play_order,
+    shown_order,
 )
 from training.data.sources import Library
 from training.degradations.blind import degrade_crop, motion
@@ -83,7 +83,7 @@ class Sampler:
             return self._flow_row(rng, frames, crop)
         sequence = self._sequence(rng, frames, crop)
         y, x = detailed_place(rng, sequence, crop)
-        order = play_order(rng, len(sequence.low), frames)
+        order = shown_order(rng, len(sequence.low), frames)
         turn, colours = int(rng.integers(8)), rng.permutation(3) if self._recolours else np.arange(3)
         if self._drawn:
             played = [sequence.target[t][..., colours] for t in order]

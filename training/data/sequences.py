@@ -22,6 +22,7 @@ from training.degradations.protocols import make_low
 PHOTO_SIDE: Final = 256  # high-resolution pixels of a photograph's clip that validates
 GAIN: Final = (0.75, 1.05)
 GAMMA: Final = (0.75, 1.35)
+HELD_SHARE: Final = 0.2  # of rows, in which one frame is held: what a recurrence adds to itself grows there
 STRIDE_SHARE: Final = 0.3  # of rows whose clip is long enough to show every second frame
 VALIDATION_FRAMES: Final = 32  # what a recurrence adds up over time shows after some twenty
 
@@ -76,6 +77,13 @@ def photo_clip(
     """(T, H, W, 3) uint8: a photograph under a random camera path."""
     path = draw_path(rng, frames=frames, height=side, width=side, photo=(photo.shape[0], photo.shape[1]))
     return render(photo, path)
+
+
+def shown_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:
+    """The `frames` indices that a row shows: one held all along, or as `play_order` draws them."""
+    if rng.uniform() < HELD_SHARE:
+        return [int(rng.integers(length))] * frames
+    return play_order(rng, length, frames)
 
 
 def play_order(rng: np.random.Generator, length: int, frames: int) -> list[int]:

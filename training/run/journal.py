@@ -25,7 +25,7 @@ from training.data.sources import Library
 from training.losses.perceptual import Lpips
 from training.run.schedule import Schedule
 from training.run.state import Learner, Progress
-from training.run.validate import critic_right, sheet_row, validate
+from training.run.validate import critic_right, lost_when_held, sheet_row, validate
 from training.scores.report import crop_sheet
 from training.weights.best import keep_if_best
 
@@ -99,6 +99,8 @@ class Watch:
         judge = None if critic is None else partial(critic_right, critic, model, self._config)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
             scores, outputs = validate(model, self._sequences, lpips=self._lpips, judge=judge)
+            if self._config.model.recurrent:
+                scores["lost_when_held"] = lost_when_held(model, self._sequences)
         keep_if_best(self._best, model, self._config, learner.progress, scores)
         step = learner.progress.step
         self._journal.note(step, **scores, **_seen(learner.progress))

@@ -1,6 +1,7 @@
 """The scores a run watches: of its held-out clips, whole frames, each from a clean state."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -25,6 +26,8 @@ from training.scores.metrics import luma, psnr
 
 BORDER: Final = 8  # high-resolution pixels that PSNR leaves out on each side
 SKIPPED: Final = 2  # frames at the start, before the state has filled
+HELD_CLIPS: Final = 4  # of those watched, whose first frame is held; more tell the same
+HELD_PART: Final = 8  # frames at either end that are compared
 
 
 @torch.no_grad()
@@ -60,6 +63,22 @@ def validate(
             found.setdefault(name, []).append(value)
         outputs.append(np.asarray(output.numpy(), np.uint8))
     return {name: _mean(values) for name, values in found.items()}, outputs
+
+
+@torch.no_grad()
+def lost_when_held(model: Model, sequences: list[Sequence]) -> float:
+    """Mean PSNR in dB that a picture held for a clip's length loses between its first frames and its last.
+
+    A frame seen again tells nothing new, so what is lost the recurrence has added to itself: ripples.
+    """
+    lost = []
+    for sequence in sequences[:HELD_CLIPS]:
+        target, low = (np.repeat(each[:1], len(each), 0) for each in (sequence.target, sequence.low))
+        held = replace(sequence, target=target, low=low, motion=0.0, flows={})
+        output = to_uint8(upscale_sequence(model, held))
+        kept = [psnr(_inner_luma(a), _inner_luma(b)) for a, b in _kept(output, torch.from_numpy(target))]
+        lost.append(_mean(kept[:HELD_PART]) - _mean(kept[-HELD_PART:]))
+    return _mean(lost)
 
 
 def _kept(output: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:

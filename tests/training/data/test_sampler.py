@@ -131,6 +131,18 @@ def test_crop_that_slides_over_a_still_clip_has_the_motion_of_its_sliding() -> N
     assert {-1.0, 0.0, 1.0} == set(found.flatten().tolist())
 
 
+def test_some_rows_hold_one_frame_without_motion() -> None:
+    moving = Sampler(Library((Clip("moving", panning(6, 96, 96, 0)),), (), ()), TrainingConfig())
+    held = 0
+    for step in range(30):
+        batch = moving.batch(step, (1, 4, 16))
+        assert batch.flow is not None
+        still = bool((batch.target[0, 1:] == batch.target[0, :1]).all())
+        assert still == (float(batch.flow.abs().max()) < 0.05)
+        held += still
+    assert 1 <= held <= 15
+
+
 def test_clips_that_move_are_drawn_more_often() -> None:
     moving, still = panning(6, 96, 96, 0), np.stack([textured(96, 96, 1)] * 6)
     library = Library((Clip("still", still), Clip("moving", moving)), (), ())
