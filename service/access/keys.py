@@ -3,7 +3,7 @@
     keys/<id>.json      name, role, quota, digest of the secret, when made and when revoked
 
 A key is `upk_<id>_<secret>`: the id finds the object, the secret proves it. Only a digest is kept; a plain
-one, as nobody guesses 256 random bits, however fast. Start reading at `Keyring.recognise`.
+one, as nobody guesses 256 random bits, however fast. Not here: who is let in (service/api/keyring.py).
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from threading import Lock
 from typing import Literal
 
 from service.errors import InputError
@@ -21,9 +20,6 @@ from service.jobs.quotas import UNLIMITED, Quota
 from service.objects.base import NotFound, Storage
 
 PREFIX = "keys/"
-FRESH_S = 1.0  # how long one look at a key serves: a revoked one works that much longer
-_KNOWN_MAX = 4096  # keys looked at that are remembered; ids that somebody makes up are among them
-_LOOKS_MAX = 64  # at a time; more than there are threads that do it
 _FORM = re.compile(r"upk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 Role = Literal["user", "admin"]
@@ -95,51 +91,24 @@ def _change(storage: Storage, name: str, **changes: object) -> Key:
     raise UnknownKey(f"no key in use is called {name!r}", field="name", value=name)
 
 
-class Keyring:
-    """recognise(shown) -> the key it is, or None: unknown, revoked or no key at all.
+def parts(shown: str) -> tuple[str, str] | None:
+    """Id and secret of what is shown as a key; None where it is none of ours."""
+    form = _FORM.fullmatch(shown)
+    return None if form is None else (form[1], form[2])
 
-    It blocks unless `remembers` says so of what is shown; thread-safe.
-    """
 
-    def __init__(self, storage: Storage, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._storage = storage
-        self._clock = clock
-        self._seen: dict[str, tuple[float, Key | None]] = {}  # by id; entries are replaced whole
-        self._locks = [Lock() for _ in range(_LOOKS_MAX)]  # a key is looked at once, for all who show it
+def find(storage: Storage, key_id: str) -> Key | None:
+    """The key of that id, in use or revoked."""
+    try:
+        return Key.model_validate_json(storage.get(_key_of(key_id)))
+    except NotFound:
+        return None
 
-    def recognise(self, shown: str) -> Key | None:
-        form = _FORM.fullmatch(shown)
-        if form is None:
-            return None
-        key_id, secret = form.groups()
-        key = self._find(key_id)
-        kept = "" if key is None or key.revoked_at is not None else key.secret_sha256
-        return key if hmac.compare_digest(kept, _digest(secret)) else None
 
-    def remembers(self, shown: str) -> bool:
-        return self._remembered(shown[4:20]) is not None
-
-    def _remembered(self, key_id: str) -> tuple[float, Key | None] | None:
-        seen = self._seen.get(key_id)
-        return seen if seen is not None and self._clock() - seen[0] <= FRESH_S else None
-
-    def _find(self, key_id: str) -> Key | None:
-        seen = self._remembered(key_id)
-        if seen is not None:
-            return seen[1]
-        with self._locks[hash(key_id) % len(self._locks)]:
-            seen = self._remembered(key_id)  # others who show it may have looked meanwhile
-            if seen is not None:
-                return seen[1]
-            now = self._clock()
-            try:
-                key = Key.model_validate_json(self._storage.get(_key_of(key_id)))
-            except NotFound:
-                key = None
-            if len(self._seen) >= _KNOWN_MAX:
-                self._seen = {}
-            self._seen[key_id] = (now, key)
-            return key
+def proves(secret: str, key: Key | None) -> bool:
+    """Whether this is a key in use, and the secret its own; takes as long whichever it is."""
+    kept = "" if key is None or key.revoked_at is not None else key.secret_sha256
+    return hmac.compare_digest(kept, _digest(secret))
 
 
 def _save(storage: Storage, key: Key) -> None:

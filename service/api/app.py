@@ -22,10 +22,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 
 from service import log
-from service.access.keys import Keyring
 from service.api.callers import let_in
 from service.api.catalogue import Catalogue
 from service.api.dependencies import Services, in_thread
+from service.api.keyring import Keyring
 from service.api.limits import Allowances, default_quota
 from service.api.middleware.metering import Metering
 from service.api.middleware.overrides import Overrides

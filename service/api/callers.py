@@ -14,7 +14,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from service.access.keys import Key
-from service.api.dependencies import in_thread, services_of
+from service.api.dependencies import services_of
 from service.api.limits import quota_of, requests_of
 from service.api.middleware.rate_limits import TOLD
 from service.errors import InputError
@@ -88,9 +88,7 @@ async def let_in(request: Request, shown: Annotated[str, Security(_Shown())]) ->
     if services.settings.auth == "off":
         request.scope[_CALLER] = Caller(None)
         return
-    known = services.keyring.remembers(shown)
-    recognise = services.keyring.recognise
-    key = recognise(shown) if known else await in_thread(recognise, shown)
+    key = await services.keyring.recognise(shown)
     if key is None:
         raise NoKey(
             "send a key of this service as `Authorization: Bearer KEY`",
@@ -99,9 +97,7 @@ async def let_in(request: Request, shown: Annotated[str, Security(_Shown())]) ->
         )
     limit = requests_of(key, services.default_quota)
     if limit is not None:
-        while (told := services.allowances.take(key.id, limit)) is None:
-            await in_thread(services.allowances.draw, key.id, limit)
-        request.scope[TOLD] = told
+        request.scope[TOLD] = await services.allowances.let_in(key.id, limit)
     request.scope[_CALLER] = Caller(key, services.default_quota)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, ParamSpec, TypeVar
 from anyio import to_thread
 from fastapi import Depends, Request
 
-from service.access.keys import Keyring
 from service.api.catalogue import Catalogue
+from service.api.keyring import Keyring
 from service.api.limits import Allowances
 from service.api.places import Places
 from service.api.shown.looking import Looks

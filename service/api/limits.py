@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.access.keys import Key
+from service.api.sharing import Shared
 from service.errors import TooManyRequests, TransientError
 from service.jobs.quotas import MINUTE_S, Drawn, Quota, limit_headers, refusal_headers
 from service.jobs.store import JobStore
@@ -54,19 +55,23 @@ class _Allowance:
 
 
 class Allowances:
-    """Requests that may be let in. Thread-safe."""
+    """Requests that may be let in. Thread-safe, but for `let_in`, which is the event loop's."""
 
     def __init__(self, store: JobStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._by_owner: dict[str, _Allowance] = {}
         self._lock = threading.Lock()
+        self._draws = Shared(self.draw)  # what each of many would draw for itself, few would use
+
+    async def let_in(self, owner: str, limit: int) -> list[tuple[bytes, bytes]]:
+        """Let a request in, and tell what its answer says of the limit. Raises TooManyRequests."""
+        while (told := self.take(owner, limit)) is None:
+            await self._draws.ask(owner, limit)
+        return told
 
     def take(self, owner: str, limit: int) -> list[tuple[bytes, bytes]] | None:
-        """Let a request in by what was drawn, and tell what its answer says of the limit; None: `draw` first.
-
-        Raises TooManyRequests.
-        """
+        """As `let_in`, by what was drawn; None: `draw` first."""
         with self._lock:
             known, now = self._by_owner.get(owner), self._clock()
             if known is None or known.until <= now or known.limit != limit:

@@ -8,6 +8,7 @@ Who has which quota is told by service/api/limits.py. Start reading at `Quota`.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, Self
 
 from pydantic import Field
@@ -20,7 +21,7 @@ MINUTE_S: Final = 60
 OPEN_JOBS_AGAIN_S: Final = 10  # nobody knows when one of the owner's jobs will end
 
 _TOLD: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy")
-_SENT: Final = tuple(name.lower().encode() for name in _TOLD)
+_LIMIT, _REMAINING, _RESET, _POLICY = (name.lower().encode() for name in _TOLD)
 
 Amounts = Mapping[str, float]  # by names of Quota's fields
 
@@ -123,10 +124,17 @@ def limit_headers(
 
     Names and values as they are sent, since every answer to a key has them.
     """
-    values = (
-        b"%d" % limit,
-        b"%d" % max(0, remaining),
-        b"%d" % max(1, math.ceil(reset_s)),
-        b"%d" % limit if window_s is None else b"%d;w=%d" % (limit, window_s),
-    )
-    return list(zip(_SENT, values, strict=True))
+    whole, policy = _of_limit(limit, window_s)
+    return [
+        (_LIMIT, whole),
+        (_REMAINING, b"%d" % max(0, remaining)),
+        (_RESET, b"%d" % max(1, math.ceil(reset_s))),
+        (_POLICY, policy),
+    ]
+
+
+@lru_cache(maxsize=256)
+def _of_limit(limit: float, window_s: int | None) -> tuple[bytes, bytes]:
+    """What stays the same from answer to answer: the limit, and its policy."""
+    whole = b"%d" % limit
+    return whole, whole if window_s is None else b"%b;w=%d" % (whole, window_s)
