@@ -96,7 +96,8 @@ class QuantisedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor | None = None
-        parts = torch.split(x, self._sizes, dim=1)
+        # A split into one part is a copy to OpenVINO, and keeps it from rounding as it convolves.
+        parts = torch.split(x, self._sizes, dim=1) if len(self._sizes) > 1 else (x,)
         for part, grid, kernels in zip(parts, self._grids, self.kernels, strict=True):
             assert isinstance(kernels, nn.ModuleList)
             for level, kernel in itertools.product(self._levels(part, grid), kernels):
