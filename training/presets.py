@@ -10,7 +10,7 @@ from typing import Final
 from model_core.config import ModelConfig
 from training.config import CriticConfig, DataConfig, LossConfig, ScheduleConfig, TrainingConfig
 
-# Three frames and a memory. The shipped teco-lite and real-lite don't have it yet: 64 features and 10 blocks.
+# Three frames and a memory. The shipped real-lite doesn't have it yet: 64 features and 10 blocks.
 _LITE: Final = ModelConfig(generator="frvsr", flow="dis-fast", features=96, blocks=3, window=3, hidden=48)
 # TecoGAN's published networks.
 _PAPER: Final = ModelConfig(generator="frvsr", flow="fnet", head="transposed", blocks=16)
