@@ -22,10 +22,11 @@ COMPRESSED_BITS_MAX: Final = 2.0  # a pixel: x264 at CRF 18 takes at most 1, and
 SHARPNESS_MIN: Final = 0.55  # what was made small by a blur has .31 to .54, without one mostly .56 and more
 BLOCKINESS_MIN: Final = 0.1  # of a picture: JPEG of quality 50 has .08 to .53, none mostly 0 and at most .11
 HEAVY_MIN: Final = 0.25  # blockiness: JPEG of quality 30 has mostly more, of 50 seldom
+QUANTISER_MIN: Final = 32.0  # of H.264: x264 at CRF 28 takes 33 to 36 in the mean, at CRF 23 up to 31
 
 # How much of real-lite is shown, in percent: with it PSNR hardly ever lies over .3 dB below bicubic.
-OF_JAGGED, OF_NOISY, OF_CODED_NOISE = 80, 90, 70
-OF_PICTURE, OF_HEAVY_PICTURE = 60, 50
+OF_JAGGED, OF_NOISY, OF_CODED_NOISE, OF_COARSE = 80, 100, 80, 70
+OF_PICTURE, OF_HEAVY_PICTURE = 70, 60
 
 CARD: Final[dict[str, Any]] = {
     "summary": "Takes what suits each input, by what its first decode shows; the report says which and why.",
@@ -35,10 +36,11 @@ CARD: Final[dict[str, Any]] = {
             "for": f"noise of {NOISE_MIN:g} levels or more in luma, {NOISE_LEFT_MIN:g} in compressed video;"
             f" jagged edges, where squared steps to the next pixel are {SHARPNESS_MIN:g} or more of those to"
             f" the one after; pictures whose steps between blocks of 8x8 are larger by {BLOCKINESS_MIN:.0%}"
-            f" or more. Shown at {OF_CODED_NOISE} to {OF_NOISY} % in videos and {OF_HEAVY_PICTURE} to"
-            f" {OF_PICTURE} % in pictures, unless strength says otherwise",
+            f" or more; H.264 whose mean quantiser is {QUANTISER_MIN:g} or more. Shown at {OF_COARSE} to"
+            f" {OF_NOISY} % in videos and {OF_HEAVY_PICTURE} to {OF_PICTURE} % in pictures, unless strength"
+            " says otherwise",
         },
-        {"model": PERCEPTUAL, "for": "all other input, compressed video too"},
+        {"model": PERCEPTUAL, "for": "all other input, moderately compressed video too"},
     ],
 }
 
@@ -113,6 +115,11 @@ def choose(traits: Traits | None) -> tuple[str, int, str]:
     """Model, strength, and why in words."""
     if traits is None:
         return PERCEPTUAL, WHOLE, "there was too little to measure"
+    return _spoilt(traits) or (PERCEPTUAL, WHOLE, "the input is neither noisy nor jagged")
+
+
+def _spoilt(traits: Traits) -> tuple[str, int, str] | None:
+    """The same for what has to be cleaned up first; None of anything else."""
     pixels, of_picture = traits.pixels, OF_PICTURE if traits.is_of_pictures else None
     is_jagged = pixels.sharpness >= SHARPNESS_MIN
     if traits.is_compressed and pixels.noise >= NOISE_LEFT_MIN:
@@ -121,10 +128,12 @@ def choose(traits: Traits | None) -> tuple[str, int, str]:
         return REAL, of_picture or (OF_JAGGED if is_jagged else OF_NOISY), "the input is noisy"
     if is_jagged:
         return REAL, of_picture or OF_JAGGED, "the input has jagged edges"
+    if traits.quantiser is not None and traits.quantiser >= QUANTISER_MIN:
+        return REAL, OF_COARSE, "the input was compressed hard"
     if of_picture and pixels.blockiness >= BLOCKINESS_MIN:
         shown = OF_HEAVY_PICTURE if pixels.blockiness >= HEAVY_MIN else OF_PICTURE
         return REAL, shown, "the picture shows the blocks of its compression"
-    return PERCEPTUAL, WHOLE, "the input is neither noisy nor jagged"
+    return None
 
 
 def _measured(traits: Traits) -> Iterator[str]:

@@ -15,6 +15,7 @@ from service.auto import (
     NOISE_LEFT_MIN,
     NOISE_MIN,
     PERCEPTUAL,
+    QUANTISER_MIN,
     REAL,
     SHARPNESS_MIN,
     WHOLE,
@@ -49,6 +50,11 @@ def test_of_the_noise_that_coding_left_less_is_enough() -> None:
     assert decide(AUTO, replace(PICTURE, pixels=left)).model == PERCEPTUAL
     whole = replace(VIDEO, pixels=left, bits_per_pixel=COMPRESSED_BITS_MAX)  # nothing was taken from it
     assert decide(AUTO, whole).model == PERCEPTUAL
+
+
+def test_coarse_steps_of_a_coder_are_given_to_the_model_that_cleans_up() -> None:
+    assert decide(AUTO, replace(VIDEO, quantiser=QUANTISER_MIN)).model == REAL
+    assert decide(AUTO, replace(VIDEO, quantiser=QUANTISER_MIN - 0.1)).model == PERCEPTUAL
 
 
 def test_blocks_count_in_pictures_alone() -> None:
