@@ -34,8 +34,9 @@ HEAD: Final = """\
 # Settings of `docker compose`: copy this to .env and change what you need; each line shows the default.
 # Written by scripts/env_example.py from service/settings.py.
 #
-# Secrets need no place here. Keys for the S3 server that comes along are made at the first start. Those of
-# another go here, or better into files in the volume `keys` (docs/operations.md).
+# Secrets need no place here. Those for the Valkey and the S3 server that come along are drawn at the first
+# start, for each container its own. Those for others go here, where every container sees them, or better into
+# files in the volume `keys` (docs/operations.md).
 
 # --- The compose project
 """
@@ -62,7 +63,7 @@ def text() -> str:
 IN_COMPOSE: Final = {
     "api_processes": "2",
     "auth": "keys",
-    "redis_url": "redis://valkey:6379/0",
+    "redis_url": "",  # of the Valkey that comes along, with a password of each container's own
     "s3_endpoint_url": "http://s3:8333",
 }
 

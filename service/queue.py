@@ -52,6 +52,7 @@ def celery_app(settings: Settings) -> Celery:
         worker_concurrency=settings.worker_streams,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,  # nobody gives them orders, so nobody needs to be allowed to
         # A worker waits for its broker for ever; a producer gives up while its caller still listens.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -171,7 +171,7 @@ def s3_running() -> Iterator[Weed]:
         try:
             yield weed
         finally:
-            left_behind = _grpc_sockets(ports)
+            left_behind = grpc_sockets(ports)
             weed.process.end()
             for path in left_behind:
                 path.unlink(missing_ok=True)
@@ -276,7 +276,7 @@ def _has_bucket(server: S3Server, process: Process) -> bool:
     return False
 
 
-def _grpc_sockets(ports: Mapping[str, int]) -> list[Path]:
+def grpc_sockets(ports: Mapping[str, int]) -> list[Path]:
     """Files of weed's own choosing, outside its folder, as far as the kernel lists open sockets."""
     names = tuple(f"-{part}-grpc-{port + GRPC_OFFSET}.sock" for part, port in ports.items())
     listed = Path("/proc/net/unix")

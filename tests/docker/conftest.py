@@ -1,9 +1,12 @@
 """The tools that these tests ask, and the reason where one is missing."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -41,3 +44,20 @@ def compose() -> list[str]:
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("the docker client has no compose")
     return ["docker", "compose"]
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """docker/setup.py over folders in place of its volumes."""
+    spec = importlib.util.spec_from_file_location("compose_setup", ROOT / "docker" / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    made.KEYS, made.ROLES, made.OWNED = tmp_path / "keys", tmp_path / "roles", ()  # type: ignore[attr-defined]
+    made.USER = made.VALKEY_USER = (os.getuid(), os.getgid())  # type: ignore[attr-defined]
+    for folder in (made.KEYS, *(made.ROLES / role for role in (*made.S3, "s3", "valkey"))):
+        folder.mkdir(parents=True)
+    monkeypatch.delenv("UPSCALED_QUEUE", raising=False)
+    monkeypatch.delenv("UPSCALED_S3_BUCKET", raising=False)
+    return made

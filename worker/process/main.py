@@ -68,9 +68,9 @@ def _consume(app: Celery, name: str) -> int:
     logging.getLogger("celery").setLevel(logging.WARNING)
     try:
         app.conf.worker_pool = pool.NAME
-        app.worker_main(
-            ["--quiet", "worker", f"--hostname={name}@%h", "--without-gossip", "--without-mingle"]
-        )
+        # Workers tell each other nothing: the store says who is alive.
+        alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        app.worker_main(["--quiet", "worker", f"--hostname={name}@%h", *alone])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
 
