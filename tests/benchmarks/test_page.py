@@ -26,7 +26,7 @@ def test_a_tiny_run_measures_everything_and_writes_the_page_and_its_drawing(tmp_
     networks = {(cells[0], cells[1]) for cells in by_name}
     assert networks >= {
         ("TecoGAN-PyTorch's network", "as published"),
-        ("frvsr-lite", "ours, OpenVINO"),
+        ("frvsr-lite, teco-lite", "ours, OpenVINO"),
         ("realesr-animevideov3", "as published"),
         ("realesr-animevideov3", "ours, OpenVINO"),
         ("realesr-general-x4v3", "ours, PyTorch"),
