@@ -34,7 +34,7 @@ from service.objects.s3 import S3Storage
 from tests.docker.test_compose import SERVICES
 from tests.integration.running import START_S, Client, eventually
 from tests.integration.test_many_machines import is_ready
-from tests.servers import Process, free_ports, grpc_sockets
+from tests.servers import START_TRIES, Process, free_ports, grpc_sockets
 from tests.worker.media.clips import Sound, make_clip, numbered
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -108,26 +108,47 @@ def servers(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     users.write_text(f"{users.read_text()}user {WATCHER} on >w +@all ~* &*\n")
     data = tmp_path / "data"
     data.mkdir()
-    valkey_port, *others = free_ports(5)
-    ports = dict(zip(("s3", "master", "volume", "filer"), others, strict=True))
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    assert weed is not None
-    places = [f"-{part}.port={port}" for part, port in ports.items()]
-    places += [f"-{part}.localSocket={tmp_path}/{part}.sock" for part in ("s3", "filer")]
-    _, *options = as_in_compose("valkey", setup.ROLES / "valkey", data)
     with ExitStack() as stack:
-        valkey = [str(get_binary_path()), *options, "--port", str(valkey_port), "--dir", str(data)]
-        valkey_process = started(stack, valkey, tmp_path / "valkey.log")
-        stack.callback(remove_sockets, ports)
-        s3 = [weed, *as_in_compose("s3", setup.ROLES / "s3", data), *places]
-        s3_process = started(stack, s3, tmp_path / "weed.log")
-        made = Servers(setup, valkey_port, valkey_process, s3_process, f"http://127.0.0.1:{ports['s3']}")
-        eventually(lambda: is_up(made.health(), made.s3_url), START_S)
+        for _ in range(START_TRIES):
+            made = as_listening(stack, setup, tmp_path, data)
+            if keeps_up(made):
+                break
+            stack.close()
         with monkeypatch.context() as patch:
             for name, value in made.settings("bucket").items():
                 patch.setenv(name, value)
             eventually(is_made, START_S)
         yield made
+
+
+def as_listening(stack: ExitStack, setup: ModuleType, folder: Path, data: Path) -> Servers:
+    """Both started, on ports that were free just now."""
+    valkey_port, *others = free_ports(5)
+    ports = dict(zip(("s3", "master", "volume", "filer"), others, strict=True))
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    assert weed is not None
+    places = [f"-{part}.port={port}" for part, port in ports.items()]
+    places += [f"-{part}.localSocket={folder}/{part}.sock" for part in ("s3", "filer")]
+    _, *options = as_in_compose("valkey", setup.ROLES / "valkey", data)
+    valkey = [str(get_binary_path()), *options, "--port", str(valkey_port), "--dir", str(data)]
+    valkey_process = started(stack, valkey, folder / "valkey.log")
+    stack.callback(remove_sockets, ports)
+    s3 = [weed, *as_in_compose("s3", setup.ROLES / "s3", data), *places]
+    s3_process = started(stack, s3, folder / "weed.log")
+    return Servers(setup, valkey_port, valkey_process, s3_process, f"http://127.0.0.1:{ports['s3']}")
+
+
+def keeps_up(servers: Servers) -> bool:
+    """Once both answer; False when one ended instead, whose port somebody else took meanwhile."""
+
+    def all_run() -> bool:
+        return servers.valkey_process.is_running and servers.s3_process.is_running
+
+    def said() -> str:
+        return servers.valkey_process.log() + servers.s3_process.log()
+
+    eventually(lambda: is_up(servers.health(), servers.s3_url) or not all_run(), START_S, hint=said)
+    return all_run()
 
 
 def as_in_compose(service: str, keys: Path, data: Path) -> list[str]:
@@ -160,7 +181,7 @@ def remove_sockets(ports: dict[str, int]) -> None:
 def is_up(valkey: "redis.Redis[bytes]", s3_url: str) -> bool:
     try:
         return bool(valkey.ping()) and httpx.get(f"{s3_url}/healthz").is_success
-    except (redis.exceptions.ConnectionError, httpx.HTTPError):
+    except (redis.exceptions.RedisError, httpx.HTTPError):  # perhaps of somebody else who took the port
         return False
 
 
